@@ -1,0 +1,60 @@
+"""Separation ratios, regimes, recovery counts and direction (method.md sections 2 and 3, steps 6 and 7)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from service.estimation.classification import Classes
+from service.estimation.moments import Array
+from service.estimation.report import Direction, Ratio, RatioStatus, Regime, Separation
+
+RATIO_FLOOR = 1e-15  # least denominator of a ratio
+
+
+def separation(singular_values: Array, signal: Classes) -> Separation:
+    """Smallest singular value among signal over the largest among nuisance, with the floors and counts."""
+    floor = float(singular_values[signal].min()) if signal.any() else None
+    ceiling = float(singular_values[~signal].max()) if not signal.all() else None
+    ratio = _divided(floor, ceiling)
+    return Separation(
+        ratio=ratio.ratio,
+        status=ratio.status,
+        signal_floor=floor,
+        nuisance_floor=ceiling,
+        signal_count=int(signal.sum()),
+        recovered_count=int((singular_values[signal] > (-np.inf if ceiling is None else ceiling)).sum()),
+    )
+
+
+def composite_ratio(signal: float, nuisance: float) -> Ratio:
+    """A ratio of model coordinates: no signal where the numerator is 0, no nuisance where the denominator is."""
+    if signal <= 0:
+        return Ratio(None, RatioStatus.NO_SIGNAL)
+    if nuisance <= 0:
+        return Ratio(None, RatioStatus.NO_NUISANCE)
+    return Ratio(signal / nuisance, RatioStatus.OK)
+
+
+def regime_of(ca: Ratio, cp: Ratio) -> Regime:
+    """The regime of two ratios: an objective recovers the signal exactly when its ratio exceeds 1."""
+    if ca.recovers:
+        return Regime.BOTH if cp.recovers else Regime.CA_ONLY
+    return Regime.CP_ONLY if cp.recovers else Regime.NEITHER
+
+
+def direction_of(cp_x_to_y: Ratio, cp_y_to_x: Ratio) -> Direction | None:
+    """The way with the larger prediction ratio among those above 1, x_to_y on a tie; None when neither is."""
+    ways = [
+        (np.inf if ratio.ratio is None else ratio.ratio, way)
+        for ratio, way in ((cp_x_to_y, Direction.X_TO_Y), (cp_y_to_x, Direction.Y_TO_X))
+        if ratio.recovers
+    ]
+    return max(ways, key=lambda entry: entry[0])[1] if ways else None
+
+
+def _divided(floor: float | None, ceiling: float | None) -> Ratio:
+    if floor is None:
+        return Ratio(None, RatioStatus.NO_SIGNAL)
+    if ceiling is None:
+        return Ratio(None, RatioStatus.NO_NUISANCE)
+    return Ratio(floor / max(ceiling, RATIO_FLOOR), RatioStatus.OK)

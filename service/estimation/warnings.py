@@ -1,0 +1,116 @@
+"""What is accepted but should be known: each function gives the warnings that its part of the evidence calls for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from service.estimation.inputs import ValueSummary
+from service.estimation.labels import LabelColumn, varies
+from service.estimation.moments import Array, Indices
+from service.estimation.reference import RIDGE
+from service.estimation.report import ReportWarning, Rule, Rules, Separations
+
+NEAR_BOUNDARY = 0.1  # |log ratio| below which a ratio is called near 1
+RIDGE_SHARE = 0.01  # share of a modality's mean variance above which the ridge is worth a warning
+SHOWN = 10  # columns or names listed before the rest is counted
+
+
+def rules_disagree(rules: Rules, rule: Rule) -> Iterator[ReportWarning]:
+    """The regime hangs on the choice of classification rule."""
+    regimes = {name: getattr(rules, name).regimes for name in Rule}
+    if len(set(regimes.values())) > 1:
+        said = "; ".join(f"{name}: {r.x_to_y} (x_to_y), {r.y_to_x} (y_to_x)" for name, r in regimes.items())
+        yield ReportWarning(
+            "rules_disagree",
+            f"The published classification rules disagree on the regime ({said}); this report follows {rule}. "
+            "Do not stop or start a training run on this answer alone.",
+        )
+
+
+def near_boundary(separations: Separations) -> Iterator[ReportWarning]:
+    """A ratio so close to 1 that other samples may put it on the other side."""
+    ratios = {"ca": separations.ca, "cp_x_to_y": separations.cp_x_to_y, "cp_y_to_x": separations.cp_y_to_x}
+    near = [f"{name} {s.ratio:.3g}" for name, s in ratios.items() if s.ratio and abs(np.log(s.ratio)) < NEAR_BOUNDARY]
+    if near:
+        yield ReportWarning(
+            "near_boundary",
+            f"Ratios within 10 % of 1 may fall on either side with other samples: {', '.join(near)}. "
+            "The published procedure gives no interval: label more rows before relying on them.",
+        )
+
+
+def few_pairs(n_used: int, n_features: tuple[int, int]) -> Iterator[ReportWarning]:
+    """A modality has at least as many features as pairs are used: its covariance is singular."""
+    wide = [f"{part} has {d}" for part, d in zip(("x", "y"), n_features, strict=True) if d >= n_used]
+    if wide:
+        yield ReportWarning(
+            "fewer_pairs_than_features",
+            f"{n_used} pairs were used and {' and '.join(wide)} features. Canonical correlations come out near 1 "
+            "whatever the data: label more pairs or send fewer features.",
+        )
+
+
+def small_scale(part: str, labeled: Array) -> Iterator[ReportWarning]:
+    """The ridge of the published procedure is no longer small beside the features' variance."""
+    variance = float(labeled.var(axis=0).mean())
+    if RIDGE_SHARE * variance < RIDGE:
+        yield ReportWarning(
+            "small_scale",
+            f"The mean variance of {part}'s columns is {variance:.2g}; the published procedure adds {RIDGE:g} to "
+            f"every variance, which distorts features this small: multiply {part} by a constant.",
+        )
+
+
+def duplicate_rows(x: ValueSummary, y: ValueSummary) -> Iterator[ReportWarning]:
+    """Pairs that repeat an earlier pair exactly in both modalities."""
+    pairs = np.empty(len(x.row_hashes), dtype=[("x", np.int64), ("y", np.int64)])
+    pairs["x"], pairs["y"] = x.row_hashes, y.row_hashes
+    _, first, inverse = np.unique(pairs, return_index=True, return_inverse=True)
+    original = first[inverse]
+    repeats = np.flatnonzero(original != np.arange(len(pairs)))
+    if len(repeats):
+        yield ReportWarning(
+            "duplicate_rows",
+            f"{len(repeats)} pairs repeat an earlier pair exactly; the first is row {repeats[0]}, which repeats row "
+            f"{original[repeats[0]]}. Repeated pairs stand on both sides of the cross-validation and flatter R^2: "
+            "send each pair once.",
+        )
+
+
+def unlabeled_pairs_unused(n_labeled: int, n_pairs: int) -> Iterator[ReportWarning]:
+    """The published procedure leaves unlabeled pairs out of the spectra."""
+    if n_labeled < n_pairs:
+        yield ReportWarning(
+            "unlabeled_pairs_unused",
+            f"The published procedure looks at labeled pairs only: {n_pairs - n_labeled} of {n_pairs} pairs did not "
+            "enter the spectra.",
+        )
+
+
+def constant_columns(part: str, summary: ValueSummary, n_features: int) -> Iterator[ReportWarning]:
+    """Feature columns that do not vary."""
+    constant = summary.constant_columns
+    if len(constant):
+        yield ReportWarning(
+            "constant_feature_columns",
+            f"{len(constant)} of {n_features} columns of {part} do not vary and carry nothing: "
+            f"{_numbers(constant)} (counted from 0).",
+        )
+
+
+def constant_labels(columns: Sequence[LabelColumn]) -> Iterator[ReportWarning]:
+    """Label columns that do not vary, which the estimate leaves out."""
+    dropped = [column.name for column in columns if not varies(column)]
+    if dropped:
+        more = f" and {len(dropped) - SHOWN} more" if len(dropped) > SHOWN else ""
+        yield ReportWarning(
+            "constant_label_columns",
+            f"Label columns that do not vary were dropped: {', '.join(map(repr, dropped[:SHOWN]))}{more}.",
+        )
+
+
+def _numbers(values: Indices) -> str:
+    more = f" and {len(values) - SHOWN} more" if len(values) > SHOWN else ""
+    return ", ".join(str(int(value)) for value in values[:SHOWN]) + more

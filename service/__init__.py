@@ -1,15 +1,15 @@
 """Phasegate: pre-training triage for multimodal data.
 
-    cli            phasegate serve | demo | api | worker | openapi
-    serving        one supervised process tree: embedded server, API, workers
-    api            HTTP in, JSON out; starts no computation
-    worker         takes analyses from the queue, one process each
-    client         typed HTTP client
-    wiring         puts the parts together from settings
-    storage        files that are the truth; a queue in Redis that can be rebuilt from them
-    analyses       what an analysis is: submit, run, describe
-    estimation     the numerical core: start at estimation/estimate.py
-    figures        draws a report
+cli            phasegate serve | demo | api | worker | openapi
+serving        one supervised process tree: embedded server, API, workers
+api            HTTP in, JSON out; starts no computation
+worker         takes analyses from the queue, one process each
+client         typed HTTP client
+wiring         puts the parts together from settings
+storage        files that are the truth; a queue in Redis that can be rebuilt from them
+analyses       what an analysis is: submit, run, describe
+estimation     the numerical core: start at estimation/estimate.py
+figures        draws a report
 """
 
 __version__ = "0.1.0"

@@ -64,7 +64,7 @@ def label_columns(
     Raises: LabelTypeRequired for integers without a type; LabelTypeMismatch for numbers asked of text; LabelNames for
     repeated, empty or unknown names; UnsupportedType for complex numbers, dates and objects; WrongShape.
     """
-    named = values if isinstance(values, Mapping) else _named(values)
+    named = values if isinstance(values, Mapping) else named_columns(values)
     if not named:
         raise WrongShape("The labels have no column. Give at least one label column.", part="labels")
     if not isinstance(types, Mapping):
@@ -81,6 +81,17 @@ def label_columns(
     if len(set(lengths.values())) > 1:
         raise WrongShape(f"The label columns differ in length: {lengths}. Give one value per label row.", part="labels")
     return columns
+
+
+def named_columns(values: NDArray[Any]) -> dict[str, NDArray[Any]]:
+    """The columns of an array (m,) or (m, L), named label_0, label_1, ...  Raises WrongShape."""
+    if values.ndim not in (1, 2):
+        raise WrongShape(
+            f"The labels have {values.ndim} dimensions. Give one value per label row, or a table (rows, columns).",
+            part="labels",
+        )
+    table = values if values.ndim == 2 else values[:, None]
+    return {f"label_{place}": table[:, place] for place in range(table.shape[1])}
 
 
 def class_counts(column: LabelColumn) -> dict[str, int]:
@@ -113,16 +124,6 @@ def encode(columns: Sequence[LabelColumn]) -> Targets:
             )
         parts.append((column.values[:, None] == classes).astype(np.float64))
     return Targets(np.hstack(parts), tuple(names))
-
-
-def _named(values: NDArray[Any]) -> dict[str, NDArray[Any]]:
-    if values.ndim not in (1, 2):
-        raise WrongShape(
-            f"The labels have {values.ndim} dimensions. Give one value per label row, or a table (rows, columns).",
-            part="labels",
-        )
-    table = values.reshape(len(values), -1) if values.size else values.reshape(len(values), 0)
-    return {f"label_{i}": table[:, i] for i in range(table.shape[1])}
 
 
 def _typed(name: str, values: NDArray[Any], said: LabelType | None) -> LabelColumn:

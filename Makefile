@@ -1,0 +1,70 @@
+# Everything runs in .venv, which is made from the hash-locked requirements; nothing is installed outside it.
+
+PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
+	$$p -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 13))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --only-binary :all: --require-hashes
+
+.PHONY: help demo serve test check format lock openapi bench-accuracy bench-speed test-real clean
+
+help: ## Show this list.
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
+
+demo: .venv/runtime ## Run the whole service on a real pair, print the answer, stop.
+	@$(BIN)/phasegate demo
+
+serve: .venv/runtime ## Keep the service up on http://127.0.0.1:8000 until Ctrl-C.
+	@$(BIN)/phasegate serve
+
+test: .venv/dev ## Run every test, against the real server and real workers.
+	$(BIN)/pytest
+
+check: .venv/dev ## Lint, formatting, types, import layers.
+	$(BIN)/ruff check
+	$(BIN)/ruff format --check
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: .venv/dev ## Mend what lint and formatting can mend.
+	$(BIN)/ruff check --fix
+	$(BIN)/ruff format
+
+openapi: .venv/runtime ## Write openapi.yaml anew.
+	$(BIN)/phasegate openapi > openapi.yaml.new && mv openapi.yaml.new openapi.yaml
+
+bench-accuracy: .venv/dev ## Score the estimators on problems with known truth (minutes).
+	$(BIN)/python -m benchmarks.accuracy
+
+bench-speed: .venv/dev ## Time the estimation beside a loop-based one, in one run.
+	$(BIN)/python -m benchmarks.speed
+
+test-real: .venv/dev ## Check the published values on real data: make test-real DATA=folder
+	@test -n "$(DATA)" || { echo "Say where the data sets are: make test-real DATA=folder"; exit 2; }
+	PHASEGATE_REAL_DATA="$(DATA)" $(BIN)/pytest tests/real
+
+lock: ## Resolve the requirements anew (needs uv).
+	uv pip compile pyproject.toml --extra build --universal --python-version 3.11 --generate-hashes --no-header \
+		--no-emit-index-url --quiet --output-file requirements.lock
+	uv pip compile pyproject.toml --extra build --extra dev --universal --python-version 3.11 --generate-hashes \
+		--no-header --no-emit-index-url --quiet --constraints requirements.lock --output-file requirements-dev.lock
+
+clean: ## Remove .venv and caches.
+	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/python:
+	@test -n "$(PYTHON)" || { echo "Phasegate needs Python 3.11, 3.12 or 3.13; none was found. Set PYTHON=..."; exit 2; }
+	@echo "Making .venv with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv .venv || { echo "Python's venv module is missing; on Debian: apt install python3-venv"; rm -rf .venv; exit 2; }
+	@touch $@
+
+.venv/runtime: .venv/python requirements.lock pyproject.toml
+	@echo "Installing the locked requirements"
+	@$(PIP) -r requirements.lock
+	@$(BIN)/python -m pip --disable-pip-version-check install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
+
+.venv/dev: .venv/runtime requirements-dev.lock
+	@echo "Installing the locked development requirements"
+	@$(PIP) -r requirements-dev.lock
+	@touch $@

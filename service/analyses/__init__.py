@@ -1,0 +1,1 @@
+"""What an analysis is, from upload to outcome; the ports it needs.  Knows nothing of HTTP, files or Redis."""

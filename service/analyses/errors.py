@@ -1,0 +1,127 @@
+"""Errors of analyses.  Each class has a stable code; the message says what is wrong and what to do.
+
+AnalysisError
++-- UploadError             an uploaded file cannot be read as what it should be
+|   +-- InvalidArrayFile    invalid_npy
+|   +-- InvalidTable        invalid_csv
+|   +-- MissingLabelValue   missing_label_value
+|   +-- LabelsTooLarge      labels_too_large
++-- AnalysisNotFound        analysis_not_found
++-- ReportNotReady          report_not_ready
++-- NoReport                no_report
++-- QueueUnavailable        queue_unavailable
++-- StoreUnavailable        store_unavailable
++-- AnalysisLost            how an analysis ended that no report could be made for
+    +-- TimeLimitExceeded   time_limit_exceeded
+    +-- WorkerLost          worker_lost
+    +-- JobRefused          job_refused
+    +-- OutOfMemory         out_of_memory
+    +-- InternalError       internal_error
+"""
+
+from __future__ import annotations
+
+from typing import ClassVar
+
+
+class AnalysisError(Exception):
+    """Anything that goes wrong around an analysis.  `part` names the uploaded part concerned, if one is."""
+
+    code: ClassVar[str]
+
+    def __init__(self, message: str, *, part: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        self.part = part
+
+
+class UploadError(AnalysisError):
+    """An uploaded file cannot be read as what it should be."""
+
+
+class InvalidArrayFile(UploadError):
+    """A file is not a readable .npy array."""
+
+    code = "invalid_npy"
+
+
+class InvalidTable(UploadError):
+    """A file is not a readable CSV table."""
+
+    code = "invalid_csv"
+
+
+class MissingLabelValue(UploadError):
+    """A label is missing."""
+
+    code = "missing_label_value"
+
+
+class LabelsTooLarge(UploadError):
+    """The labels or rows are larger than the service accepts."""
+
+    code = "labels_too_large"
+
+
+class AnalysisNotFound(AnalysisError):
+    """There is no such analysis."""
+
+    code = "analysis_not_found"
+
+
+class ReportNotReady(AnalysisError):
+    """The analysis has not finished."""
+
+    code = "report_not_ready"
+
+
+class NoReport(AnalysisError):
+    """The analysis ended without a report."""
+
+    code = "no_report"
+
+
+class QueueUnavailable(AnalysisError):
+    """The queue cannot be reached."""
+
+    code = "queue_unavailable"
+
+
+class StoreUnavailable(AnalysisError):
+    """The array store cannot be written."""
+
+    code = "store_unavailable"
+
+
+class AnalysisLost(AnalysisError):
+    """An analysis for which no report could be made, through no fault of its input."""
+
+
+class TimeLimitExceeded(AnalysisLost):
+    """The analysis ran longer than the time limit."""
+
+    code = "time_limit_exceeded"
+
+
+class WorkerLost(AnalysisLost):
+    """The process that ran the analysis died."""
+
+    code = "worker_lost"
+
+
+class JobRefused(AnalysisLost):
+    """The queue held something else under the name of the analysis."""
+
+    code = "job_refused"
+
+
+class OutOfMemory(AnalysisLost):
+    """The analysis needed more memory than there is."""
+
+    code = "out_of_memory"
+
+
+class InternalError(AnalysisLost):
+    """The service failed."""
+
+    code = "internal_error"

@@ -1,0 +1,236 @@
+"""The life of an analysis: submit, run, describe, reconcile.  Every function is safe to repeat."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import structlog
+
+from service.analyses.analysis import (
+    RECORD_VERSION,
+    Analysis,
+    Failure,
+    Outcome,
+    Progress,
+    State,
+    StoredArray,
+    Submission,
+    is_id,
+    new_id,
+)
+from service.analyses.errors import (
+    AnalysisError,
+    AnalysisLost,
+    AnalysisNotFound,
+    InternalError,
+    JobRefused,
+    NoReport,
+    OutOfMemory,
+    QueueUnavailable,
+    ReportNotReady,
+    TimeLimitExceeded,
+    UploadError,
+    WorkerLost,
+)
+from service.analyses.ports import LossReason, Queue, QueueEntry, QueueState, Store, Upload
+from service.estimation import inputs as checks
+from service.estimation.errors import EstimationError
+from service.estimation.estimate import estimate
+from service.estimation.labels import LabelTypes, label_columns
+from service.estimation.report import Options, as_dict
+
+REQUEUE_AFTER = timedelta(seconds=10)  # longer than a submission takes from the store to the queue
+
+LOST: dict[LossReason, AnalysisLost] = {
+    LossReason.TIME_LIMIT: TimeLimitExceeded(
+        "The analysis was stopped at the time limit. Send fewer pairs or features, or ask the operator to raise "
+        "PHASEGATE_ANALYSIS_TIME_LIMIT_S."
+    ),
+    LossReason.WORKER_LOST: WorkerLost(
+        "The process that ran the analysis died in every attempt, most often for lack of memory. Send fewer pairs or "
+        "features, or ask the operator for larger workers."
+    ),
+    LossReason.REFUSED: JobRefused("The queue held a job under this name that a worker must not run. Submit again."),
+}
+
+log = structlog.get_logger()
+
+
+def submit(store: Store, queue: Queue, upload: Upload, options: Options, label_types: LabelTypes) -> Analysis:
+    """Store an upload, check its form, and queue it.  When this returns, the analysis survives a crash.
+
+    Raises: UploadError for unreadable files; estimation InputError for shapes, types, rows and label types that
+    cannot be estimated; StoreUnavailable.  Nothing stays behind then.
+    """
+    checks.check_options(options)
+    with store.stage(upload) as staged:
+        received = staged.inputs()
+        columns = label_columns(received.labels, label_types)
+        checks.check_form(received.x, received.y, len(columns[0].values), received.rows)
+        files = staged.files()
+        submission = Submission(
+            version=RECORD_VERSION,
+            id=new_id(),
+            submitted_at=datetime.now(UTC),
+            options=options,
+            label_types={column.name: column.type for column in columns},
+            x=_described(files, "x", received.x),
+            y=_described(files, "y", received.y),
+            labels=files["labels"],
+            rows=files.get("rows"),
+        )
+        staged.commit(submission)
+    log.info("analysis_submitted", analysis_id=submission.id, shape_x=submission.x.shape, shape_y=submission.y.shape)
+    try:
+        queue.enqueue(submission.id)
+    except QueueUnavailable:
+        # The 202 stands: the submission is stored, and `reconcile` queues it when the queue is back.
+        log.warning("queue_unavailable", analysis_id=submission.id)
+    return describe(store, queue, submission.id)
+
+
+def describe(store: Store, queue: Queue, analysis_id: str) -> Analysis:
+    """The analysis as it stands.  Raises AnalysisNotFound."""
+    submission = store.submission(analysis_id) if is_id(analysis_id) else None
+    if submission is None:
+        raise AnalysisNotFound("There is no analysis with this id. Check the id; reports may have expired.")
+    outcome = store.outcome(analysis_id)
+    if outcome is None:
+        entry = _entry(queue, analysis_id)
+        # It may have finished, and left the queue, between the two looks.
+        outcome = store.outcome(analysis_id) if entry is None else None
+        return _assemble(submission, outcome, entry)
+    return _assemble(submission, outcome, None)
+
+
+def report(store: Store, analysis_id: str) -> dict[str, Any]:
+    """The stored report.  Raises AnalysisNotFound, ReportNotReady, NoReport."""
+    if not is_id(analysis_id) or store.submission(analysis_id) is None:
+        raise AnalysisNotFound("There is no analysis with this id. Check the id; reports may have expired.")
+    outcome = store.outcome(analysis_id)
+    if outcome is None:
+        raise ReportNotReady("The analysis has not finished. Ask again after the time in Retry-After.")
+    if outcome.report is None:
+        code = outcome.failure.code if outcome.failure else "unknown"
+        raise NoReport(f"The analysis ended without a report ({code}). The analysis itself says why, under `error`.")
+    return outcome.report
+
+
+def run(store: Store, queue: Queue, analysis_id: str, progress: Callable[[Progress], None]) -> None:
+    """Run an analysis and settle it: a report, or the failure that its input or a defect causes.
+
+    Infrastructure faults (the store away, this process killed) escape: the queue tries again.
+    """
+    submission = store.submission(analysis_id)
+    if submission is None or store.outcome(analysis_id) is not None:
+        log.warning("analysis_skipped", analysis_id=analysis_id, known=submission is not None)
+        return
+    started_at = datetime.now(UTC)
+    result: dict[str, Any] | None = None
+    failure: Failure | None = None
+    try:
+        received = store.inputs(submission)
+        found = estimate(
+            received.x,
+            received.y,
+            label_columns(received.labels, submission.label_types),
+            received.rows,
+            submission.options,
+            lambda stage, fraction: progress(Progress(stage, fraction)),
+        )
+        result = as_dict(found)
+    except (EstimationError, UploadError) as error:
+        failure = _failure(error)
+    except MemoryError:
+        failure = _failure(
+            OutOfMemory("The analysis needed more memory than the worker has. Send fewer pairs or features.")
+        )
+    except OSError:
+        raise  # the store is away, not the input wrong
+    except Exception:
+        # A defect would fail the same way again, so it is settled and not retried; the log has the traceback.
+        log.exception("analysis_defect", analysis_id=analysis_id)
+        failure = _failure(InternalError("The service failed on this input. Tell the operator the id of the analysis."))
+    settle(store, queue, analysis_id, Outcome(RECORD_VERSION, started_at, datetime.now(UTC), result, failure))
+
+
+def settle(store: Store, queue: Queue, analysis_id: str, outcome: Outcome) -> None:
+    """Write an outcome, once, and tell whoever waits for it."""
+    if store.settle(analysis_id, outcome):
+        code = outcome.failure.code if outcome.failure else None
+        log.info("analysis_settled", analysis_id=analysis_id, failure=code)
+    try:
+        queue.announce(analysis_id)
+    except QueueUnavailable:
+        log.warning("queue_unavailable", analysis_id=analysis_id)
+
+
+def reconcile_queue(store: Store, queue: Queue) -> None:
+    """Put back what dead workers held, and settle what the queue has given up on."""
+    queue.requeue_lost()
+    for entry in queue.exhausted():
+        if store.submission(entry.analysis_id) is not None:
+            reason = LOST[entry.loss or LossReason.WORKER_LOST]
+            outcome = Outcome(RECORD_VERSION, entry.started_at, datetime.now(UTC), None, _failure(reason))
+            settle(store, queue, entry.analysis_id, outcome)
+        queue.forget(entry.analysis_id)
+
+
+def reconcile_store(store: Store, queue: Queue) -> None:
+    """Queue every stored analysis that has neither outcome nor queue entry: the queue was lost, or never reached."""
+    latest = datetime.now(UTC) - REQUEUE_AFTER
+    for submission in store.unsettled():
+        if submission.submitted_at < latest and queue.find(submission.id) is None:
+            log.warning("analysis_requeued", analysis_id=submission.id)
+            queue.enqueue(submission.id)
+
+
+def _entry(queue: Queue, analysis_id: str) -> QueueEntry | None:
+    try:
+        return queue.find(analysis_id)
+    except QueueUnavailable:
+        return None  # what is stored still holds: the analysis waits
+
+
+def _assemble(submission: Submission, outcome: Outcome | None, entry: QueueEntry | None) -> Analysis:
+    """The analysis that follows from its three records; the store outranks the queue, which may have lost it."""
+    if outcome is not None:
+        return Analysis(
+            submission=submission,
+            state=State.SUCCEEDED if outcome.failure is None else State.FAILED,
+            started_at=outcome.started_at,
+            finished_at=outcome.finished_at,
+            queue_position=None,
+            progress=Progress("done", 1.0),
+            failure=outcome.failure,
+        )
+    if entry is None or entry.state is QueueState.WAITING:
+        return Analysis(
+            submission=submission,
+            state=State.QUEUED,
+            started_at=None,
+            finished_at=None,
+            queue_position=entry.position if entry else None,
+            progress=Progress("queued", 0.0),
+            failure=None,
+        )
+    return Analysis(
+        submission=submission,
+        state=State.RUNNING,
+        started_at=entry.started_at,
+        finished_at=None,
+        queue_position=None,
+        progress=entry.progress or Progress("start", 0.0),
+        failure=None,
+    )
+
+
+def _failure(error: EstimationError | AnalysisError) -> Failure:
+    return Failure(error.code, error.message, error.part)
+
+
+def _described(files: Mapping[str, Any], part: str, array: Any) -> StoredArray:
+    file = files[part]
+    return StoredArray(file.name, file.size_bytes, file.sha256, tuple(array.shape), str(array.dtype))

@@ -1,0 +1,178 @@
+"""Analyses over HTTP: submit, look, fetch the report."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any
+
+from fastapi import APIRouter, File, Form, Header, Response, UploadFile
+from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse
+from pydantic import TypeAdapter, ValidationError
+from starlette.datastructures import UploadFile as ReceivedFile
+
+from service.analyses import lifecycle
+from service.analyses.analysis import Analysis, StoredArray, StoredFile
+from service.analyses.ports import Upload
+from service.api import problems
+from service.api.access import ServicesDep
+from service.estimation.errors import InvalidOption
+from service.estimation.report import Report
+from service.schemas import (
+    AnalysisView,
+    ArrayView,
+    FileView,
+    InputsView,
+    LinksView,
+    Problem,
+    ProgressView,
+    SubmittedOptions,
+)
+from service.storage.redis_queue import wait_for_announcement
+
+router = APIRouter(prefix="/v1/analyses", tags=["analyses"])
+
+OPTIONS = TypeAdapter(SubmittedOptions)
+WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})", re.IGNORECASE)
+RETRY_AFTER_S = 1
+
+
+def _problem(description: str) -> dict[str, Any]:
+    return {"model": Problem, "content": {problems.MEDIA_TYPE: {}}, "description": description}
+
+
+HEADERS = {
+    "Location": {"description": "Address of the analysis.", "schema": {"type": "string"}},
+    "Retry-After": {"description": "Seconds after which to look again.", "schema": {"type": "integer"}},
+    "Preference-Applied": {"description": "The wait that was granted.", "schema": {"type": "string"}},
+}
+
+
+@router.post(
+    "",
+    status_code=202,
+    summary="Submit a pair for analysis",
+    response_model=AnalysisView,
+    responses={
+        200: {"model": AnalysisView, "description": "Finished within the wait asked for.", "headers": HEADERS},
+        202: {"description": "Stored and queued; it survives a crash from here on.", "headers": HEADERS},
+        400: _problem("The multipart body cannot be read."),
+        413: _problem("Too large."),
+        422: _problem("The input cannot be estimated; `code` and `detail` say why and what to do."),
+        503: _problem("The store or the queue is away."),
+    },
+)
+async def submit(
+    services: ServicesDep,
+    response: Response,
+    x: Annotated[UploadFile, File(description="Features of modality x: .npy (n, dx), float16/32/64 or integers.")],
+    y: Annotated[UploadFile, File(description="Features of modality y: .npy (n, dy); row i belongs to row i of x.")],
+    labels: Annotated[
+        UploadFile, File(description="Labels: .npy (m,) or (m, L), or CSV with a header line, one line per label row.")
+    ],
+    rows: Annotated[
+        UploadFile | None,
+        File(description="0-based row of each label: .npy or CSV; left out, the labels cover all n rows in order."),
+    ] = None,
+    options: Annotated[UploadFile | str | None, Form(description="Options and label types, as JSON.")] = None,
+    prefer: Annotated[str | None, Header(description="`wait=N`: answer when finished, or after N seconds.")] = None,
+) -> AnalysisView:
+    """Upload paired features with labels for some or all pairs, and queue the estimation.
+
+    Shapes, types, sizes, rows and label types are checked before the answer; finiteness and variance in the worker.
+    """
+    text = await options.read() if isinstance(options, ReceivedFile) else options
+    chosen = _options(text)
+    upload = Upload(x=x, y=y, labels=labels, rows=rows)
+    analysis = await run_in_threadpool(
+        lifecycle.submit, services.store, services.queue, upload, chosen.options(), chosen.label_types
+    )
+    analysis_id = analysis.submission.id
+    wait_s = _wait(prefer, services.settings.max_wait_s)
+    if wait_s is not None:
+        await wait_for_announcement(
+            services.redis_url, analysis_id, wait_s, lambda: services.store.outcome(analysis_id) is not None
+        )
+        analysis = await run_in_threadpool(lifecycle.describe, services.store, services.queue, analysis_id)
+        response.headers["Preference-Applied"] = f"wait={wait_s:g}"
+    response.headers["Location"] = f"/v1/analyses/{analysis_id}"
+    if analysis.state.final:
+        response.status_code = 200
+    else:
+        response.headers["Retry-After"] = str(RETRY_AFTER_S)
+    return _view(analysis)
+
+
+@router.get("/{analysis_id}", summary="Look at an analysis", responses={404: _problem("Unknown id.")})
+def look(services: ServicesDep, response: Response, analysis_id: str) -> AnalysisView:
+    """State, progress, times, and the error of a failed analysis."""
+    analysis = lifecycle.describe(services.store, services.queue, analysis_id)
+    if not analysis.state.final:
+        response.headers["Retry-After"] = str(RETRY_AFTER_S)
+    return _view(analysis)
+
+
+@router.get(
+    "/{analysis_id}/report",
+    summary="Fetch the report",
+    response_model=Report,
+    responses={
+        404: _problem("Unknown id."),
+        409: _problem("Not finished (`report_not_ready`), or none (`no_report`)."),
+    },
+)
+def report(services: ServicesDep, analysis_id: str) -> JSONResponse:
+    """The report, as it was stored when the analysis ended; it never changes."""
+    return JSONResponse(lifecycle.report(services.store, analysis_id))
+
+
+def _options(text: str | bytes | None) -> SubmittedOptions:
+    if not text:
+        return SubmittedOptions()
+    try:
+        return OPTIONS.validate_json(text)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        place = ".".join(str(step) for step in first["loc"])
+        where = f"options.{place}" if place else "options"
+        raise InvalidOption(
+            f"{where}: {first['msg']}. The options are one JSON object; /docs lists them.", part="options"
+        ) from error
+
+
+def _wait(prefer: str | None, longest_s: float) -> float | None:
+    """Seconds of `Prefer: wait=N` (RFC 7240), at most `longest_s`; None when no wait is asked for."""
+    found = WAIT.search(prefer or "")
+    return min(float(found[1]), longest_s) if found else None
+
+
+def _view(analysis: Analysis) -> AnalysisView:
+    submission = analysis.submission
+    address = f"/v1/analyses/{submission.id}"
+    return AnalysisView(
+        id=submission.id,
+        state=analysis.state,
+        progress=ProgressView(stage=analysis.progress.stage, fraction=analysis.progress.fraction),
+        queue_position=analysis.queue_position,
+        submitted_at=submission.submitted_at,
+        started_at=analysis.started_at,
+        finished_at=analysis.finished_at,
+        error=problems.problem_of_failure(analysis.failure) if analysis.failure else None,
+        options=submission.options,
+        label_types=submission.label_types,
+        inputs=InputsView(
+            x=_array(submission.x),
+            y=_array(submission.y),
+            labels=_file(submission.labels),
+            rows=_file(submission.rows) if submission.rows else None,
+        ),
+        links=LinksView(self=address, report=f"{address}/report"),
+    )
+
+
+def _file(file: StoredFile) -> FileView:
+    return FileView(size_bytes=file.size_bytes, sha256=file.sha256)
+
+
+def _array(array: StoredArray) -> ArrayView:
+    return ArrayView(size_bytes=array.size_bytes, sha256=array.sha256, shape=list(array.shape), dtype=array.dtype)

@@ -1,0 +1,70 @@
+"""The API: create_app(settings)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+
+import structlog
+from fastapi import FastAPI
+from fastapi.concurrency import run_in_threadpool
+
+from service import __version__
+from service.analyses.errors import QueueUnavailable
+from service.analyses.lifecycle import reconcile_queue, reconcile_store
+from service.api import analyses, health, problems
+from service.settings import Settings
+from service.wiring import Services, build
+
+QUEUE_INTERVAL_S = 4.0  # how soon an analysis of a dead worker is put back
+STORE_INTERVAL_S = 15.0  # how soon an analysis that the queue lost is queued again
+PARTS = 5  # x, y, labels, rows, options
+OPTIONS_BYTES = 64 * 1024
+
+log = structlog.get_logger()
+
+
+def create_app(settings: Settings) -> FastAPI:
+    """The ASGI application.  It connects store and queue when it starts, not when it is made."""
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        services = build(settings)
+        app.state.services = services
+        tasks = [
+            asyncio.create_task(_repeat(reconcile_queue, services, QUEUE_INTERVAL_S)),
+            asyncio.create_task(_repeat(reconcile_store, services, STORE_INTERVAL_S)),
+        ]
+        yield
+        for task in tasks:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    app = FastAPI(
+        title="Phasegate",
+        version=__version__,
+        summary="Pre-training triage for multimodal data: align, predict, or neither?",
+        license_info={"name": "MIT", "identifier": "MIT"},
+        lifespan=lifespan,
+        max_body_size=settings.max_upload_bytes,
+        form_limits={"max_files": PARTS, "max_fields": PARTS, "max_part_size": OPTIONS_BYTES},
+        redoc_url=None,
+    )
+    problems.install(app, settings.max_upload_bytes)
+    app.include_router(analyses.router)
+    app.include_router(health.router)
+    return app
+
+
+async def _repeat(step: Callable[..., None], services: Services, interval_s: float) -> None:
+    """Run a reconciliation step again and again; what keeps it from working now is tried again later."""
+    while True:
+        try:
+            await run_in_threadpool(step, services.store, services.queue)
+        except QueueUnavailable:
+            log.warning("queue_unavailable", step=step.__name__)
+        except Exception:
+            log.exception("reconciliation_failed", step=step.__name__)
+        await asyncio.sleep(interval_s)

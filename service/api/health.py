@@ -1,0 +1,35 @@
+"""Is the process alive, can the service take and run analyses?"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.responses import JSONResponse
+
+from service import __version__
+from service.api import problems
+from service.api.access import ServicesDep
+from service.schemas import Health, Problem, Readiness
+
+router = APIRouter(tags=["health"])
+
+NOT_READY: dict[int | str, dict[str, Any]] = {
+    503: {"model": Problem, "content": {problems.MEDIA_TYPE: {}}, "description": "Not ready; `detail` says why."}
+}
+
+
+@router.get("/healthz", summary="Is the process alive?")
+def healthz() -> Health:
+    """Answers as long as the process does; looks at nothing else."""
+    return Health(status="ok", version=__version__)
+
+
+@router.get("/readyz", summary="Can the service take and run analyses?", responses=NOT_READY, response_model=Readiness)
+def readyz(services: ServicesDep) -> Readiness | JSONResponse:
+    """Ready when queue and store can be reached and at least one worker is alive."""
+    services.store.check()
+    workers = services.queue.workers_alive()
+    if workers == 0:
+        return problems.respond(problems.no_worker())
+    return Readiness(ready=True, workers=workers)

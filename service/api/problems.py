@@ -1,0 +1,143 @@
+"""Every error becomes a problem (RFC 9457) here, by one table from error class to HTTP status."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+
+from service.analyses.analysis import Failure
+from service.analyses.errors import (
+    AnalysisError,
+    AnalysisLost,
+    AnalysisNotFound,
+    InternalError,
+    LabelsTooLarge,
+    NoReport,
+    QueueUnavailable,
+    ReportNotReady,
+    StoreUnavailable,
+    TimeLimitExceeded,
+    UploadError,
+)
+from service.estimation.errors import EstimationError, InputError, NumericalFailure
+from service.schemas import Problem
+
+MEDIA_TYPE = "application/problem+json"
+RETRY_AFTER_S = 1
+
+# The most specific class that an error is an instance of decides.
+STATUS: dict[type[Exception], int] = {
+    InputError: 422,
+    NumericalFailure: 422,
+    UploadError: 422,
+    LabelsTooLarge: 413,
+    AnalysisNotFound: 404,
+    ReportNotReady: 409,
+    NoReport: 409,
+    QueueUnavailable: 503,
+    StoreUnavailable: 503,
+    AnalysisLost: 500,
+    TimeLimitExceeded: 422,
+}
+RETRIED = {503, 429}
+
+# Problems that the framework finds before any of our code runs.
+HTTP_CODES = {
+    400: ("invalid_request", "The request cannot be read.", "Send multipart/form-data with the parts x, y and labels."),
+    404: ("not_found", "There is nothing at this address.", "The calls are listed at /docs."),
+    405: ("method_not_allowed", "This address does not take this method.", "The calls are listed at /docs."),
+    413: ("body_too_large", "The request body is larger than the service accepts.", ""),
+}
+
+log = structlog.get_logger()
+
+
+def subclasses(root: type[Exception]) -> Iterator[type[Exception]]:
+    """All classes below `root`."""
+    for child in root.__subclasses__():
+        yield child
+        yield from subclasses(child)
+
+
+def status_of(kind: type[Exception]) -> int:
+    """HTTP status of an error class."""
+    return next(STATUS[ancestor] for ancestor in kind.__mro__ if ancestor in STATUS)
+
+
+def problem_of(error: EstimationError | AnalysisError) -> Problem:
+    """The problem that an error is."""
+    return _problem(error.code, _title(type(error)), status_of(type(error)), error.message, error.part)
+
+
+def problem_of_failure(failure: Failure) -> Problem:
+    """The problem that a stored failure is; its class is found again by its code."""
+    for kind in (*subclasses(EstimationError), *subclasses(AnalysisError)):
+        if getattr(kind, "code", None) == failure.code:
+            return _problem(failure.code, _title(kind), status_of(kind), failure.message, failure.part)
+    return _problem(failure.code, _title(InternalError), 500, failure.message, failure.part)
+
+
+def no_worker() -> Problem:
+    """Nothing is broken, but nobody would run an analysis."""
+    return _problem(
+        "no_worker", "No worker is alive.", 503, "Start a worker, or wait for one to come back. Analyses wait.", None
+    )
+
+
+def respond(problem: Problem, headers: dict[str, str] | None = None) -> JSONResponse:
+    """A problem as a response; one that passes with time says when to try again."""
+    headers = dict(headers or {})
+    if problem.status in RETRIED or problem.code == ReportNotReady.code:
+        headers.setdefault("Retry-After", str(RETRY_AFTER_S))
+    return JSONResponse(problem.model_dump(), status_code=problem.status, headers=headers, media_type=MEDIA_TYPE)
+
+
+def install(app: FastAPI, max_upload_bytes: int) -> None:
+    """Make every error that leaves a route a problem."""
+
+    @app.exception_handler(EstimationError)
+    @app.exception_handler(AnalysisError)
+    async def known(request: Request, error: Any) -> JSONResponse:
+        return respond(problem_of(error))
+
+    @app.exception_handler(RequestValidationError)
+    async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        place = str(first["loc"][-1])
+        if first["type"] == "missing":
+            detail = f"The request has no part {place!r}. Send x, y and labels as parts of multipart/form-data."
+        else:
+            detail = f"Part {place!r} is not of the right kind. Send arrays and tables as files, options as JSON text."
+        return respond(_problem("invalid_request", "The request cannot be read.", 422, detail, place))
+
+    @app.exception_handler(HTTPException)
+    async def framework(request: Request, error: HTTPException) -> JSONResponse:
+        code, title, detail = HTTP_CODES.get(error.status_code, ("http_error", "The request failed.", ""))
+        if error.status_code == 413:
+            detail = (
+                f"The limit is {max_upload_bytes} bytes. Send fewer pairs or features, or float32 in place of float64."
+            )
+        return respond(_problem(code, title, error.status_code, detail, None), dict(error.headers or {}))
+
+    @app.exception_handler(Exception)
+    async def unknown(request: Request, error: Exception) -> JSONResponse:
+        log.error("request_failed", path=request.url.path, exc_info=error)
+        return respond(
+            problem_of(InternalError("The service failed on this request. Try again, or tell the operator."))
+        )
+
+
+def _problem(code: str, title: str, status: int, detail: str, part: str | None) -> Problem:
+    return Problem(
+        type=f"urn:phasegate:problem:{code}", title=title, status=status, detail=detail, code=code, part=part
+    )
+
+
+def _title(kind: type[Exception]) -> str:
+    return (kind.__doc__ or "").splitlines()[0]

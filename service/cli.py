@@ -1,0 +1,126 @@
+"""The command line: parsing only."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import typer
+from pydantic import ValidationError
+
+from service import __version__, logs
+from service.settings import Settings
+
+app = typer.Typer(
+    name="phasegate",
+    help="Pre-training triage for multimodal data: align, predict, or neither?",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+DataDir = Annotated[Path | None, typer.Option(help="Directory of the array store. [default: ./phasegate-data]")]
+
+
+def main() -> None:
+    """Run the command line; what a user can mend is one line on standard error and exit code 2."""
+    from service.wiring import QueueNotConfigured
+
+    try:
+        app()
+    except QueueNotConfigured as error:
+        fail(str(error))
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    context: typer.Context,
+    show_version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
+) -> None:
+    """Every setting can also be given as an environment variable PHASEGATE_<NAME>; see the README."""
+    if show_version:
+        typer.echo(f"phasegate {__version__}")
+        raise typer.Exit
+
+
+@app.command()
+def serve(
+    host: Annotated[str | None, typer.Option(help="Address to listen on. [default: 127.0.0.1]")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 picks a free one. [default: 8000]")] = None,
+    data_dir: DataDir = None,
+    workers: Annotated[int | None, typer.Option(help="Worker processes. [default: half the cores]")] = None,
+) -> None:
+    """Run the whole service: API, workers, and an embedded server unless PHASEGATE_REDIS_URL names one."""
+    from service.serving.process_tree import serve as serve_tree
+
+    settings = read_settings(host=host, port=port, data_dir=data_dir, workers=workers)
+    logs.configure(settings.log_level)
+    raise typer.Exit(serve_tree(settings))
+
+
+@app.command()
+def api(
+    host: Annotated[str | None, typer.Option(help="Address to listen on. [default: 127.0.0.1]")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on. [default: 8000]")] = None,
+    data_dir: DataDir = None,
+) -> None:
+    """Run the API alone, against PHASEGATE_REDIS_URL."""
+    from service.api.server import run_api
+
+    settings = read_settings(host=host, port=port, data_dir=data_dir)
+    logs.configure(settings.log_level)
+    run_api(settings)
+
+
+@app.command()
+def worker(data_dir: DataDir = None) -> None:
+    """Run one worker, against PHASEGATE_REDIS_URL."""
+    from service.worker.job import work
+
+    settings = read_settings(data_dir=data_dir)
+    logs.configure(settings.log_level)
+    work(settings)
+
+
+@app.command()
+def demo(
+    as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON and nothing else.")] = False,
+) -> None:
+    """Start the service, triage a real pair over HTTP, print the report, stop the service."""
+    from service.client import AnalysisFailed, ProblemReceived
+    from service.demo import DemoFailed, run_demo
+
+    try:
+        run_demo(as_json)
+    except (AnalysisFailed, DemoFailed, ProblemReceived, TimeoutError) as error:
+        fail(str(error))
+
+
+@app.command()
+def openapi() -> None:
+    """Print the API's description (OpenAPI) as YAML."""
+    from service.api.description import description_yaml
+
+    sys.stdout.write(description_yaml())
+
+
+def read_settings(**given: Any) -> Settings:
+    """Settings from the environment, overridden by what the command line gives; a wrong one ends the program."""
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        wrong = [
+            f"{'.'.join(str(step) for step in item['loc'])}: {item['msg']}" for item in error.errors(include_url=False)
+        ]
+        fail("Settings are wrong. " + "; ".join(wrong) + ".")
+
+
+def fail(message: str) -> NoReturn:
+    """End the program with a message that says what to do."""
+    typer.echo(f"phasegate: {message}", err=True)
+    raise SystemExit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,43 @@
+"""Settings of one process: read from the environment once, at process entry, and passed down.
+
+Every field is set by the environment variable PHASEGATE_<FIELD> or by the command-line option of the same name.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Annotated
+
+from pydantic import Field, PositiveInt
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class Settings(BaseSettings):
+    """What a process of the service may be told.  Frozen: nothing changes a setting while the process runs."""
+
+    model_config = SettingsConfigDict(env_prefix="PHASEGATE_", frozen=True, extra="ignore")
+
+    host: str = Field("127.0.0.1", description="Address the API listens on.")
+    port: int = Field(8000, ge=0, le=65535, description="Port the API listens on; 0 picks a free one.")
+    data_dir: Path = Field(
+        Path("phasegate-data"), description="Directory of the array store and of the embedded server's data."
+    )
+    redis_url: str | None = Field(
+        None, description="Redis or Valkey to use as the queue; without it `phasegate serve` starts an embedded one."
+    )
+    workers: PositiveInt = Field(
+        default_factory=lambda: max(1, (os.cpu_count() or 1) // 2), description="Worker processes of `phasegate serve`."
+    )
+    threads_per_worker: PositiveInt = Field(
+        1, description="BLAS threads of one analysis. Reports repeat bit for bit at an equal number of threads."
+    )
+    analysis_time_limit_s: PositiveInt = Field(
+        1800, description="An analysis that runs longer is stopped and ends failed (seconds)."
+    )
+    max_upload_bytes: PositiveInt = Field(2 * 1024**3, description="Largest request body the API accepts (bytes).")
+    max_label_bytes: PositiveInt = Field(64 * 1024**2, description="Largest labels or rows part (bytes).")
+    max_wait_s: Annotated[float, Field(gt=0)] = Field(
+        60.0, description="Longest wait that `Prefer: wait=N` may ask for (seconds)."
+    )
+    log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least level that is logged.")

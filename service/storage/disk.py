@@ -1,0 +1,201 @@
+"""The array store on a local directory: the truth about every analysis.
+
+    {data_dir}/tmp/                        received files, until they are an analysis
+    {data_dir}/analyses/{id}/x.npy  y.npy  labels.npy|labels.csv  rows.npy|rows.csv
+                             submission.json
+                             report.json | failure.json      the outcome, written once
+
+Files are fsynced before the rename that makes them an analysis, so that a 202 outlives a crash.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+import numpy as np
+from pydantic import TypeAdapter
+
+from service.analyses.analysis import Outcome, StoredFile, Submission
+from service.analyses.errors import InvalidArrayFile, LabelsTooLarge, StoreUnavailable
+from service.analyses.ports import Inputs, Upload, UploadedFile
+from service.estimation.labels import named_columns
+from service.storage.npy import open_npy
+from service.storage.tables import read_labels, read_rows
+
+COPY_BYTES = 1024 * 1024
+OUTCOME_FILES = ("report.json", "failure.json")
+Record = TypeVar("Record")
+SUBMISSION = TypeAdapter(Submission)
+OUTCOME = TypeAdapter(Outcome)
+
+
+@dataclass(frozen=True)
+class StagedFiles:
+    """Received files in a folder of their own under tmp/."""
+
+    folder: Path
+    target: Path
+    stored: Mapping[str, StoredFile]
+
+    def files(self) -> Mapping[str, StoredFile]:
+        """Each part's stored file."""
+        return self.stored
+
+    def inputs(self) -> Inputs:
+        """The received inputs."""
+        return _open(self.folder, {part: file.name for part, file in self.stored.items()})
+
+    def commit(self, submission: Submission) -> None:
+        """Write the submission beside the files, and move both where analyses are."""
+        _write(self.folder / "submission.json", SUBMISSION.dump_json(submission, by_alias=True))
+        _sync_folder(self.folder)
+        os.rename(self.folder, self.target / submission.id)
+        _sync_folder(self.target)
+
+
+class DiskStore:
+    """The store under one directory; `max_label_bytes` bounds labels and rows, which are read whole."""
+
+    def __init__(self, data_dir: Path, max_label_bytes: int) -> None:
+        self._staging = data_dir / "tmp"
+        self._analyses = data_dir / "analyses"
+        self._max_label_bytes = max_label_bytes
+
+    def prepare(self) -> None:
+        """Create the store's folders, readable by their owner alone."""
+        for folder in (self._staging.parent, self._staging, self._analyses):
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+    @contextmanager
+    def stage(self, upload: Upload) -> Iterator[StagedFiles]:
+        """Receive the files of an upload; they are removed unless committed."""
+        folder = self._staging / f"upload-{secrets.token_hex(8)}"
+        try:
+            try:
+                folder.mkdir(mode=0o700)
+                stored = {"x": self._receive(folder, "x", upload.x), "y": self._receive(folder, "y", upload.y)}
+                stored["labels"] = self._receive_table(folder, "labels", upload.labels)
+                if upload.rows is not None:
+                    stored["rows"] = self._receive_table(folder, "rows", upload.rows)
+            except OSError as error:
+                raise StoreUnavailable("The upload could not be stored. Try again later.") from error
+            yield StagedFiles(folder, self._analyses, stored)
+        finally:
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def submission(self, analysis_id: str) -> Submission | None:
+        """What was submitted, or None for an unknown analysis."""
+        return _read(self._analyses / analysis_id / "submission.json", SUBMISSION)
+
+    def inputs(self, submission: Submission) -> Inputs:
+        """The inputs of an analysis."""
+        parts = {"x": submission.x, "y": submission.y, "labels": submission.labels, "rows": submission.rows}
+        return _open(self._analyses / submission.id, {part: file.name for part, file in parts.items() if file})
+
+    def outcome(self, analysis_id: str) -> Outcome | None:
+        """How an analysis ended, or None if it has not."""
+        for name in OUTCOME_FILES:
+            found = _read(self._analyses / analysis_id / name, OUTCOME)
+            if found is not None:
+                return found
+        return None
+
+    def settle(self, analysis_id: str, outcome: Outcome) -> bool:
+        """Write the outcome once: under a lock on the folder, complete before it has its name."""
+        folder = self._analyses / analysis_id
+        name = "report.json" if outcome.failure is None else "failure.json"
+        lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if any((folder / other).exists() for other in OUTCOME_FILES):
+                return False
+            draft = folder / f".{name}"
+            _write(draft, OUTCOME.dump_json(outcome))
+            os.rename(draft, folder / name)
+            os.fsync(lock)
+            return True
+        finally:
+            os.close(lock)
+
+    def unsettled(self) -> Iterator[Submission]:
+        """All analyses without an outcome, oldest first: ids begin with the time."""
+        for folder in sorted(self._analyses.iterdir()):
+            if not any((folder / name).exists() for name in OUTCOME_FILES):
+                found = self.submission(folder.name)
+                if found is not None:
+                    yield found
+
+    def check(self) -> None:
+        """Raise StoreUnavailable unless a file can be written."""
+        probe = self._staging / f"probe-{secrets.token_hex(8)}"
+        try:
+            probe.touch(mode=0o600)
+            probe.unlink()
+        except OSError as error:
+            raise StoreUnavailable("The array store cannot be written. Tell the operator.") from error
+
+    def _receive_table(self, folder: Path, part: str, upload: UploadedFile) -> StoredFile:
+        return self._receive(folder, part, upload, self._max_label_bytes)
+
+    def _receive(self, folder: Path, part: str, upload: UploadedFile, limit: int | None = None) -> StoredFile:
+        head = upload.file.read(COPY_BYTES)
+        name = f"{part}.npy" if limit is None or head.startswith(b"\x93NUMPY") else f"{part}.csv"
+        digest, size = hashlib.sha256(), 0
+        with (folder / name).open("wb") as file:
+            while head:
+                size += len(head)
+                if limit is not None and size > limit:
+                    raise LabelsTooLarge(
+                        f"{part} is larger than {limit} bytes. Send fewer label rows or columns.", part=part
+                    )
+                digest.update(head)
+                file.write(head)
+                head = upload.file.read(COPY_BYTES)
+            file.flush()
+            os.fsync(file.fileno())
+        if size == 0:
+            raise InvalidArrayFile(f"{part} is empty. Send a file with data.", part=part)
+        return StoredFile(name, size, digest.hexdigest())
+
+
+def _open(folder: Path, names: Mapping[str, str]) -> Inputs:
+    """Open the named files: arrays memory-mapped, tables read."""
+    labels = folder / names["labels"]
+    rows = folder / names["rows"] if "rows" in names else None
+    return Inputs(
+        x=open_npy(folder / names["x"], "x"),
+        y=open_npy(folder / names["y"], "y"),
+        labels=named_columns(np.array(open_npy(labels, "labels"))) if labels.suffix == ".npy" else read_labels(labels),
+        rows=None if rows is None else np.array(open_npy(rows, "rows")) if rows.suffix == ".npy" else read_rows(rows),
+    )
+
+
+def _read(path: Path, adapter: TypeAdapter[Record]) -> Record | None:
+    try:
+        return adapter.validate_json(path.read_bytes())
+    except (FileNotFoundError, NotADirectoryError):
+        return None
+
+
+def _write(path: Path, content: bytes) -> None:
+    with path.open("wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,104 @@
+"""Reading labels and rows from CSV: columns of text, booleans, whole numbers or real numbers."""
+
+from __future__ import annotations
+
+import csv
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.analyses.errors import InvalidTable, MissingLabelValue
+from service.estimation.labels import MAX_TARGETS
+
+INTEGER = re.compile(r"[+-]?\d{1,18}")
+REAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)", re.IGNORECASE)
+BOOLEANS = {"true": True, "false": False}
+MAX_FIELD_CHARACTERS = 10_000
+
+
+def read_labels(path: Path) -> dict[str, NDArray[Any]]:
+    """Label columns by name from a CSV file with a header line.  Raises InvalidTable, MissingLabelValue.
+
+    A column is whole numbers, real numbers, booleans (true, false) or, when any value is none of these, text.
+    """
+    lines = _lines(path, "labels")
+    if not lines:
+        raise InvalidTable("labels is empty. Send a header line and one line per label row.", part="labels")
+    names = [name.strip() for name in lines[0]]
+    if len(names) > MAX_TARGETS:
+        raise InvalidTable(f"labels has {len(names)} columns. Send at most {MAX_TARGETS}.", part="labels")
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise InvalidTable(
+            f"labels has more than one column named {repeated[0]!r}. Give each column its own name.", part="labels"
+        )
+    body = lines[1:]
+    for number, line in enumerate(body):
+        if len(line) != len(names):
+            raise InvalidTable(
+                f"labels has {len(names)} columns and label {number} (counted from 0, without the header) has "
+                f"{len(line)} fields. Send as many in every line.",
+                part="labels",
+            )
+    columns = {}
+    for place, name in enumerate(names):
+        values = [line[place].strip() for line in body]
+        if "" in values:
+            raise MissingLabelValue(
+                f"Label column {name!r} has no value for label {values.index('')} (counted from 0, without the "
+                "header). Leave such rows out of labels and rows.",
+                part="labels",
+            )
+        columns[name] = _column(values)
+    return columns
+
+
+def read_rows(path: Path) -> NDArray[Any]:
+    """Row numbers from a CSV file with one number a line; a first line that is no number is a header."""
+    lines = _lines(path, "rows")
+    if any(len(line) != 1 for line in lines):
+        raise InvalidTable("rows has more than one column. Send one row number per line.", part="rows")
+    values = [line[0].strip() for line in lines]
+    if values and not INTEGER.fullmatch(values[0]):
+        values = values[1:]
+    for number, value in enumerate(values):
+        if not INTEGER.fullmatch(value):
+            raise InvalidTable(
+                f"rows has {_shown(value)} at place {number} (counted from 0, without a header). "
+                "Send whole row numbers, counted from 0.",
+                part="rows",
+            )
+    return np.array([int(value) for value in values], dtype=np.int64)
+
+
+def _lines(path: Path, part: str) -> list[list[str]]:
+    """The non-empty lines of a CSV file, split into fields."""
+    csv.field_size_limit(MAX_FIELD_CHARACTERS)
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            return [line for line in csv.reader(file, strict=True) if line]
+    except UnicodeDecodeError as error:
+        raise InvalidTable(f"{part} is not UTF-8 text. Send CSV in UTF-8, or a .npy file.", part=part) from error
+    except csv.Error as error:
+        raise InvalidTable(
+            f"{part} is not a CSV table: a quote is not closed, or a field exceeds {MAX_FIELD_CHARACTERS} characters. "
+            "Save and send it again.",
+            part=part,
+        ) from error
+
+
+def _column(values: list[str]) -> NDArray[Any]:
+    if all(INTEGER.fullmatch(value) for value in values):
+        return np.array([int(value) for value in values], dtype=np.int64)
+    if all(REAL.fullmatch(value) for value in values):
+        return np.array([float(value) for value in values], dtype=np.float64)
+    if all(value.lower() in BOOLEANS for value in values):
+        return np.array([BOOLEANS[value.lower()] for value in values], dtype=np.bool_)
+    return np.array(values, dtype=np.str_)
+
+
+def _shown(value: str) -> str:
+    return repr(value if len(value) <= 40 else value[:40] + "...")

@@ -1,0 +1,43 @@
+"""Puts the parts together from settings: the only place that chooses them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from service.analyses.ports import Queue, Store
+from service.settings import Settings
+from service.storage.disk import DiskStore
+from service.storage.redis_queue import RedisQueue, open_connection
+
+
+class QueueNotConfigured(Exception):
+    """A process that needs the queue was not told where it is."""
+
+
+@dataclass(frozen=True)
+class Services:
+    """What API and workers work with."""
+
+    settings: Settings
+    store: Store
+    queue: Queue
+    redis_url: str
+
+
+def queue_url(settings: Settings) -> str:
+    """Address of the queue.  Raises QueueNotConfigured without one."""
+    if settings.redis_url is None:
+        raise QueueNotConfigured(
+            "PHASEGATE_REDIS_URL is not set. Set it to your Redis or Valkey, or use `phasegate serve`, which brings "
+            "its own server."
+        )
+    return settings.redis_url
+
+
+def build(settings: Settings) -> Services:
+    """Connect store and queue.  Raises QueueNotConfigured."""
+    url = queue_url(settings)
+    store = DiskStore(settings.data_dir, settings.max_label_bytes)
+    store.prepare()
+    queue = RedisQueue(open_connection(url), time_limit_s=settings.analysis_time_limit_s)
+    return Services(settings, store, queue, url)

@@ -1,0 +1,152 @@
+import hashlib
+import io
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+import pytest
+
+from service.analyses.analysis import RECORD_VERSION, Failure, Outcome, StoredArray, Submission, new_id
+from service.analyses.errors import InvalidArrayFile, LabelsTooLarge, StoreUnavailable
+from service.analyses.ports import Upload
+from service.estimation.labels import LabelType
+from service.estimation.report import Options
+from service.storage.disk import DiskStore
+
+
+@dataclass
+class Part:
+    file: BinaryIO
+    filename: str | None = None
+
+
+def npy(values) -> Part:
+    buffer = io.BytesIO()
+    np.save(buffer, values)
+    buffer.seek(0)
+    return Part(buffer)
+
+
+@pytest.fixture
+def store(tmp_path) -> DiskStore:
+    store = DiskStore(tmp_path / "data", max_label_bytes=10_000)
+    store.prepare()
+    return store
+
+
+def an_upload(**parts) -> Upload:
+    x, y = np.arange(60.0).reshape(20, 3), np.arange(80.0).reshape(20, 4)
+    labels = Part(io.BytesIO(b"kind\n" + b"a\nb\n" * 10))
+    return Upload(**{"x": npy(x), "y": npy(y), "labels": labels, "rows": None, **parts})
+
+
+def committed(store: DiskStore) -> Submission:
+    with store.stage(an_upload()) as staged:
+        files = staged.files()
+        arrays = {
+            part: StoredArray(files[part].name, files[part].size_bytes, files[part].sha256, (20, d), "float64")
+            for part, d in (("x", 3), ("y", 4))
+        }
+        submission = Submission(
+            version=RECORD_VERSION,
+            id=new_id(),
+            submitted_at=datetime.now(UTC),
+            options=Options(),
+            label_types={"kind": LabelType.CATEGORICAL},
+            labels=files["labels"],
+            rows=None,
+            **arrays,
+        )
+        staged.commit(submission)
+    return submission
+
+
+def files_below(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
+
+
+REPORT = Outcome(RECORD_VERSION, datetime.now(UTC), datetime.now(UTC), {"regime": "both", "ratio": 0.1 + 0.2}, None)
+FAILURE = Outcome(RECORD_VERSION, None, datetime.now(UTC), None, Failure("worker_lost", "It died.", None))
+
+
+def test_what_is_committed_is_read_back_by_another_store(store, tmp_path):
+    submission = committed(store)
+    other = DiskStore(tmp_path / "data", max_label_bytes=10_000)
+    assert other.submission(submission.id) == submission
+    inputs = other.inputs(submission)
+    np.testing.assert_array_equal(inputs.x, np.arange(60.0).reshape(20, 3))
+    assert inputs.y.shape == (20, 4)
+    assert list(inputs.labels) == ["kind"]
+    assert inputs.rows is None
+
+
+def test_digests_are_those_of_the_bytes_received(store, tmp_path):
+    submission = committed(store)
+    content = (tmp_path / "data" / "analyses" / submission.id / "x.npy").read_bytes()
+    assert submission.x.sha256 == hashlib.sha256(content).hexdigest()
+    assert submission.x.size_bytes == len(content)
+
+
+def test_an_upload_that_is_not_committed_leaves_nothing(store, tmp_path):
+    with pytest.raises(RuntimeError), store.stage(an_upload()) as staged:
+        assert staged.inputs().x.shape == (20, 3)
+        raise RuntimeError
+    assert files_below(tmp_path) == []
+
+
+def test_parts_are_told_apart_by_content_and_not_by_name(store):
+    labels = npy(np.arange(20.0))
+    labels.filename = "../../labels.csv"
+    with store.stage(an_upload(labels=labels, rows=Part(io.BytesIO(b"3\n4\n")))) as staged:
+        assert {part: file.name for part, file in staged.files().items()} == {
+            "x": "x.npy",
+            "y": "y.npy",
+            "labels": "labels.npy",
+            "rows": "rows.csv",
+        }
+        np.testing.assert_array_equal(staged.inputs().labels["label_0"], np.arange(20.0))
+        np.testing.assert_array_equal(staged.inputs().rows, [3, 4])
+
+
+def test_empty_and_overlarge_parts_are_refused(store, tmp_path):
+    with pytest.raises(InvalidArrayFile, match="y is empty"), store.stage(an_upload(y=Part(io.BytesIO()))):
+        pass
+    big = Part(io.BytesIO(b"a\n" * 5001))
+    with pytest.raises(LabelsTooLarge, match="10000 bytes"), store.stage(an_upload(labels=big)):
+        pass
+    assert files_below(tmp_path) == []
+
+
+@pytest.mark.parametrize(("first", "second"), [(REPORT, FAILURE), (FAILURE, REPORT), (REPORT, REPORT)])
+def test_an_outcome_is_written_once(store, tmp_path, first, second):
+    submission = committed(store)
+    assert store.outcome(submission.id) is None
+    assert store.settle(submission.id, first) is True
+    written = files_below(tmp_path)
+    assert store.settle(submission.id, replace(second, version=99)) is False
+    assert store.outcome(submission.id) == first
+    assert files_below(tmp_path) == written
+
+
+def test_unsettled_analyses_come_oldest_first(store):
+    submissions = [committed(store) for _ in range(3)]
+    store.settle(submissions[1].id, REPORT)
+    expected = [s.id for s in sorted(submissions, key=lambda s: s.id) if s.id != submissions[1].id]
+    assert [s.id for s in store.unsettled()] == expected
+
+
+def test_a_store_that_is_gone_is_reported(store, tmp_path):
+    store.check()
+    (tmp_path / "data" / "tmp").rmdir()
+    with pytest.raises(StoreUnavailable):
+        store.check()
+    with pytest.raises(StoreUnavailable), store.stage(an_upload()):
+        pass
+
+
+def test_the_store_is_its_owners_alone(store, tmp_path):
+    committed(store)
+    for folder in (tmp_path / "data", tmp_path / "data" / "tmp", tmp_path / "data" / "analyses"):
+        assert folder.stat().st_mode & 0o777 == 0o700

@@ -1,0 +1,77 @@
+import numpy as np
+import pytest
+
+from service.analyses.errors import InvalidTable, MissingLabelValue
+from service.storage.tables import read_labels, read_rows
+
+
+def written(tmp_path, text, encoding="utf-8"):
+    path = tmp_path / "table.csv"
+    path.write_bytes(text.encode(encoding))
+    return path
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        (["1", "-2", "+3"], "i"),
+        (["1", "2.5", "3"], "f"),
+        (["1e3", ".5", "nan"], "f"),
+        (["true", "False", "TRUE"], "b"),
+        (["a", "1", "2"], "U"),
+        (["1", "2", "true"], "U"),
+        (["12345678901234567890", "1", "2"], "f"),
+        (["0x10", "1", "2"], "U"),
+    ],
+)
+def test_a_column_has_the_type_of_its_values(tmp_path, values, kind):
+    columns = read_labels(written(tmp_path, "name\n" + "\n".join(values) + "\n"))
+    assert columns["name"].dtype.kind == kind
+    assert len(columns["name"]) == 3
+
+
+def test_columns_keep_names_order_quotes_and_unicode(tmp_path):
+    columns = read_labels(written(tmp_path, '\ufeffa, b\r\n1,"x, ""y"""\r\n2,\u00fc\r\n'))
+    assert list(columns) == ["a", "b"]
+    np.testing.assert_array_equal(columns["a"], [1, 2])
+    np.testing.assert_array_equal(columns["b"], ['x, "y"', "\u00fc"])
+
+
+def test_a_missing_value_is_named(tmp_path):
+    with pytest.raises(MissingLabelValue, match="'b' has no value for label 1"):
+        read_labels(written(tmp_path, "a,b\n1,x\n2, \n"))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "empty"),
+        ("a,a\n1,2\n", "more than one column named 'a'"),
+        ("a,b\n1,2\n3\n", r"label 1 .* 1 fields"),
+        ('a\n"1\n', "quote is not closed"),
+        ("a\n" + "x" * 10_001 + "\n", "10000 characters"),
+        (",".join(f"c{i}" for i in range(1001)) + "\n", "1001 columns"),
+    ],
+)
+def test_unreadable_tables_are_refused(tmp_path, text, message):
+    with pytest.raises(InvalidTable, match=message) as caught:
+        read_labels(written(tmp_path, text))
+    assert caught.value.part == "labels"
+
+
+def test_other_encodings_are_refused(tmp_path):
+    with pytest.raises(InvalidTable, match="UTF-8"):
+        read_labels(written(tmp_path, "a\n\u00fc\n", "latin-1"))
+
+
+@pytest.mark.parametrize("text", ["3\n1\n2\n", "row\n3\n1\n2\n", '"row"\r\n3\r\n1\r\n2\r\n\r\n'])
+def test_rows_may_have_a_header(tmp_path, text):
+    np.testing.assert_array_equal(read_rows(written(tmp_path, text)), [3, 1, 2])
+
+
+@pytest.mark.parametrize(
+    ("text", "message"), [("1\n2.0\n", "'2.0' at place 1"), ("1,2\n", "more than one column"), ("1\nx\n", "'x'")]
+)
+def test_rows_that_are_no_row_numbers_are_refused(tmp_path, text, message):
+    with pytest.raises(InvalidTable, match=message):
+        read_rows(written(tmp_path, text))

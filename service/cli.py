@@ -100,9 +100,10 @@ def demo(
 @app.command()
 def openapi() -> None:
     """Print the API's description (OpenAPI) as YAML."""
+    from service.api.app import create_app
     from service.api.description import description_yaml
 
-    sys.stdout.write(description_yaml())
+    sys.stdout.write(description_yaml(create_app(Settings())))
 
 
 def read_settings(**given: Any) -> Settings:

@@ -14,6 +14,8 @@ from service import __version__
 from service.analyses.errors import QueueUnavailable
 from service.analyses.lifecycle import reconcile_queue, reconcile_store
 from service.api import analyses, health, problems
+from service.api.body_limit import BodyLimit
+from service.api.description import describe
 from service.settings import Settings
 from service.wiring import Services, build
 
@@ -48,13 +50,14 @@ def create_app(settings: Settings) -> FastAPI:
         summary="Pre-training triage for multimodal data: align, predict, or neither?",
         license_info={"name": "MIT", "identifier": "MIT"},
         lifespan=lifespan,
-        max_body_size=settings.max_upload_bytes,
         form_limits={"max_files": PARTS, "max_fields": PARTS, "max_part_size": OPTIONS_BYTES},
         redoc_url=None,
     )
+    app.add_middleware(BodyLimit, max_bytes=settings.max_upload_bytes)
     problems.install(app, settings.max_upload_bytes)
     app.include_router(analyses.router)
     app.include_router(health.router)
+    app.openapi = lambda: describe(app)  # type: ignore[method-assign]  # the way that FastAPI documents
     return app
 
 

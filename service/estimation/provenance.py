@@ -40,7 +40,8 @@ def provenance(
             python=platform.python_version(),
             numpy=np.__version__,
             scipy=scipy.__version__,
-            blas=f"{blas[0]['internal_api']} {blas[0]['version']}" if blas else "unknown",
+            # numpy and scipy each bring their own; the order in which they are found is that of addresses in memory.
+            blas=", ".join(sorted({f"{pool['internal_api']} {pool['version']}" for pool in blas})),
         ),
         seed=seed,
         threads=max((int(pool["num_threads"]) for pool in blas), default=1),

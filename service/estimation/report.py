@@ -109,6 +109,11 @@ class Ratio(Record):
 class Separation(Ratio):
     """How far the signal of one spectrum stands out from its nuisance."""
 
+    ratio: float | None
+    """signal_floor / nuisance_floor; null unless `status` is ok."""
+    status: RatioStatus
+    """ok: a finite ratio; no_signal: no component is signal, nothing to recover; no_nuisance: every component is
+    signal, nothing to separate from."""
     signal_floor: float | None
     """Smallest singular value among signal components; null without any."""
     nuisance_floor: float | None
@@ -345,7 +350,7 @@ class Versions(Record):
     scipy: str
     """scipy."""
     blas: str
-    """BLAS library and version that numpy loaded."""
+    """BLAS libraries, each with its version, that numpy and scipy loaded."""
 
 
 @dataclass(frozen=True)

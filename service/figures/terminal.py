@@ -22,7 +22,7 @@ from service.estimation.report import (
 
 LEADING = 8  # components shown per spectrum
 ARROWS = {Direction.X_TO_Y: "x → y", Direction.Y_TO_X: "y → x"}
-SPECTRA = {"ca": "alignment", "cp_x_to_y": "prediction x → y", "cp_y_to_x": "prediction y → x"}
+SPECTRA = {"ca": "align", "cp_x_to_y": "predict x → y", "cp_y_to_x": "predict y → x"}
 
 
 def draw(report: Report, console: Console, names: tuple[str, str] = ("x", "y")) -> None:
@@ -70,7 +70,7 @@ def _labels(report: Report) -> str:
 
 def _ratios(report: Report) -> RenderableType:
     table = Table(title="Separation ratios (above 1: the objective recovers the signal)", title_justify="left")
-    for heading in ("objective", "ratio", "weakest signal", "strongest nuisance", "signal components", "recovered"):
+    for heading in ("objective", "ratio", "signal floor", "nuisance floor", "signal count", "recovered"):
         table.add_column(heading, justify="left" if heading == "objective" else "right")
     for name, title in SPECTRA.items():
         found: Separation = getattr(report.separation, name)

@@ -1,0 +1,60 @@
+"""The API's description is what the service does, and the error table covers every error."""
+
+from pathlib import Path
+
+import pytest
+import yaml
+
+from service.analyses.analysis import Failure
+from service.analyses.errors import AnalysisError
+from service.api.app import create_app
+from service.api.description import description_yaml
+from service.api.problems import problem_of, problem_of_failure, subclasses
+from service.estimation.errors import EstimationError
+from service.settings import Settings
+
+ROOT = Path(__file__).parents[2]
+ERRORS = [kind for root in (EstimationError, AnalysisError) for kind in subclasses(root) if "code" in vars(kind)]
+
+
+def test_openapi_yaml_is_what_the_service_describes():
+    assert (ROOT / "openapi.yaml").read_text(encoding="utf-8") == description_yaml(create_app(Settings())), "run `make openapi`"
+
+
+def test_every_operation_and_field_is_described():
+    description = yaml.safe_load(description_yaml(create_app(Settings())))
+    for path, operations in description["paths"].items():
+        for method, operation in operations.items():
+            assert operation["summary"], (method, path)
+            assert operation["description"], (method, path)
+    schemas = description["components"]["schemas"]
+    for name, schema in schemas.items():
+        for field, content in schema.get("properties", {}).items():
+            # A reference whose description would repeat that of its schema stands alone.
+            reference = content.get("$ref", "").rpartition("/")[2]
+            assert content.get("description") or (reference and schemas[reference]["description"]), f"{name}.{field}"
+
+
+def test_the_report_is_described_in_full():
+    schemas = yaml.safe_load(description_yaml(create_app(Settings())))["components"]["schemas"]
+    assert set(schemas["Component"]["required"]) == {"index", "singular_value", "r2", "r2_by_label", "class"}
+    assert "recommendation" in schemas["Report"]["required"]
+
+
+@pytest.mark.parametrize("kind", ERRORS, ids=lambda kind: kind.__name__)
+def test_every_error_is_a_problem_with_a_status_of_its_own_kind(kind):
+    problem = problem_of(kind("What is wrong and what to do.", part="x"))
+    assert 400 <= problem.status < 600
+    assert problem.title.endswith(".")
+    assert problem.type == f"urn:phasegate:problem:{kind.code}"
+    assert problem_of_failure(Failure(kind.code, "What is wrong and what to do.", "x")) == problem
+
+
+def test_codes_are_unique():
+    codes = [kind.code for kind in ERRORS]
+    assert len(set(codes)) == len(codes) > 25
+
+
+def test_a_stored_code_that_is_no_longer_known_is_still_a_problem():
+    problem = problem_of_failure(Failure("from_an_older_version", "It ended.", None))
+    assert (problem.code, problem.status) == ("from_an_older_version", 500)

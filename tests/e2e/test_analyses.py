@@ -1,0 +1,272 @@
+"""Analyses over HTTP, against the whole service."""
+
+import json
+import time
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from threadpoolctl import threadpool_limits
+
+from service.client import AnalysisFailed, Client, ProblemReceived
+from service.estimation.estimate import estimate
+from service.estimation.labels import LabelType, label_columns
+from service.estimation.report import as_dict
+from service.schemas import REPORT, SubmittedOptions
+from tests.e2e.samples import Sample, npy
+
+WAIT = {"Prefer": "wait=30"}
+
+
+def in_process(sample: Sample) -> dict:
+    """The core's own report, with as many BLAS threads as a worker has."""
+    columns = label_columns({"kind": sample.kind, "score": sample.score})
+    with threadpool_limits(1):
+        return as_dict(estimate(sample.x, sample.y, columns, sample.rows))
+
+
+def reproducible(report: dict) -> str:
+    """All of a report but its timings, every digit of it."""
+    return json.dumps({name: value for name, value in report.items() if name != "timings"}, sort_keys=True)
+
+
+def finished(http, location: str, timeout_s: float = 60) -> dict:
+    deadline = time.monotonic() + timeout_s
+    while time.monotonic() < deadline:
+        analysis = http.get(location).json()
+        if analysis["state"] not in ("queued", "running"):
+            return analysis
+        time.sleep(0.05)
+    raise AssertionError(f"{analysis} after {timeout_s} s")
+
+
+def test_an_upload_is_accepted_run_and_reported(http):
+    sample = Sample()
+    accepted = http.post("/v1/analyses", files=sample.files())
+    assert accepted.status_code == 202
+    assert accepted.headers["location"] == accepted.json()["links"]["self"]
+    assert int(accepted.headers["retry-after"]) >= 1
+    analysis = finished(http, accepted.headers["location"])
+    assert analysis["state"] == "succeeded"
+    assert analysis["progress"] == {"stage": "done", "fraction": 1.0}
+    assert analysis["submitted_at"] <= analysis["started_at"] <= analysis["finished_at"]
+    assert analysis["label_types"] == {"kind": "categorical", "score": "numeric"}
+    assert analysis["inputs"]["x"]["shape"] == [120, 6]
+    assert analysis["error"] is None
+    report = http.get(analysis["links"]["report"])
+    assert report.status_code == 200
+    assert reproducible(report.json()) == reproducible(in_process(sample))
+
+
+def test_twenty_at_once_end_with_the_cores_own_reports_bit_for_bit(http):
+    samples = [Sample(seed=seed, n=100 + 7 * seed) for seed in range(20)]
+
+    def submit(sample: Sample) -> str:
+        answer = http.post("/v1/analyses", files=sample.files())
+        assert answer.status_code == 202, answer.text
+        return answer.headers["location"]
+
+    with ThreadPoolExecutor(20) as pool:
+        locations = list(pool.map(submit, samples))
+    assert len(set(locations)) == 20
+    for sample, location in zip(samples, locations, strict=True):
+        assert finished(http, location)["state"] == "succeeded"
+        assert reproducible(http.get(f"{location}/report").json()) == reproducible(in_process(sample))
+
+
+def test_digests_are_those_that_sha256sum_gives(http):
+    answer = http.post("/v1/analyses", files=Sample().files(), headers=WAIT).json()
+    report = http.get(answer["links"]["report"]).json()
+    assert report["provenance"]["digests"]["x"] == answer["inputs"]["x"]["sha256"]
+    assert report["provenance"]["digests"]["y"] == answer["inputs"]["y"]["sha256"]
+
+
+def test_prefer_wait_answers_with_the_finished_analysis(http):
+    answer = http.post("/v1/analyses", files=Sample().files(), headers=WAIT)
+    assert answer.status_code == 200
+    assert answer.json()["state"] == "succeeded"
+    assert answer.headers["preference-applied"] == "wait=30"
+    assert "retry-after" not in answer.headers
+
+
+@pytest.mark.parametrize("prefer", ["wait=0", "respond-async, wait=0"])
+def test_a_wait_that_runs_out_answers_202(http, prefer):
+    # A thousand-feature problem takes longer than no time at all.
+    rng = np.random.default_rng(1)
+    wide = npy(rng.standard_normal((400, 600)))
+    sample = Sample()
+    files = sample.files(x=wide, y=wide, labels=b"v\n" + b"\n".join(b"%d.5" % i for i in range(400)), rows=None)
+    answer = http.post("/v1/analyses", files=files, headers={"Prefer": prefer})
+    assert answer.status_code == 202
+    assert answer.headers["preference-applied"] == "wait=0"
+    early = http.get(answer.json()["links"]["report"])
+    assert (early.status_code, early.json()["code"]) == (409, "report_not_ready")
+    assert early.headers["retry-after"]
+    assert finished(http, answer.headers["location"])["state"] == "succeeded"
+
+
+@pytest.mark.parametrize(
+    ("labels", "rows"),
+    [
+        ("labels.npy", "rows.npy"),
+        ("labels.npy", "rows.csv"),
+    ],
+)
+def test_labels_and_rows_may_be_arrays_or_tables(http, labels, rows):
+    sample = Sample()
+    files = sample.files(
+        labels=npy(sample.score),
+        rows=npy(sample.rows) if rows.endswith("npy") else b"row\n" + b"\n".join(b"%d" % row for row in sample.rows),
+    )
+    answer = http.post("/v1/analyses", files=files, headers=WAIT).json()
+    report = http.get(answer["links"]["report"]).json()
+    with threadpool_limits(1):
+        expected = estimate(sample.x, sample.y, label_columns(sample.score), sample.rows)
+    assert reproducible(report) == reproducible(as_dict(expected))
+
+
+def test_labels_for_all_rows_need_no_rows(http):
+    sample = Sample(m=120)
+    answer = http.post("/v1/analyses", files=sample.files(rows=None), headers=WAIT).json()
+    assert http.get(answer["links"]["report"]).json()["data"]["n_labeled"] == 120
+
+
+def test_integers_need_a_type_and_take_it(http):
+    sample = Sample()
+    files = sample.files(labels=npy((sample.score > 0).astype(np.int16)))
+    refused = http.post("/v1/analyses", files=files)
+    assert (refused.status_code, refused.json()["code"]) == (422, "label_type_required")
+    for types, expected in (("categorical", "categorical"), ({"label_0": "numeric"}, "numeric")):
+        options = json.dumps({"label_types": types})
+        answer = http.post("/v1/analyses", files=files, data={"options": options}, headers=WAIT)
+        assert answer.status_code == 200, answer.text
+        assert answer.json()["label_types"] == {"label_0": expected}
+
+
+def test_options_may_be_a_file_and_are_echoed(http):
+    options = json.dumps({"rule": "permutation", "n_components": 3}).encode()
+    files = {**Sample().files(), "options": ("options.json", options, "application/json")}
+    answer = http.post("/v1/analyses", files=files, headers=WAIT).json()
+    report = http.get(answer["links"]["report"]).json()
+    assert answer["options"] == report["provenance"]["options"]
+    assert report["provenance"]["options"]["rule"] == "permutation"
+    assert len(report["spectra"]["ca"]) == 3
+
+
+SMALL = Sample()
+REFUSED = {
+    "unpaired_rows": {"y": npy(SMALL.y[:-1])},
+    "too_few_pairs": {"x": npy(SMALL.x[:19]), "y": npy(SMALL.y[:19])},
+    "too_few_labeled_rows": {"rows": npy(SMALL.rows[:9]), "labels": npy(SMALL.score[:9])},
+    "label_row_out_of_range": {"rows": npy(SMALL.rows + 60)},
+    "label_row_repeated": {"rows": npy(np.zeros(60, dtype=int))},
+    "label_count_mismatch": {"rows": npy(SMALL.rows[:-1])},
+    "unsupported_dtype": {"x": npy(SMALL.x.astype(np.complex64))},
+    "wrong_shape": {"x": npy(SMALL.x[:, 0])},
+    "invalid_npy": {"x": b"PK\x03\x04nonsense"},
+    "invalid_csv": {"labels": b'a\n"unclosed\n'},
+    "missing_label_value": {"labels": b"a,b\n1.5,\n"},
+    "label_names": {"labels": b"a,\n1.5,2.5\n" * 1 + b"1.5,2.5\n" * 59},
+}
+
+
+@pytest.mark.parametrize("code", REFUSED)
+def test_what_cannot_be_estimated_is_refused_before_the_202(http, running, code):
+    before = sorted((running.data_dir / "analyses").iterdir())
+    answer = http.post("/v1/analyses", files=SMALL.files(**REFUSED[code]))
+    assert answer.status_code == 422
+    assert answer.headers["content-type"] == "application/problem+json"
+    problem = answer.json()
+    assert problem["code"] == code
+    assert problem["type"] == f"urn:phasegate:problem:{code}"
+    assert problem["detail"].endswith(".")
+    assert str(running.data_dir) not in answer.text
+    assert sorted((running.data_dir / "analyses").iterdir()) == before
+    assert list((running.data_dir / "tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ("{", "Invalid JSON"),
+        ("[]", "options"),
+        ('{"colour": 1}', "options.colour"),
+        ('{"rule": "magic"}', "options.rule"),
+        ('{"n_components": 1}', "from 2 to 500"),
+        ('{"pca_components": 1e9}', "from 2 to 2000"),
+        ('{"method": "guess"}', "no method 'guess'"),
+        ('{"label_types": {"kind": "maybe"}}', "label_types"),
+    ],
+)
+def test_options_out_of_bounds_are_refused(http, options, message):
+    answer = http.post("/v1/analyses", files=SMALL.files(), data={"options": options})
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid_option")
+    assert message in answer.json()["detail"]
+
+
+def with_nan(values: np.ndarray) -> bytes:
+    broken = values.copy()
+    broken[7, 3] = np.nan
+    return npy(broken)
+
+
+FAILED = {
+    "non_finite_values": ({"x": with_nan(SMALL.x)}, "row 7, column 3"),
+    "values_too_large": ({"y": npy(SMALL.y * 1e150)}, "1e+100"),
+    "constant_modality": ({"x": npy(np.ones_like(SMALL.x))}, "No column of x varies"),
+    "constant_labels": ({"labels": npy(np.ones(60))}, "No label column varies"),
+}
+
+
+@pytest.mark.parametrize("code", FAILED)
+def test_what_the_worker_finds_ends_the_analysis_with_a_problem(http, code):
+    changed, message = FAILED[code]
+    answer = http.post("/v1/analyses", files=SMALL.files(**changed), headers=WAIT)
+    assert answer.status_code == 200
+    analysis = answer.json()
+    assert analysis["state"] == "failed"
+    assert analysis["error"]["code"] == code
+    assert message in analysis["error"]["detail"]
+    report = http.get(analysis["links"]["report"])
+    assert (report.status_code, report.json()["code"]) == (409, "no_report")
+    assert code in report.json()["detail"]
+
+
+def test_a_missing_part_is_named(http):
+    answer = http.post("/v1/analyses", files=SMALL.files(y=None))
+    assert (answer.status_code, answer.json()["code"], answer.json()["part"]) == (422, "invalid_request", "y")
+
+
+@pytest.mark.parametrize("address", ["an-" + "0" * 32, "nonsense", "..%2F..%2Fetc", "an-" + "0" * 32 + "%0A"])
+@pytest.mark.parametrize("tail", ["", "/report"])
+def test_unknown_analyses_are_not_found(http, address, tail):
+    answer = http.get(f"/v1/analyses/{address}{tail}")
+    assert answer.status_code == 404
+    assert answer.headers["content-type"] == "application/problem+json"
+
+
+def test_the_typed_client_submits_waits_and_reads(running, tmp_path):
+    sample = Sample(seed=5)
+    paths = {"x": tmp_path / "x.npy", "y": tmp_path / "y.npy", "rows": tmp_path / "rows.npy"}
+    for name, path in paths.items():
+        np.save(path, getattr(sample, name))
+    labels = tmp_path / "labels.csv"
+    labels.write_bytes(sample.labels_csv())
+    with Client(running.address) as client:
+        submitted = client.submit(paths["x"], paths["y"], labels, paths["rows"])
+        seen: list[float] = []
+        done = client.wait(submitted.id, 60, lambda analysis: seen.append(analysis.progress.fraction))
+        assert done.state == "succeeded"
+        assert seen == sorted(seen)
+        assert seen[-1] == 1.0
+        assert client.report(submitted.id).regime == in_process(sample)["regime"]
+        assert REPORT.validate_python(client.report_json(submitted.id)) == client.report(submitted.id)
+        with pytest.raises(ProblemReceived, match="label_names"):
+            client.submit(
+                paths["x"], paths["y"], labels, paths["rows"], SubmittedOptions(label_types={"no": LabelType.NUMERIC})
+            )
+        constant = tmp_path / "constant.npy"
+        np.save(constant, np.ones((120, 3)))
+        failing = client.submit(constant, paths["y"], labels, paths["rows"])
+        with pytest.raises(AnalysisFailed, match="constant_modality"):
+            client.wait(failing.id, 60)

@@ -1,0 +1,254 @@
+"""The service as a whole: health, limits, memory, crashes, restarts, the README and the demonstration."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import httpx2
+import numpy as np
+import pytest
+
+from tests.e2e.conftest import Running, start, stop
+from tests.e2e.samples import Sample, npy
+from tests.e2e.test_analyses import finished, in_process, reproducible
+
+README = Path(__file__).parents[2] / "README.md"
+
+
+def processes_of(root: int) -> dict[int, str]:
+    """Command lines of a process's descendants."""
+    children: dict[int, list[int]] = {}
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit():
+            try:
+                fields = (entry / "stat").read_text().rpartition(")")[2].split()
+            except (FileNotFoundError, ProcessLookupError):
+                continue
+            if fields[0] != "Z":
+                children.setdefault(int(fields[1]), []).append(int(entry.name))
+    found: dict[int, str] = {}
+    waiting = list(children.get(root, []))
+    while waiting:
+        pid = waiting.pop()
+        try:
+            found[pid] = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        waiting += children.get(pid, [])
+    return found
+
+
+def the_process(running: Running, ending: str) -> int:
+    return next(pid for pid, line in processes_of(running.process.pid).items() if line.strip().endswith(ending))
+
+
+def gone(pids, timeout_s: float) -> bool:
+    deadline = time.monotonic() + timeout_s
+    while any(Path(f"/proc/{pid}").exists() for pid in pids):
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.02)
+    return True
+
+
+@pytest.fixture
+def own(tmp_path):
+    """A service of the test's own, killed at the end."""
+    started: list[Running] = []
+
+    def begin(*options: str, **environment: str) -> Running:
+        started.append(start(tmp_path / "data", *options, **environment))
+        return started[-1]
+
+    yield begin
+    for service in started:
+        if service.process.poll() is None:
+            stop(service)
+
+
+def test_health_readiness_and_description(http):
+    assert http.get("/healthz").json()["status"] == "ok"
+    deadline = time.monotonic() + 10
+    while (readiness := http.get("/readyz").json()) != {"ready": True, "workers": 2}:
+        assert time.monotonic() < deadline, readiness
+        time.sleep(0.05)
+    assert "swagger" in http.get("/docs").text
+    assert http.get("/openapi.json").json()["info"]["title"] == "Phasegate"
+    assert "server" not in http.get("/healthz").headers
+
+
+@pytest.mark.parametrize(("method", "address", "status"), [("GET", "/nothing", 404), ("DELETE", "/healthz", 405)])
+def test_the_frameworks_own_errors_are_problems(http, method, address, status):
+    answer = http.request(method, address)
+    assert answer.status_code == status
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert set(answer.json()) == {"type", "title", "status", "detail", "code", "part"}
+
+
+def test_a_body_over_the_limit_is_refused_whether_announced_or_not(own):
+    running = own(PHASEGATE_MAX_UPLOAD_BYTES="100000")
+    big = npy(np.zeros((2000, 10)))
+
+    def endless():
+        yield b'--b\r\nContent-Disposition: form-data; name="x"; filename="x"\r\n\r\n'
+        for _ in range(200):
+            yield b"\0" * 1000
+
+    with httpx2.Client(base_url=running.address, timeout=30) as http:
+        announced = http.post("/v1/analyses", files={"x": ("x", big)})
+        streamed = http.post(
+            "/v1/analyses", content=endless(), headers={"Content-Type": "multipart/form-data; boundary=b"}
+        )
+        for answer in (announced, streamed):
+            assert answer.headers["content-type"] == "application/problem+json", answer.text
+            assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
+            assert "100000 bytes" in answer.json()["detail"]
+        assert http.post("/v1/analyses", files=Sample().files()).status_code == 202
+    assert list((running.data_dir / "tmp").iterdir()) == []
+
+
+def test_a_large_upload_does_not_enter_the_apis_memory(own):
+    running = own("--workers", "1")
+    api = the_process(running, "service.cli api")
+
+    def peak_bytes() -> int:
+        status = Path(f"/proc/{api}/status").read_text()
+        return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024
+
+    sample = Sample()
+    before = peak_bytes()
+    wide = np.zeros((120, 200_000))
+    wide[:, :6] = sample.x
+    content = npy(wide)
+    assert len(content) > 190_000_000
+    with httpx2.Client(base_url=running.address, timeout=60) as http:
+        answer = http.post("/v1/analyses", files=sample.files(x=content))
+        assert answer.status_code == 202
+    assert peak_bytes() - before < 40_000_000
+
+
+def test_a_killed_tree_leaves_no_process_and_loses_no_analysis(own):
+    first = own("--workers", "1")
+    everyone = [first.process.pid, *processes_of(first.process.pid)]
+    samples = [Sample(seed=seed) for seed in range(8)]
+    with httpx2.Client(base_url=first.address, timeout=30) as http:
+        locations = [http.post("/v1/analyses", files=s.files()).headers["location"] for s in samples]
+        first.process.kill()
+    first.process.wait()
+    assert gone(everyone[1:], 10)
+    second = own("--workers", "1")
+    with httpx2.Client(base_url=second.address, timeout=30) as http:
+        for sample, location in zip(samples, locations, strict=True):
+            assert finished(http, location)["state"] == "succeeded"
+            assert reproducible(http.get(f"{location}/report").json()) == reproducible(in_process(sample))
+
+
+def test_workers_killed_in_the_middle_lose_no_analysis(own):
+    running = own("--workers", "2")
+    with httpx2.Client(base_url=running.address, timeout=30) as http:
+        locations = [http.post("/v1/analyses", files=Sample(seed=s).files()).headers["location"] for s in range(10)]
+        for pid, line in processes_of(running.process.pid).items():
+            if line.strip().endswith("service.cli worker"):
+                os.kill(pid, signal.SIGKILL)
+        assert {finished(http, location)["state"] for location in locations} == {"succeeded"}
+        assert http.get("/readyz").status_code == 200
+
+
+def test_the_queue_may_be_lost_altogether(own):
+    running = own("--workers", "1")
+    with httpx2.Client(base_url=running.address, timeout=30) as http:
+        locations = [http.post("/v1/analyses", files=Sample(seed=s).files()).headers["location"] for s in range(6)]
+    running.process.kill()
+    running.process.wait()
+    for path in (running.data_dir / "server").rglob("*"):
+        if path.is_file() and "aof" in path.name:
+            path.unlink()
+    again = own("--workers", "1")
+    with httpx2.Client(base_url=again.address, timeout=30) as http:
+        assert {finished(http, location, 60)["state"] for location in locations} == {"succeeded"}
+
+
+def test_ctrl_c_stops_everything(own):
+    running = own()
+    everyone = [running.process.pid, *processes_of(running.process.pid)]
+    running.process.send_signal(signal.SIGINT)
+    assert running.process.wait(10) == 0
+    assert gone(everyone, 1)
+    assert not (running.data_dir / "address").exists()
+
+
+def test_a_report_cannot_be_had_before_a_worker_is_there(own, valkey_address):
+    """The API alone accepts, waits and says so; a worker started later does the work."""
+    running = own("--workers", "1", PHASEGATE_REDIS_URL=valkey_address)
+    assert not (running.data_dir / "server").exists()
+    with httpx2.Client(base_url=running.address, timeout=30) as http:
+        answer = http.post("/v1/analyses", files=Sample().files(), headers={"Prefer": "wait=30"})
+        assert answer.json()["state"] == "succeeded"
+
+
+@pytest.fixture
+def valkey_address(tmp_path):
+    """A server that is not the service's own, as PHASEGATE_REDIS_URL names one."""
+    from service.serving.embedded_server import answers, prepare_server
+
+    server = prepare_server(tmp_path / "elsewhere")
+    process = subprocess.Popen(server.command)
+    deadline = time.monotonic() + 10
+    while not answers(server):
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+    yield server.url
+    process.kill()
+    process.wait()
+
+
+def test_the_readmes_curl_session_works_as_printed(running, tmp_path):
+    session = re.search(r"<!-- session -->\n```bash\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)[1]
+    script = session.replace("http://127.0.0.1:8000", running.address)
+    assert script != session
+    python = f"python() {{ {sys.executable!s} \"$@\"; }}\n"
+    result = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", python + script], cwd=tmp_path, capture_output=True, text=True, timeout=60
+    )
+    assert result.returncode == 0, result.stdout + result.stderr
+    assert '"regime"' in result.stdout
+
+
+def test_the_demonstration_prints_a_readable_answer_and_leaves_nothing():
+    before = set(Path("/tmp").glob("phasegate-demo-*"))
+    result = subprocess.run([sys.executable, "-m", "service.cli", "demo"], capture_output=True, text=True, timeout=90)
+    assert result.returncode == 0, result.stderr
+    for expected in ("Regime", "Direction", "Recommendation", "Separation ratios", "Leading components"):
+        assert expected in result.stdout
+    assert "phasegate demo --json" in result.stderr
+    assert set(Path("/tmp").glob("phasegate-demo-*")) == before
+
+
+def test_the_demonstration_gives_the_report_as_json():
+    command = [sys.executable, "-m", "service.cli", "demo", "--json"]
+    result = subprocess.run(command, capture_output=True, text=True, timeout=90)
+    report = json.loads(result.stdout)
+    assert report["data"]["n_pairs"] == 1797
+    assert report["data"]["n_labeled"] == 300
+
+
+def test_a_client_that_hangs_up_leaves_nothing(running):
+    """Half an upload, then the connection closes."""
+    import socket
+
+    host, port = running.address.removeprefix("http://").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        head = b"POST /v1/analyses HTTP/1.1\r\nHost: a\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+        part = b'--b\r\nContent-Disposition: form-data; name="x"; filename="x"\r\n\r\n'
+        connection.sendall(head + b"Content-Length: 10000000\r\n\r\n" + part + b"\0" * 2_000_000)
+    quiet = threading.Event()
+    deadline = time.monotonic() + 10
+    while list((running.data_dir / "tmp").iterdir()) and time.monotonic() < deadline:
+        quiet.wait(0.05)
+    assert list((running.data_dir / "tmp").iterdir()) == []

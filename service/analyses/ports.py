@@ -43,10 +43,13 @@ class QueueEntry:
 
 
 class Queue(Protocol):
-    """The queue of analyses that wait for a worker.  It can be lost and rebuilt from the store at any time."""
+    """The queue of analyses that wait for a worker.  It can be lost and rebuilt from the store at any time.
+
+    Every call raises QueueUnavailable when it cannot be reached.
+    """
 
     def enqueue(self, analysis_id: str) -> None:
-        """Add an analysis; one that is waiting or started already is left alone."""
+        """Add an analysis; one that the queue has, given up or not, is left alone until `forget`."""
 
     def find(self, analysis_id: str) -> QueueEntry | None:
         """The entry of an analysis, or None if the queue does not know it."""

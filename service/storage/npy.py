@@ -50,8 +50,10 @@ def open_npy(path: Path, part: str) -> NDArray[Any]:
         )
     if claimed == 0:
         return np.empty(shape, dtype=dtype)
-    order = "F" if fortran_order else "C"
-    return np.memmap(path, dtype=dtype, mode="r", offset=offset, shape=shape, order=order)
+    mapped: NDArray[Any] = np.memmap(
+        path, dtype=dtype, mode="r", offset=offset, shape=shape, order="F" if fortran_order else "C"
+    )
+    return mapped
 
 
 def _header(file: Any, part: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:

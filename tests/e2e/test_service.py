@@ -212,7 +212,7 @@ def test_the_readmes_curl_session_works_as_printed(running, tmp_path):
     session = re.search(r"<!-- session -->\n```bash\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)[1]
     script = session.replace("http://127.0.0.1:8000", running.address)
     assert script != session
-    python = f"python() {{ {sys.executable!s} \"$@\"; }}\n"
+    python = f'python() {{ {sys.executable!s} "$@"; }}\n'
     result = subprocess.run(
         ["bash", "-euo", "pipefail", "-c", python + script], cwd=tmp_path, capture_output=True, text=True, timeout=60
     )

@@ -1,0 +1,1 @@
+"""`phasegate serve`: the embedded server, the API and the workers as one tree of processes."""

@@ -1,0 +1,1 @@
+"""Arrays and reports on disk, and the queue in Redis: what the analyses need of the outside world."""

@@ -1,0 +1,65 @@
+"""The Redis key layout, written once.
+
+RQ's own keys, under the names that RQ gives them, so that `rq info` and dashboards read the same queue:
+
+    key                                  type    holds                                       goes
+    rq:queue:analyses                    list    ids of the waiting analyses, next one first   when popped
+    rq:queue:analyses:intermediate       list    ids popped by a worker, not yet started       within seconds
+    rq:wip:analyses                      zset    <id>:<execution>, score = end of the lease    at the attempt's end
+    rq:failed:analyses                   zset    ids the queue has given up on                 by forget()
+    rq:job:<id>                          hash    one analysis, fields in `queue_jobs`          by forget(), or when done
+    rq:workers:analyses, rq:workers      set     keys of the registered workers                at their death
+    rq:worker:<name>                     hash    one worker                                    WORKER_TTL_S after its
+                                                                                             last heartbeat
+Phasegate's own:
+
+    phasegate:dequeued                   zset    ids seen in the intermediate list, and when   when moved on
+    phasegate:announced:<id>             channel "the outcome of this analysis is stored"      not stored
+"""
+
+from __future__ import annotations
+
+import re
+
+from rq.defaults import RQ_KEY_PREFIX
+
+QUEUE_NAME = "analyses"
+QUEUE = f"{RQ_KEY_PREFIX}:queue:{QUEUE_NAME}"
+INTERMEDIATE = f"{QUEUE}:intermediate"
+STARTED = f"{RQ_KEY_PREFIX}:wip:{QUEUE_NAME}"
+FAILED = f"{RQ_KEY_PREFIX}:failed:{QUEUE_NAME}"
+QUEUES = f"{RQ_KEY_PREFIX}:queues"
+WORKERS = f"{RQ_KEY_PREFIX}:workers:{QUEUE_NAME}"
+ALL_WORKERS = f"{RQ_KEY_PREFIX}:workers"
+WORKER_PREFIX = f"{RQ_KEY_PREFIX}:worker:"
+JOB_PREFIX = f"{RQ_KEY_PREFIX}:job:"
+DEQUEUED = "phasegate:dequeued"
+
+HEARTBEAT_INTERVAL_S = 3
+"""A worker renews the lease of its running analysis this often."""
+
+LEASE_S = 3 * HEARTBEAT_INTERVAL_S
+"""An analysis whose lease is not renewed for this long has lost its worker."""
+
+HANDOVER_S = 5
+"""An analysis that a worker has popped but not started for this long has lost its worker."""
+
+WORKER_TTL_S = 20
+"""A worker without a heartbeat for this long is not alive."""
+
+ANALYSIS_ID = re.compile(r"an-[0-9a-f]{32}")
+
+
+def is_analysis_id(value: object) -> bool:
+    """Whether the value is a str and looks like an analysis id in full."""
+    return isinstance(value, str) and ANALYSIS_ID.fullmatch(value) is not None
+
+
+def job_key(analysis_id: str) -> str:
+    """Key of the hash of one analysis."""
+    return JOB_PREFIX + analysis_id
+
+
+def announcement_channel(analysis_id: str) -> str:
+    """Channel on which the outcome of one analysis is announced."""
+    return f"phasegate:announced:{analysis_id}"

@@ -1,0 +1,226 @@
+"""Every change of an analysis's place in the queue, each one atomic.
+
+A running attempt holds a lease: the member <id>:<execution> of the started set, with the end of the lease by the
+server's own clock as its score (so that skewed clocks of workers do not matter).  Whoever ends an attempt must hold its
+lease; a worker that has lost it changes nothing.  That, and starting only what is in the intermediate list, is why an
+analysis cannot run twice at once.
+
+RQ makes these changes in several steps, on the loaded job: an interrupted step loses the job, and its clean-up of
+abandoned jobs imports and calls their failure callbacks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import StrEnum
+from typing import Any, cast
+
+from redis import Redis
+
+from service.analyses.ports import LossReason
+from service.storage import keys
+from service.storage.queue_jobs import MAX_RETRIES
+
+_COMMON = (
+    """
+local QUEUE, INTERMEDIATE, STARTED, FAILED, DEQUEUED = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local time = redis.call('TIME')
+local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
+local function job_key(id) return '"""
+    + keys.JOB_PREFIX
+    + """' .. id end
+local function field(id, name)
+    if redis.call('TYPE', job_key(id)).ok ~= 'hash' then return false end
+    return redis.call('HGET', job_key(id), name)
+end
+local function leave_all_places(id)
+    redis.call('LREM', QUEUE, 0, id)
+    redis.call('LREM', INTERMEDIATE, 0, id)
+    redis.call('ZREM', FAILED, id)
+    redis.call('ZREM', DEQUEUED, id)
+    local execution = field(id, 'execution')
+    if execution then redis.call('ZREM', STARTED, id .. ':' .. execution) end
+    redis.call('DEL', job_key(id))
+end
+local function wait_again(id)
+    redis.call('HSET', job_key(id), 'status', 'queued')
+    redis.call('HDEL', job_key(id), 'execution', 'worker_name', 'started_at', 'meta')
+end
+local function give_up(id, reason)
+    redis.call('HSET', job_key(id), 'status', 'failed', 'loss', reason)
+    redis.call('ZADD', FAILED, -1, id)
+end
+local function lose_attempt(id, max_retries, reason)
+    local left = math.min(tonumber(field(id, 'retries_left') or 0) or 0, max_retries)
+    if left < 1 then
+        give_up(id, reason)
+        return 'exhausted'
+    end
+    redis.call('HSET', job_key(id), 'retries_left', math.floor(left - 1))
+    wait_again(id)
+    redis.call('RPUSH', QUEUE, id)
+    return 'waiting'
+end
+"""
+)
+
+_ENQUEUE = """
+local id = ARGV[1]
+if redis.call('ZSCORE', FAILED, id) then return 0 end
+local execution = field(id, 'execution')
+if execution and redis.call('ZSCORE', STARTED, id .. ':' .. execution) then return 0 end
+if field(id, 'status') and (redis.call('LPOS', QUEUE, id) or redis.call('LPOS', INTERMEDIATE, id)) then return 0 end
+leave_all_places(id)
+redis.call('HSET', job_key(id), unpack(ARGV, 3))
+redis.call('RPUSH', QUEUE, id)
+redis.call('SADD', ARGV[2], QUEUE)
+return 1
+"""
+
+_START = """
+local id, execution, lease_s, started_at, worker_name = ARGV[1], ARGV[2], tonumber(ARGV[3]), ARGV[4], ARGV[5]
+if field(id, 'execution') == execution then return 1 end -- sent again after a lost answer
+if redis.call('LREM', INTERMEDIATE, 1, id) == 0 or field(id, 'status') ~= 'queued' then return 0 end
+redis.call('ZREM', DEQUEUED, id)
+redis.call('HSET', job_key(id), 'status', 'started', 'started_at', started_at, 'worker_name', worker_name,
+    'execution', execution)
+redis.call('ZADD', STARTED, now + lease_s, id .. ':' .. execution)
+return 1
+"""
+
+_RENEW = """
+local member = ARGV[1] .. ':' .. ARGV[2]
+if not redis.call('ZSCORE', STARTED, member) then return 0 end
+redis.call('ZADD', STARTED, now + tonumber(ARGV[3]), member)
+return 1
+"""
+
+_END = """
+local id, execution, ending, max_retries, reason = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5]
+if redis.call('ZREM', STARTED, id .. ':' .. execution) == 0 then return 'lost' end
+if field(id, 'execution') ~= execution then return 'lost' end
+if ending == 'done' then
+    leave_all_places(id)
+    return 'gone'
+elseif ending == 'hand_back' then
+    wait_again(id)
+    redis.call('LPUSH', QUEUE, id)
+    return 'waiting'
+elseif ending == 'give_up' then
+    give_up(id, reason)
+    return 'exhausted'
+end
+return lose_attempt(id, max_retries, reason)
+"""
+
+_RECOVER = """
+local max_retries, reason, handover_s = tonumber(ARGV[1]), ARGV[2], tonumber(ARGV[3])
+for place = 4, #ARGV do
+    for _, worker in ipairs(redis.call('SMEMBERS', ARGV[place])) do
+        if redis.call('EXISTS', worker) == 0 then redis.call('SREM', ARGV[place], worker) end
+    end
+end
+local function is_id(id) return #id == 35 and string.match(id, '^an%-%x+$') end
+for _, member in ipairs(redis.call('ZRANGEBYSCORE', STARTED, '-inf', now, 'LIMIT', 0, 1000)) do
+    redis.call('ZREM', STARTED, member)
+    local id, execution = string.match(member, '^([^:]+):([^:]+)$')
+    if id and is_id(id) and field(id, 'status') == 'started' and field(id, 'execution') == execution then
+        lose_attempt(id, max_retries, reason)
+    end
+end
+for _, id in ipairs(redis.call('LRANGE', INTERMEDIATE, 0, 999)) do
+    local seen_at = redis.call('ZSCORE', DEQUEUED, id)
+    if not seen_at then
+        redis.call('ZADD', DEQUEUED, now, id)
+    elseif now - tonumber(seen_at) > handover_s then
+        redis.call('ZREM', DEQUEUED, id)
+        redis.call('LREM', INTERMEDIATE, 0, id)
+        if is_id(id) and field(id, 'status') == 'queued' then redis.call('LPUSH', QUEUE, id) end
+    end
+end
+for _, id in ipairs(redis.call('ZRANGE', DEQUEUED, 0, 999)) do
+    if not redis.call('LPOS', INTERMEDIATE, id) then redis.call('ZREM', DEQUEUED, id) end
+end
+"""
+
+_FORGET = "leave_all_places(ARGV[1])"
+
+_REFUSE = """
+local id = ARGV[1]
+leave_all_places(id)
+if #ARGV > 2 then
+    redis.call('HSET', job_key(id), unpack(ARGV, 3))
+    give_up(id, ARGV[2])
+end
+"""
+
+_PUBLISH_PROGRESS = """
+if field(ARGV[1], 'status') == 'started' then redis.call('HSET', job_key(ARGV[1]), 'meta', ARGV[2]) end
+"""
+
+
+class Ending(StrEnum):
+    """How an attempt ended, as its worker saw it."""
+
+    DONE = "done"  # the outcome is on the store
+    HAND_BACK = "hand_back"  # the worker stops: the attempt does not count
+    LOST = "lost_attempt"  # the child died: another attempt, if one is left
+    GIVE_UP = "give_up"  # no further attempt
+
+
+def enqueue(connection: Redis, analysis_id: str, fields: Mapping[str, str | bytes | int]) -> bool:
+    """Put an analysis at the end of the queue, unless the queue has it in any place; True if it was put there."""
+    flat = [part for item in fields.items() for part in item]
+    return bool(_run(connection, _ENQUEUE, analysis_id, keys.QUEUES, *flat))
+
+
+def start(connection: Redis, analysis_id: str, execution: str, started_at: str, worker_name: str) -> bool:
+    """Take the lease of a popped analysis; False if it is not this worker's to start."""
+    return bool(_run(connection, _START, analysis_id, execution, keys.LEASE_S, started_at, worker_name))
+
+
+def renew(connection: Redis, analysis_id: str, execution: str) -> bool:
+    """Renew the lease of a running attempt; False if it is lost."""
+    return bool(_run(connection, _RENEW, analysis_id, execution, keys.LEASE_S))
+
+
+def end(
+    connection: Redis,
+    analysis_id: str,
+    execution: str,
+    ending: Ending,
+    reason: LossReason = LossReason.WORKER_LOST,
+) -> str:
+    """End an attempt; returns where the analysis is now: gone, waiting, exhausted, or lost (nothing was changed)."""
+    place = _run(connection, _END, analysis_id, execution, ending.value, MAX_RETRIES, reason.value)
+    return cast(bytes, place).decode()
+
+
+def recover(connection: Redis) -> None:
+    """End every attempt whose lease has run out, put back what a worker popped and never started, and strike off
+    the workers that no longer send heartbeats.
+    """
+    places = (keys.WORKERS, keys.ALL_WORKERS)
+    _run(connection, _RECOVER, MAX_RETRIES, LossReason.WORKER_LOST.value, keys.HANDOVER_S, *places)
+
+
+def forget(connection: Redis, analysis_id: str) -> None:
+    """Remove every trace of an analysis; a worker that runs it loses the lease and stops."""
+    _run(connection, _FORGET, analysis_id)
+
+
+def refuse(connection: Redis, job_id: bytes, fields: Mapping[str, str | bytes | int] | None) -> None:
+    """Remove a job from the queue; with `fields`, leave a clean entry that says it was refused."""
+    flat = [part for item in (fields or {}).items() for part in item]
+    _run(connection, _REFUSE, job_id, LossReason.REFUSED.value, *flat)
+
+
+def store_progress(connection: Redis, analysis_id: str, meta: str) -> None:
+    """Store the progress of an analysis that is running, and of no other."""
+    _run(connection, _PUBLISH_PROGRESS, analysis_id, meta)
+
+
+def _run(connection: Redis, script: str, *args: str | bytes | int) -> Any:
+    places = (keys.QUEUE, keys.INTERMEDIATE, keys.STARTED, keys.FAILED, keys.DEQUEUED)
+    # EVAL, not EVALSHA: one round trip, and nothing to load again after the server has restarted.
+    return connection.eval(_COMMON + script, len(places), *places, *args)

@@ -1,0 +1,159 @@
+"""The queue of analyses, over RQ on Redis or Valkey."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any, cast
+
+import structlog
+from redis import Redis
+from redis.backoff import ExponentialBackoff
+from redis.exceptions import RedisError
+from redis.retry import Retry
+
+from service.analyses.analysis import Progress
+from service.analyses.errors import QueueUnavailable
+from service.analyses.ports import QueueEntry, QueueState
+from service.storage import keys, queue_scripts
+from service.storage.announcements import wait_for_announcement
+from service.storage.queue_jobs import decode_loss, decode_progress, encode_progress, job_fields
+
+__all__ = ["RedisQueue", "open_connection", "publish_progress", "wait_for_announcement"]
+
+log = structlog.get_logger("phasegate.queue")
+
+_TIMESTAMP = "%Y-%m-%dT%H:%M:%S.%fZ"
+
+
+def open_connection(url: str, *, timeout_s: float = 5.0, retries: int = 6) -> Redis:
+    """A connection pool for `redis://`, `rediss://` or `unix://`; nothing is sent before the first command.
+
+    With the defaults a command outlives an absence of the server of about 3 s (a restart), then raises
+    `redis.exceptions.ConnectionError`.  Every change in `queue_scripts` may be sent twice without harm.
+    """
+    return Redis.from_url(
+        url,
+        socket_timeout=timeout_s,
+        socket_connect_timeout=min(2.0, timeout_s),
+        retry=Retry(ExponentialBackoff(cap=1.0, base=0.05), retries),
+    )
+
+
+class RedisQueue:
+    """`service.analyses.ports.Queue` over RQ; the id of the RQ job is the id of the analysis.
+
+    An analysis is enqueued once however often and from however many processes: an entry in any place, given up ones
+    included, is left alone until `forget`.  Every call raises QueueUnavailable when the server cannot do its part.
+    """
+
+    def __init__(self, connection: Redis, *, time_limit_s: int) -> None:
+        self._connection = connection
+        self._time_limit_s = time_limit_s
+
+    def enqueue(self, analysis_id: str) -> None:
+        """Add an analysis; one that the queue has already is left alone."""
+        if not keys.is_analysis_id(analysis_id):
+            raise ValueError(f"not an analysis id: {analysis_id!r}")
+        with _reachable():
+            fields = job_fields(self._connection, analysis_id, self._time_limit_s)
+            queue_scripts.enqueue(self._connection, analysis_id, fields)
+
+    def find(self, analysis_id: str) -> QueueEntry | None:
+        """The entry of an analysis, or None if the queue does not know it."""
+        if not keys.is_analysis_id(analysis_id):
+            return None
+        with _reachable():
+            return self._find_many([analysis_id])[0]
+
+    def exhausted(self) -> Sequence[QueueEntry]:
+        """All entries the queue has given up on."""
+        with _reachable():
+            members = cast(list[bytes], self._connection.zrange(keys.FAILED, 0, -1))
+            names = [member.decode("utf-8", "replace") for member in members]
+            found = self._find_many([name for name in names if keys.is_analysis_id(name)])
+            return [entry for entry in found if entry and entry.state is QueueState.EXHAUSTED]
+
+    def forget(self, analysis_id: str) -> None:
+        """Remove every trace of an analysis; an attempt that is running is killed at its next heartbeat."""
+        with _reachable():
+            queue_scripts.forget(self._connection, analysis_id)
+
+    def requeue_lost(self) -> None:
+        """Put back the analyses whose worker has died, or give them up when no attempt is left."""
+        with _reachable():
+            queue_scripts.recover(self._connection)
+
+    def workers_alive(self) -> int:
+        """How many workers have sent a heartbeat within `keys.WORKER_TTL_S` seconds."""
+        with _reachable():
+            members = cast(set[bytes], self._connection.smembers(keys.WORKERS))
+            names = [member for member in members if member.startswith(keys.WORKER_PREFIX.encode())]
+            return self._connection.exists(*names) if names else 0
+
+    def announce(self, analysis_id: str) -> None:
+        """Tell whoever waits for this analysis that its outcome is stored; a lost announcement is found by looking."""
+        with _reachable():
+            self._connection.publish(keys.announcement_channel(analysis_id), b"stored")
+
+    def _find_many(self, analysis_ids: Sequence[str]) -> list[QueueEntry | None]:
+        if not analysis_ids:
+            return []
+        with self._connection.pipeline(transaction=True) as pipeline:
+            for analysis_id in analysis_ids:
+                pipeline.hmget(keys.job_key(analysis_id), "status", "started_at", "meta", "loss")
+                pipeline.lpos(keys.QUEUE, analysis_id)
+                pipeline.lpos(keys.INTERMEDIATE, analysis_id)
+            # A key of another type, which only a stranger can have written, is an entry that is not there.
+            answers: list[Any] = pipeline.execute(raise_on_error=False)
+        rows = zip(analysis_ids, answers[0::3], answers[1::3], answers[2::3], strict=True)
+        return [_entry(analysis_id, fields, place, handover) for analysis_id, fields, place, handover in rows]
+
+
+def publish_progress(connection: Redis, analysis_id: str, progress: Progress) -> None:
+    """Store how far a running analysis is.  Never raises for the server's sake.
+
+    Called in the child that computes: open its connection there with a short timeout and `retries=0`, for the
+    analysis waits as long as the connection does.
+    """
+    try:
+        queue_scripts.store_progress(connection, analysis_id, encode_progress(progress))
+    except (RedisError, OSError) as error:
+        log.debug("progress_not_published", analysis_id=analysis_id, reason=str(error))
+
+
+@contextmanager
+def _reachable() -> Iterator[None]:
+    try:
+        yield
+    except RedisError as error:
+        raise QueueUnavailable("The queue cannot be reached. Try again later.") from error
+
+
+def timestamp(moment: datetime) -> str:
+    """A moment in the format of RQ's job hashes."""
+    return moment.astimezone(UTC).strftime(_TIMESTAMP)
+
+
+def _entry(analysis_id: str, fields: object, place: int | None, handover: int | None) -> QueueEntry | None:
+    if not isinstance(fields, list):
+        return None
+    status, started_at, meta, loss = fields
+    if status == b"queued" and isinstance(place, int):
+        return QueueEntry(analysis_id, QueueState.WAITING, place, None, None, None)
+    if status == b"queued" and isinstance(handover, int):
+        return QueueEntry(analysis_id, QueueState.WAITING, 0, None, None, None)
+    if status == b"started":
+        moment = _moment(started_at)
+        return QueueEntry(analysis_id, QueueState.STARTED, None, moment, decode_progress(meta), None)
+    if status == b"failed":
+        return QueueEntry(analysis_id, QueueState.EXHAUSTED, None, _moment(started_at), None, decode_loss(loss))
+    return None
+
+
+def _moment(text: bytes | None) -> datetime | None:
+    try:
+        return datetime.strptime((text or b"").decode(), _TIMESTAMP).replace(tzinfo=UTC)
+    except ValueError:
+        return None

@@ -1,0 +1,27 @@
+"""The one job that a worker does: run an analysis in its own process."""
+
+from __future__ import annotations
+
+from service.analyses import lifecycle
+from service.analyses.analysis import Progress
+from service.settings import Settings
+from service.storage.redis_queue import open_connection, publish_progress
+from service.wiring import build
+from service.worker.entry import run_worker
+
+PROGRESS_TIMEOUT_S = 0.5  # an analysis never waits longer than this to say how far it is
+
+
+def work(settings: Settings) -> None:
+    """Take analyses from the queue until told to stop.  Raises QueueNotConfigured."""
+    services = build(settings)
+
+    def run_analysis(analysis_id: str) -> None:
+        connection = open_connection(services.redis_url, timeout_s=PROGRESS_TIMEOUT_S, retries=0)
+
+        def publish(progress: Progress) -> None:
+            publish_progress(connection, analysis_id, progress)
+
+        lifecycle.run(services.store, services.queue, analysis_id, publish)
+
+    run_worker(settings, run_analysis)

@@ -1,0 +1,36 @@
+"""A real Valkey server for every test that asks for one."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from redis import Redis
+
+from service.serving.embedded_server import answers, prepare_server
+from service.storage.redis_queue import open_connection
+
+from .waiting import wait_until
+
+
+@pytest.fixture
+def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Address of an embedded server of this test's own."""
+    directory: Path = tmp_path_factory.mktemp("valkey")
+    server = prepare_server(directory)
+    process = subprocess.Popen(server.command)
+    try:
+        wait_until(lambda: answers(server), 10)
+        yield server.url
+    finally:
+        process.kill()
+        process.wait()
+
+
+@pytest.fixture
+def connection(valkey_url: str) -> Iterator[Redis]:
+    opened = open_connection(valkey_url)
+    yield opened
+    opened.close()

@@ -1,0 +1,192 @@
+"""The life of an analysis on the real store and the real queue, one step at a time."""
+
+from __future__ import annotations
+
+import io
+from datetime import timedelta
+
+import numpy as np
+import pytest
+
+from service.analyses import lifecycle
+from service.analyses.analysis import State
+from service.analyses.errors import AnalysisNotFound, NoReport, ReportNotReady
+from service.analyses.ports import LossReason, QueueState, Upload
+from service.estimation.errors import LabelTypeRequired, UnpairedRows
+from service.estimation.report import Options
+from service.storage import queue_scripts
+from service.storage.disk import DiskStore
+from service.storage.queue_scripts import Ending
+from service.storage.redis_queue import RedisQueue, open_connection
+
+
+class Part:
+    def __init__(self, values):
+        self.filename = None
+        self.file = io.BytesIO()
+        np.save(self.file, values)
+        self.file.seek(0)
+
+
+def an_upload(**changed) -> Upload:
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((60, 3)), rng.standard_normal((60, 5))
+    parts = {"x": Part(x), "y": Part(y), "labels": Part(x[:, 0] + y[:, 0]), "rows": None}
+    return Upload(**{**parts, **changed})
+
+
+@pytest.fixture
+def store(tmp_path) -> DiskStore:
+    store = DiskStore(tmp_path / "data", max_label_bytes=1_000_000)
+    store.prepare()
+    return store
+
+
+@pytest.fixture
+def queue(connection) -> RedisQueue:
+    return RedisQueue(connection, time_limit_s=60)
+
+
+def unreachable(tmp_path) -> RedisQueue:
+    return RedisQueue(open_connection(f"unix://{tmp_path}/nothing.sock", retries=0), time_limit_s=60)
+
+
+def quiet(progress) -> None:
+    """Take note of no progress."""
+
+
+def submitted(store, queue) -> str:
+    return lifecycle.submit(store, queue, an_upload(), Options(), None).submission.id
+
+
+def popped(connection, analysis_id: str) -> str:
+    """Start an attempt as a worker does; returns its execution."""
+    connection.lmove("rq:queue:analyses", "rq:queue:analyses:intermediate", "LEFT", "RIGHT")
+    assert queue_scripts.start(connection, analysis_id, "execution", "2026-01-01T00:00:00.000000Z", "worker")
+    return "execution"
+
+
+def test_an_analysis_goes_from_queued_to_succeeded(store, queue, connection):
+    analysis_id = submitted(store, queue)
+    before = lifecycle.describe(store, queue, analysis_id)
+    assert (before.state, before.queue_position, before.finished_at) == (State.QUEUED, 0, None)
+    with pytest.raises(ReportNotReady):
+        lifecycle.report(store, analysis_id)
+    execution = popped(connection, analysis_id)
+    assert lifecycle.describe(store, queue, analysis_id).state is State.RUNNING
+    stages: list[float] = []
+    lifecycle.run(store, queue, analysis_id, lambda progress: stages.append(progress.fraction))
+    queue_scripts.end(connection, analysis_id, execution, Ending.DONE)
+    after = lifecycle.describe(store, queue, analysis_id)
+    assert after.state is State.SUCCEEDED
+    assert after.submission.submitted_at <= after.started_at <= after.finished_at
+    assert stages == sorted(stages)
+    assert stages[-1] == 1.0
+    assert lifecycle.report(store, analysis_id)["method"] == "reference"
+    assert queue.find(analysis_id) is None
+
+
+def test_running_twice_leaves_the_first_outcome(store, queue):
+    analysis_id = submitted(store, queue)
+    lifecycle.run(store, queue, analysis_id, quiet)
+    first = lifecycle.report(store, analysis_id)
+    lifecycle.run(store, queue, analysis_id, quiet)
+    assert lifecycle.report(store, analysis_id) == first
+
+
+def test_refused_input_is_not_queued(store, queue, connection):
+    with pytest.raises(UnpairedRows):
+        lifecycle.submit(store, queue, an_upload(y=Part(np.zeros((59, 5)))), Options(), None)
+    with pytest.raises(LabelTypeRequired):
+        lifecycle.submit(store, queue, an_upload(labels=Part(np.arange(60))), Options(), None)
+    assert connection.llen("rq:queue:analyses") == 0
+    assert list(store.unsettled()) == []
+
+
+def test_a_submission_stands_when_the_queue_is_away_and_is_queued_when_it_is_back(store, queue, tmp_path, monkeypatch):
+    away = unreachable(tmp_path)
+    analysis_id = submitted(store, away)
+    assert lifecycle.describe(store, away, analysis_id).state is State.QUEUED
+    lifecycle.reconcile_store(store, queue)
+    assert queue.find(analysis_id) is None  # too fresh: its submission may be on its way to the queue
+    monkeypatch.setattr(lifecycle, "REQUEUE_AFTER", timedelta(0))
+    lifecycle.reconcile_store(store, queue)
+    lifecycle.reconcile_store(store, queue)
+    assert queue.find(analysis_id).state is QueueState.WAITING
+
+
+def test_an_outcome_is_stored_when_the_queue_is_away(store, queue, tmp_path):
+    analysis_id = submitted(store, queue)
+    away = unreachable(tmp_path)
+    lifecycle.run(store, away, analysis_id, quiet)
+    assert lifecycle.describe(store, away, analysis_id).state is State.SUCCEEDED
+
+
+@pytest.mark.parametrize(
+    ("reason", "code"),
+    [
+        (LossReason.TIME_LIMIT, "time_limit_exceeded"),
+        (LossReason.WORKER_LOST, "worker_lost"),
+        (LossReason.REFUSED, "job_refused"),
+    ],
+)
+def test_what_the_queue_gives_up_on_ends_failed(store, queue, connection, reason, code):
+    analysis_id = submitted(store, queue)
+    queue_scripts.end(connection, analysis_id, popped(connection, analysis_id), Ending.GIVE_UP, reason)
+    lifecycle.reconcile_queue(store, queue)
+    analysis = lifecycle.describe(store, queue, analysis_id)
+    assert (analysis.state, analysis.failure.code) == (State.FAILED, code)
+    assert queue.find(analysis_id) is None
+    with pytest.raises(NoReport, match=code):
+        lifecycle.report(store, analysis_id)
+
+
+def test_a_defect_is_settled_and_does_not_leak(store, queue, monkeypatch):
+    def broken(*arguments):
+        raise ZeroDivisionError("secret/path")
+
+    monkeypatch.setattr(lifecycle, "estimate", broken)
+    analysis_id = submitted(store, queue)
+    lifecycle.run(store, queue, analysis_id, quiet)
+    failure = lifecycle.describe(store, queue, analysis_id).failure
+    assert failure.code == "internal_error"
+    assert "secret" not in failure.message
+
+
+def test_too_little_memory_is_said(store, queue, monkeypatch):
+    def greedy(*arguments):
+        raise MemoryError
+
+    monkeypatch.setattr(lifecycle, "estimate", greedy)
+    analysis_id = submitted(store, queue)
+    lifecycle.run(store, queue, analysis_id, quiet)
+    assert lifecycle.describe(store, queue, analysis_id).failure.code == "out_of_memory"
+
+
+def test_a_store_that_fails_while_running_is_left_to_another_attempt(store, queue, monkeypatch):
+    def away(*arguments):
+        raise OSError
+
+    monkeypatch.setattr(lifecycle, "estimate", away)
+    analysis_id = submitted(store, queue)
+    with pytest.raises(OSError):  # noqa: PT011  any failure of the store's medium
+        lifecycle.run(store, queue, analysis_id, quiet)
+    assert lifecycle.describe(store, queue, analysis_id).failure is None
+
+
+def test_a_file_damaged_on_the_store_fails_that_analysis(store, queue, tmp_path):
+    damaged, whole = submitted(store, queue), submitted(store, queue)
+    path = tmp_path / "data" / "analyses" / damaged / "x.npy"
+    path.write_bytes(path.read_bytes()[:-8])
+    for analysis_id in (damaged, whole):
+        lifecycle.run(store, queue, analysis_id, quiet)
+    assert lifecycle.describe(store, queue, damaged).failure.code == "invalid_npy"
+    assert lifecycle.describe(store, queue, whole).state is State.SUCCEEDED
+
+
+@pytest.mark.parametrize("analysis_id", ["an-" + "0" * 32, "", "../../etc/passwd", "an-" + "0" * 32 + "\n"])
+def test_unknown_analyses_are_not_found(store, queue, analysis_id):
+    with pytest.raises(AnalysisNotFound):
+        lifecycle.describe(store, queue, analysis_id)
+    with pytest.raises(AnalysisNotFound):
+        lifecycle.report(store, analysis_id)

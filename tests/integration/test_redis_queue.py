@@ -1,0 +1,256 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import time
+from datetime import UTC, datetime
+from uuid import uuid4
+
+import pytest
+from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
+from rq.job import Job
+from rq.queue import Queue as RqQueue
+from rq.registry import FailedJobRegistry, StartedJobRegistry
+from rq.serializers import JSONSerializer
+
+from service.analyses.analysis import Progress
+from service.analyses.ports import LossReason, QueueState
+from service.storage import keys, queue_scripts
+from service.storage.queue_scripts import Ending
+from service.storage.redis_queue import (
+    RedisQueue,
+    open_connection,
+    publish_progress,
+    timestamp,
+    wait_for_announcement,
+)
+
+
+def new_id() -> str:
+    return f"an-{uuid4().hex}"
+
+
+@pytest.fixture
+def queue(connection: Redis) -> RedisQueue:
+    return RedisQueue(connection, time_limit_s=60)
+
+
+def pop(connection: Redis) -> str:
+    popped = connection.lmove(keys.QUEUE, keys.INTERMEDIATE)
+    assert popped is not None
+    return popped.decode()
+
+
+def start_next(connection: Redis, execution: str) -> str:
+    analysis_id = pop(connection)
+    assert queue_scripts.start(connection, analysis_id, execution, timestamp(datetime.now(UTC)), "w")
+    return analysis_id
+
+
+def expire_leases(connection: Redis) -> None:
+    for member in connection.zrange(keys.STARTED, 0, -1):
+        connection.zadd(keys.STARTED, {member: 1})
+
+
+def test_keys_are_those_of_rq(connection: Redis) -> None:
+    theirs = RqQueue(keys.QUEUE_NAME, connection=connection)
+    assert (theirs.key, theirs.intermediate_queue_key) == (keys.QUEUE, keys.INTERMEDIATE)
+    assert StartedJobRegistry(queue=theirs).key == keys.STARTED
+    assert FailedJobRegistry(queue=theirs).key == keys.FAILED
+    assert keys.job_key("x") == Job.key_for("x")
+    assert RqQueue.redis_queues_keys == keys.QUEUES
+
+
+def test_an_entry_is_a_job_that_rq_can_read(connection: Redis, queue: RedisQueue) -> None:
+    analysis_id = new_id()
+    queue.enqueue(analysis_id)
+    job = Job.fetch(analysis_id, connection=connection, serializer=JSONSerializer)
+    assert (job.func_name, job.args, job.kwargs, job.timeout) == ("run_analysis", [analysis_id], {}, 60)
+    assert (job.retries_left, job.failure_ttl, job.get_status()) == (2, -1, "queued")
+
+
+def test_positions_and_unknown_ids(queue: RedisQueue) -> None:
+    first, second = new_id(), new_id()
+    queue.enqueue(first)
+    queue.enqueue(second)
+    positions = [entry.position for entry in (queue.find(first), queue.find(second)) if entry]
+    assert positions == [0, 1]
+    assert queue.find(new_id()) is None
+    with pytest.raises(ValueError, match="not an analysis id"):
+        queue.enqueue("an-../../etc/passwd")
+
+
+def test_racing_enqueues_put_one_entry(valkey_url: str, connection: Redis) -> None:
+    analysis_id = new_id()
+    barrier = threading.Barrier(8)
+
+    def race() -> None:
+        own = open_connection(valkey_url)
+        barrier.wait()
+        for _ in range(20):
+            RedisQueue(own, time_limit_s=60).enqueue(analysis_id)
+        own.close()
+
+    threads = [threading.Thread(target=race) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert connection.lrange(keys.QUEUE, 0, -1) == [analysis_id.encode()]
+
+
+def test_enqueue_leaves_an_entry_alone_in_every_place(connection: Redis, queue: RedisQueue) -> None:
+    analysis_id = new_id()
+    queue.enqueue(analysis_id)
+    pop(connection)
+    queue.enqueue(analysis_id)  # between queue and start
+    assert connection.llen(keys.QUEUE) == 0
+    assert queue_scripts.start(connection, analysis_id, "e", timestamp(datetime.now(UTC)), "w")
+    queue.enqueue(analysis_id)  # started
+    assert connection.llen(keys.QUEUE) == 0
+    assert queue_scripts.end(connection, analysis_id, "e", Ending.GIVE_UP, LossReason.TIME_LIMIT) == "exhausted"
+    queue.enqueue(analysis_id)  # given up
+    assert connection.llen(keys.QUEUE) == 0
+    entry = queue.find(analysis_id)
+    assert entry is not None
+    assert (entry.state, entry.loss) == (QueueState.EXHAUSTED, LossReason.TIME_LIMIT)
+    queue.forget(analysis_id)
+    queue.enqueue(analysis_id)
+    assert connection.llen(keys.QUEUE) == 1
+
+
+def test_enqueue_mends_an_entry_that_is_in_no_place(connection: Redis, queue: RedisQueue) -> None:
+    analysis_id = new_id()
+    queue.enqueue(analysis_id)
+    connection.delete(keys.QUEUE)
+    assert queue.find(analysis_id) is None
+    queue.enqueue(analysis_id)
+    assert queue.find(analysis_id) is not None
+
+
+def test_only_one_start_of_a_popped_analysis(connection: Redis, queue: RedisQueue) -> None:
+    analysis_id = new_id()
+    queue.enqueue(analysis_id)
+    pop(connection)
+    now = timestamp(datetime.now(UTC))
+    assert queue_scripts.start(connection, analysis_id, "one", now, "w1")
+    assert queue_scripts.start(connection, analysis_id, "one", now, "w1"), "the same start, sent again"
+    assert not queue_scripts.start(connection, analysis_id, "two", now, "w2")
+
+
+def test_progress_of_a_started_analysis_and_of_no_other(connection: Redis, queue: RedisQueue) -> None:
+    analysis_id = new_id()
+    queue.enqueue(analysis_id)
+    publish_progress(connection, analysis_id, Progress("early", 0.1))
+    start_next(connection, "e")
+    before = datetime.now(UTC)
+    publish_progress(connection, analysis_id, Progress("moments", 0.25))
+    entry = queue.find(analysis_id)
+    assert entry is not None
+    assert (entry.state, entry.progress, entry.loss) == (QueueState.STARTED, Progress("moments", 0.25), None)
+    assert entry.started_at is not None
+    assert abs((before - entry.started_at).total_seconds()) < 5
+    stranger = new_id()
+    publish_progress(connection, stranger, Progress("moments", 0.25))
+    assert not connection.exists(keys.job_key(stranger))
+
+
+def test_progress_without_a_server_does_not_raise(tmp_path: os.PathLike[str]) -> None:
+    nowhere = open_connection(f"unix://{tmp_path}/no.sock", timeout_s=0.5, retries=0)
+    began = time.monotonic()
+    publish_progress(nowhere, new_id(), Progress("moments", 0.5))
+    assert time.monotonic() - began < 1
+    with pytest.raises(RedisConnectionError):
+        nowhere.ping()
+
+
+def test_lost_attempts_are_repeated_twice_and_then_given_up(connection: Redis, queue: RedisQueue) -> None:
+    analysis_id = new_id()
+    queue.enqueue(analysis_id)
+    for attempt in range(3):
+        assert start_next(connection, f"e{attempt}") == analysis_id
+        queue.requeue_lost()
+        assert connection.llen(keys.QUEUE) == 0, "a live lease is left alone"
+        expire_leases(connection)
+        queue.requeue_lost()
+    (entry,) = queue.exhausted()
+    assert (entry.analysis_id, entry.loss) == (analysis_id, LossReason.WORKER_LOST)
+    assert connection.llen(keys.QUEUE) == 0
+    queue.forget(analysis_id)
+    assert queue.exhausted() == []
+    assert not list(connection.scan_iter(f"*{analysis_id}*"))
+
+
+def test_a_worker_that_lost_its_lease_changes_nothing(connection: Redis, queue: RedisQueue) -> None:
+    analysis_id = new_id()
+    queue.enqueue(analysis_id)
+    start_next(connection, "old")
+    expire_leases(connection)
+    queue.requeue_lost()
+    start_next(connection, "new")
+    assert not queue_scripts.renew(connection, analysis_id, "old")
+    assert queue_scripts.end(connection, analysis_id, "old", Ending.DONE) == "lost"
+    assert queue_scripts.renew(connection, analysis_id, "new")
+
+
+def test_popped_but_never_started_comes_back(
+    connection: Redis, queue: RedisQueue, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    analysis_id = new_id()
+    queue.enqueue(analysis_id)
+    pop(connection)
+    queue.requeue_lost()
+    assert connection.llen(keys.QUEUE) == 0, "a worker gets time to start it"
+    monkeypatch.setattr(keys, "HANDOVER_S", 0)
+    queue.requeue_lost()
+    entry = queue.find(analysis_id)
+    assert entry is not None
+    assert (entry.state, entry.position) == (QueueState.WAITING, 0)
+    assert start_next(connection, "e") == analysis_id
+
+
+def test_recovery_survives_garbage(connection: Redis, queue: RedisQueue) -> None:
+    connection.zadd(keys.STARTED, {b"\xff\xfe": 1, "no-colon": 1, "a:b:c": 1, f"{new_id()}:e": 1})
+    connection.rpush(keys.INTERMEDIATE, b"\xff\xfe", "x" * 1000)
+    string_id = new_id()
+    connection.set(keys.job_key(string_id), "not a hash")
+    connection.zadd(keys.STARTED, {f"{string_id}:e": 1})
+    connection.zadd(keys.FAILED, {b"\xff": 1, string_id: 1})
+    connection.sadd(keys.WORKERS, b"\xff", "rq:worker:gone")
+    queue.requeue_lost()
+    assert connection.zcard(keys.STARTED) == connection.scard(keys.WORKERS) == queue.workers_alive() == 0
+    assert queue.exhausted() == []
+    assert queue.find(string_id) is None
+
+
+def test_an_announcement_wakes_a_waiter_at_once(valkey_url: str, queue: RedisQueue, connection: Redis) -> None:
+    analysis_id = new_id()
+    stored = threading.Event()
+
+    def store_and_announce() -> None:
+        channel = keys.announcement_channel(analysis_id)
+        while connection.pubsub_numsub(channel)[0][1] == 0:
+            time.sleep(0.005)
+        stored.set()
+        queue.announce(analysis_id)
+
+    thread = threading.Thread(target=store_and_announce)
+    thread.start()
+    began = time.monotonic()
+    assert asyncio.run(wait_for_announcement(valkey_url, analysis_id, 30, stored.is_set))
+    assert time.monotonic() - began < 0.9, "less than the fallback's interval"
+    thread.join()
+
+
+def test_a_waiter_returns_at_its_deadline(valkey_url: str) -> None:
+    began = time.monotonic()
+    assert not asyncio.run(wait_for_announcement(valkey_url, new_id(), 0.3, lambda: False))
+    assert 0.25 < time.monotonic() - began < 1.5
+
+
+def test_a_waiter_without_a_server_looks_for_itself(tmp_path: os.PathLike[str]) -> None:
+    answers = iter([False, True])
+    url = f"unix://{tmp_path}/no.sock"
+    assert asyncio.run(wait_for_announcement(url, new_id(), 10, lambda: next(answers)))

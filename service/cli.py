@@ -56,7 +56,7 @@ def serve(
 
     settings = read_settings(host=host, port=port, data_dir=data_dir, workers=workers)
     logs.configure(settings.log_level)
-    raise typer.Exit(serve_tree(settings))
+    raise typer.Exit(serve_tree(settings, on_ready=_greet))
 
 
 @app.command()
@@ -104,6 +104,10 @@ def openapi() -> None:
     from service.api.description import description_yaml
 
     sys.stdout.write(description_yaml(create_app(Settings())))
+
+
+def _greet(address: str) -> None:
+    typer.echo(f"Phasegate listens on {address} (documentation: {address}/docs). Ctrl-C stops it.")
 
 
 def read_settings(**given: Any) -> Settings:

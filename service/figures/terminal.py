@@ -71,7 +71,8 @@ def _labels(report: Report) -> str:
 def _ratios(report: Report) -> RenderableType:
     table = Table(title="Separation ratios (above 1: the objective recovers the signal)", title_justify="left")
     for heading in ("objective", "ratio", "signal floor", "nuisance floor", "signal count", "recovered"):
-        table.add_column(heading, justify="left" if heading == "objective" else "right")
+        first = heading == "objective"
+        table.add_column(heading, justify="left" if first else "right", no_wrap=first)
     for name, title in SPECTRA.items():
         found: Separation = getattr(report.separation, name)
         style = "green" if found.recovers else "red"

@@ -113,6 +113,12 @@ def encode(columns: Sequence[LabelColumn]) -> Targets:
         if column.type is LabelType.NUMERIC:
             parts.append(column.values.astype(np.float64)[:, None])
             names.append(column.name)
+            if len(names) > MAX_TARGETS:
+                raise TooManyLabelTargets(
+                    f"Numeric label column {column.name!r} makes more than {MAX_TARGETS} label targets. "
+                    "Send fewer label columns or coarser classes.",
+                    part="labels",
+                )
             continue
         classes = np.unique(column.values)
         names.extend(f"{column.name}={_class_name(value)}" for value in classes)
@@ -123,6 +129,13 @@ def encode(columns: Sequence[LabelColumn]) -> Targets:
                 part="labels",
             )
         parts.append((column.values[:, None] == classes).astype(np.float64))
+    repeated = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+    if repeated:
+        raise LabelNames(
+            f"Two label targets are called {_listed(repeated)}: a class target is called column=class. "
+            "Rename a label column.",
+            part="labels",
+        )
     return Targets(np.hstack(parts), tuple(names))
 
 

@@ -40,7 +40,7 @@ def phase_point(ca: Classified, pls: Classified, pca_x: Classified, pca_y: Class
 
     # rho and tau of section 2; without signal the numerators are 0 whatever the variances.
     strength_x, strength_y = kappa2 + gamma_x, kappa2 + gamma_y
-    rho = kappa2 / np.sqrt(strength_x * strength_y) if kappa2 > 0 else 0.0
+    rho = kappa2 / np.sqrt(strength_x) / np.sqrt(strength_y) if kappa2 > 0 else 0.0  # their product may overflow
     tau_forward = kappa2 / np.sqrt(strength_x) if kappa2 > 0 else 0.0
     tau_reverse = kappa2 / np.sqrt(strength_y) if kappa2 > 0 else 0.0
     ratios = CompositeRatios(

@@ -1,0 +1,171 @@
+"""Each warning when it is due, and only then."""
+
+import numpy as np
+import pytest
+
+from service.estimation import warnings
+from service.estimation.estimate import estimate
+from service.estimation.inputs import check_values
+from service.estimation.labels import label_columns
+from service.estimation.report import Ratio, RatioStatus, Regime, Regimes, Rule, RuleOutcome, Rules
+
+from .samples import paired
+
+X, Y, LABELS = paired(n=60)
+COLUMNS = label_columns(LABELS)
+FROM_DATA = {
+    "fewer_pairs_than_features",
+    "small_scale",
+    "duplicate_rows",
+    "unlabeled_pairs_unused",
+    "constant_feature_columns",
+    "constant_label_columns",
+}
+
+
+def given(x=X, y=Y, labels=COLUMNS, rows=None):
+    """Warnings by code, those that depend on the estimate itself left out."""
+    report = estimate(x, y, labels, rows)
+    return {warning.code: warning.message for warning in report.warnings if warning.code in FROM_DATA}
+
+
+def test_ordinary_data_give_none():
+    assert given() == {}
+
+
+class TestFewPairs:
+    def test_due_from_equality(self):
+        x = paired(n=60, dx=60).x
+        found = given(x=x)
+        assert list(found) == ["fewer_pairs_than_features"]
+        assert "60 pairs were used and x has 60 features" in found["fewer_pairs_than_features"]
+
+    def test_not_due_below(self):
+        assert given(x=paired(n=60, dx=59).x) == {}
+
+    def test_labeled_pairs_are_what_counts(self):
+        wide = paired(n=60, dx=25, dy=21)
+        found = given(wide.x, wide.y, label_columns(wide.labels[:20]), np.arange(20))
+        assert set(found) == {"fewer_pairs_than_features", "unlabeled_pairs_unused"}
+        assert "x has 25 and y has 21 features" in found["fewer_pairs_than_features"]
+
+
+class TestSmallScale:
+    def test_due_when_the_ridge_is_a_share_of_the_variance(self):
+        y = Y / np.sqrt(Y.var(axis=0).mean())
+        assert given(y=y * 1.001e-2) == {}
+        found = given(y=y * 0.999e-2)
+        assert list(found) == ["small_scale"]
+        assert "y's columns" in found["small_scale"]
+        assert "1e-06" in found["small_scale"]
+
+
+class TestDuplicates:
+    def test_due_for_a_repeated_pair(self):
+        x, y = X.copy(), Y.copy()
+        x[[41, 50]], y[[41, 50]] = x[3], y[3]
+        x[17], y[17] = x[9], y[9]
+        found = given(x=x, y=y)
+        assert list(found) == ["duplicate_rows"]
+        assert "3 pairs repeat" in found["duplicate_rows"]
+        assert "row 17, which repeats row 9" in found["duplicate_rows"]
+
+    def test_not_due_when_one_modality_differs(self):
+        x = X.copy()
+        x[41] = x[3]
+        assert given(x=x) == {}
+
+
+def test_unlabeled_pairs_are_counted():
+    found = given(labels=label_columns(LABELS[:35]), rows=np.arange(35))
+    assert list(found) == ["unlabeled_pairs_unused"]
+    assert "25 of 60" in found["unlabeled_pairs_unused"]
+
+
+def test_rows_of_all_pairs_leave_none_unused():
+    assert given(rows=np.arange(60)) == {}
+
+
+class TestConstantColumns:
+    def test_of_features(self):
+        x = X.copy()
+        x[:, [1, 4]] = 3.0
+        found = given(x=x)
+        assert list(found) == ["constant_feature_columns"]
+        assert "2 of 7 columns of x" in found["constant_feature_columns"]
+        assert "1, 4 (counted from 0)" in found["constant_feature_columns"]
+
+    def test_long_lists_are_cut(self):
+        y = np.hstack([Y, np.ones((60, 13))])
+        assert "13, 14 and 3 more" in given(y=y)["constant_feature_columns"]
+
+    def test_a_column_that_varies_in_one_row_is_not_constant(self):
+        x = X.copy()
+        x[:, 1] = 3.0
+        x[59, 1] = 3.5
+        assert given(x=x) == {}
+
+    def test_of_labels(self):
+        labels = label_columns({"a": LABELS[:, 0], "site": np.full(60, "here")})
+        found = given(labels=labels)
+        assert list(found) == ["constant_label_columns"]
+        assert "'site'" in found["constant_label_columns"]
+        report = estimate(X, Y, labels)
+        assert [(label.name, label.used) for label in report.data.labels] == [("a", True), ("site", False)]
+        assert list(report.spectra.ca[0].r2_by_label) == ["a"]
+
+
+def ratio(value):
+    return Ratio(value, RatioStatus.OK)
+
+
+def rules(*regimes):
+    outcomes = [RuleOutcome(ratio(2.0), ratio(2.0), ratio(2.0), Regimes(*pair)) for pair in regimes]
+    return Rules(*outcomes)
+
+
+BOTH, NEITHER = Regime.BOTH, Regime.NEITHER
+
+
+def test_rules_agree():
+    assert list(warnings.rules_disagree(rules(*[(BOTH, NEITHER)] * 3), Rule.ELBOW)) == []
+
+
+@pytest.mark.parametrize("odd", [(NEITHER, NEITHER), (BOTH, BOTH)])
+def test_rules_disagree_in_either_direction(odd):
+    (warning,) = warnings.rules_disagree(rules((BOTH, NEITHER), (BOTH, NEITHER), odd), Rule.ELBOW_LOG)
+    assert warning.code == "rules_disagree"
+    assert "follows elbow_log" in warning.message
+    assert f"permutation: {odd[0]} (x_to_y), {odd[1]} (y_to_x)" in warning.message
+
+
+@pytest.mark.parametrize(
+    ("value", "due"), [(1.0, True), (1.104, True), (0.906, True), (1.106, False), (0.904, False), (None, False)]
+)
+def test_near_boundary(value, due):
+    class Given:
+        ca = ratio(5.0)
+        cp_x_to_y = ratio(value)
+        cp_y_to_x = ratio(0.1)
+
+    found = list(warnings.near_boundary(Given))
+    assert [warning.code for warning in found] == ["near_boundary"] * due
+    assert all(f"cp_x_to_y {value:.3g}" in warning.message for warning in found)
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_warnings_on_the_estimate_match_its_own_report(seed):
+    report = estimate(*paired(seed=seed, noise=1.5)[:2], label_columns(paired(seed=seed, noise=1.5).labels))
+    codes = {warning.code for warning in report.warnings}
+    regimes = {report.rules.elbow.regimes, report.rules.elbow_log.regimes, report.rules.permutation.regimes}
+    ratios = [s.ratio for s in (report.separation.ca, report.separation.cp_x_to_y, report.separation.cp_y_to_x)]
+    assert ("rules_disagree" in codes) == (len(regimes) > 1)
+    assert ("near_boundary" in codes) == any(r and abs(np.log(r)) < 0.1 for r in ratios)
+
+
+def test_repeats_are_found_across_chunks(monkeypatch):
+    monkeypatch.setattr("service.estimation.inputs.CHUNK_BYTES", 1)
+    x, y = X.copy(), Y.copy()
+    x[-1], y[-1] = x[0], y[0]
+    (warning,) = warnings.duplicate_rows(check_values("x", x), check_values("y", y))
+    assert "row 59, which repeats row 0" in warning.message

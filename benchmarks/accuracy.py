@@ -13,9 +13,11 @@ from benchmarks.scoring import Answer, Estimator, score
 from service.estimation import reference as published
 from service.estimation.labels import Targets
 from service.estimation.moments import Array, Indices
-from service.estimation.report import Options, Ratio, RatioStatus, Rule
+from service.estimation.options import Options
+from service.estimation.report import Ratio
 from service.estimation.separation import regime_of
 from service.estimation.stages import Stages, silent
+from service.estimation.terms import RatioStatus, Rule
 
 
 def reference(x: Array, y: Array, labels: Array, rows: Indices, seed: int = 0) -> Answer:

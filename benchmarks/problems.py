@@ -18,7 +18,7 @@ from enum import StrEnum
 import numpy as np
 
 from service.estimation.moments import Array, Indices
-from service.estimation.report import Regime
+from service.estimation.terms import Regime
 
 REGIMES = tuple(Regime)
 MAX_SIGNALS = 5

@@ -12,7 +12,7 @@ import numpy as np
 
 from benchmarks.problems import REGIMES, LabelKind, Problem, Size, draw_problem
 from service.estimation.moments import Array, Indices
-from service.estimation.report import Regime
+from service.estimation.terms import Regime
 
 RATIO_RANGE = (0.02, 50.0)  # ratios are clipped to it before their logarithms are compared
 SURE = 0.8  # probability from which an answer counts as sure

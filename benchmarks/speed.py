@@ -37,8 +37,8 @@ from service.estimation.coupling import (
 from service.estimation.estimate import estimate
 from service.estimation.labels import label_columns
 from service.estimation.moments import Array, Blocks, shuffled_blocks
+from service.estimation.options import Options
 from service.estimation.reference import ALPHA, EIGENVALUE_FLOOR, FOLDS, PERMUTATIONS, RIDGE, SEEDS
-from service.estimation.report import Options
 
 SHARED = 6  # dimensions that x, y and the labels have in common
 TOLERANCE = 1e-8  # largest difference of R^2 at which two implementations agree

@@ -12,7 +12,8 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
 
 from service.analyses.analysis import State
 from service.estimation.labels import LabelType
-from service.estimation.report import Options, Report
+from service.estimation.options import Options
+from service.estimation.report import Report
 
 REPORT = TypeAdapter(Report)
 

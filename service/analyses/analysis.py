@@ -11,7 +11,7 @@ from enum import StrEnum
 from typing import Any
 
 from service.estimation.labels import LabelType
-from service.estimation.report import Options
+from service.estimation.options import Options
 
 ID_PATTERN = re.compile(r"an-[0-9a-f]{32}")
 RECORD_VERSION = 1

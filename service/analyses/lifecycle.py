@@ -39,7 +39,8 @@ from service.estimation import inputs as checks
 from service.estimation.errors import EstimationError
 from service.estimation.estimate import estimate
 from service.estimation.labels import LabelTypes, label_columns
-from service.estimation.report import Options, as_dict
+from service.estimation.options import Options
+from service.estimation.record import as_dict
 
 REQUEUE_AFTER = timedelta(seconds=10)  # longer than a submission takes from the store to the queue
 

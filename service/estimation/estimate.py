@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from service.estimation import inputs
 from service.estimation.labels import LabelColumn, Targets, class_counts, encode, varies
 from service.estimation.moments import Array
+from service.estimation.options import Options
 from service.estimation.provenance import provenance
 from service.estimation.recommendation import recommend
 from service.estimation.reference import SEEDS, ReferenceEstimate, SpectrumEstimate, reference
@@ -18,18 +19,15 @@ from service.estimation.report import (
     SCHEMA_VERSION,
     ClassCount,
     Component,
-    ComponentClass,
     DataSummary,
     LabelSummary,
-    Modality,
-    Options,
     Regimes,
     Report,
-    Rule,
     Spectra,
 )
 from service.estimation.separation import direction_of, regime_of
 from service.estimation.stages import Progress, Stages, silent
+from service.estimation.terms import ComponentClass, Modality, Rule
 from service.estimation.warnings import (
     constant_columns,
     constant_labels,
@@ -56,7 +54,7 @@ def estimate(
         x (n, dx), y (n, dy): paired features; row i of both is the same sample.  May be memory-mapped.
         labels: columns (m,) from `labels.label_columns`; they define what signal is.
         rows (m,): the 0-based row of each label; None when the labels cover all n rows in order.
-        options: see `report.Options`.
+        options: see `options.Options`.
         progress: called with a stage's name and the fraction done before it.
 
     Returns: the report.  Same input, options and number of BLAS threads: the same report, `timings` apart.
@@ -68,7 +66,7 @@ def estimate(
 
     stages.begin("check", 0.0)
     inputs.check_options(options)
-    label_rows = inputs.check_form(x, y, len(labels[0].values), rows)
+    label_rows = inputs.check_form(x, y, inputs.label_count(labels), rows)
     used = inputs.check_labels(labels)
     summary_x = inputs.check_values("x", x)
     summary_y = inputs.check_values("y", y)

@@ -30,7 +30,8 @@ from service.estimation.errors import (
 )
 from service.estimation.labels import LabelColumn, varies
 from service.estimation.moments import Array, Indices
-from service.estimation.report import Options, Rule
+from service.estimation.options import Options
+from service.estimation.terms import Rule
 
 MIN_PAIRS = 20
 MIN_LABELED_ROWS = 10
@@ -88,6 +89,13 @@ def check_form(x: NDArray[Any], y: NDArray[Any], n_labels: int, rows: NDArray[An
             )
         return np.arange(n)
     return _check_rows(rows, n, n_labels)
+
+
+def label_count(columns: Sequence[LabelColumn]) -> int:
+    """How many rows the label columns have.  Raises WrongShape without a column."""
+    if not columns:
+        raise WrongShape("The labels have no column. Give at least one label column.", part="labels")
+    return len(columns[0].values)
 
 
 def check_values(part: str, values: NDArray[Any]) -> ValueSummary:

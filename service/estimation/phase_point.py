@@ -8,12 +8,7 @@ import numpy as np
 
 from service.estimation.classification import Classes
 from service.estimation.moments import Array
-from service.estimation.report import (
-    CompositeRatios,
-    PhasePoint,
-    Regimes,
-    VarianceAlignment,
-)
+from service.estimation.report import CompositeRatios, PhasePoint, Regimes, VarianceAlignment
 from service.estimation.separation import composite_ratio, regime_of
 
 

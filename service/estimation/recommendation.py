@@ -2,17 +2,9 @@
 
 from __future__ import annotations
 
-from service.estimation.report import (
-    Direction,
-    Modality,
-    Objective,
-    Ratio,
-    RatioStatus,
-    Recommendation,
-    Separation,
-    Separations,
-)
+from service.estimation.report import Ratio, Recommendation, Separation, Separations
 from service.estimation.separation import direction_of
+from service.estimation.terms import Direction, Modality, Objective, RatioStatus
 
 NAMES = {
     "ca": "Alignment",

@@ -26,19 +26,10 @@ from service.estimation.errors import NumericalFailure
 from service.estimation.labels import Targets
 from service.estimation.moments import Array, Blocks, shuffled_blocks
 from service.estimation.phase_point import Classified, phase_point
-from service.estimation.report import (
-    PhasePoint,
-    Ratio,
-    Regimes,
-    Rule,
-    RuleOutcome,
-    Rules,
-    Seeds,
-    Separation,
-    Separations,
-)
+from service.estimation.report import PhasePoint, Ratio, Regimes, RuleOutcome, Rules, Seeds, Separation, Separations
 from service.estimation.separation import regime_of, separation
 from service.estimation.stages import Stages
+from service.estimation.terms import Rule
 
 RIDGE = 1e-6  # epsilon of step 2
 EIGENVALUE_FLOOR = 1e-12  # step 2

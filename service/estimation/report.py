@@ -6,87 +6,14 @@ Attribute docstrings are the fields' documentation, in code and on the wire.
 
 from __future__ import annotations
 
-import dataclasses
-import json
-from collections.abc import Callable
 from dataclasses import dataclass
-from enum import StrEnum
-from typing import Any, ClassVar
 
 from service.estimation.labels import LabelType
+from service.estimation.options import Options
+from service.estimation.record import Record
+from service.estimation.terms import ComponentClass, Direction, Modality, Objective, RatioStatus, Regime
 
 SCHEMA_VERSION = "1.0"
-
-
-def wire_name(attribute: str) -> str:
-    """The JSON name of an attribute: `class_`, which Python reserves, is `class` on the wire."""
-    return attribute.rstrip("_")
-
-
-class Record:
-    """What every part of the report shares: its form on the wire, as pydantic reads it without being imported here."""
-
-    __pydantic_config__: ClassVar[dict[str, bool | str | Callable[[str], str]]] = {
-        "use_attribute_docstrings": True,
-        "alias_generator": wire_name,
-        "extra": "forbid",
-    }
-
-
-class Regime(StrEnum):
-    """Which objectives recover the signal."""
-
-    BOTH = "both"
-    CA_ONLY = "ca_only"
-    CP_ONLY = "cp_only"
-    NEITHER = "neither"
-
-
-class Direction(StrEnum):
-    """Source and target of cross-modal prediction."""
-
-    X_TO_Y = "x_to_y"
-    Y_TO_X = "y_to_x"
-
-
-class Modality(StrEnum):
-    """One of the two modalities."""
-
-    X = "x"
-    Y = "y"
-
-
-class ComponentClass(StrEnum):
-    """What a component carries."""
-
-    SIGNAL = "signal"
-    NUISANCE = "nuisance"
-
-
-class RatioStatus(StrEnum):
-    """Whether a separation ratio is a number: without signal it is 0, without nuisance infinite."""
-
-    OK = "ok"
-    NO_SIGNAL = "no_signal"
-    NO_NUISANCE = "no_nuisance"
-
-
-class Objective(StrEnum):
-    """What the report recommends to train."""
-
-    ALIGNMENT = "alignment"
-    PREDICTION = "prediction"
-    EITHER = "either"
-    UNIMODAL = "unimodal"
-    UNDETERMINED = "undetermined"
-
-
-class Rule(StrEnum):
-    """The published rules for which components are signal."""
-
-    ELBOW = "elbow"
-    ELBOW_LOG = "elbow_log"
-    PERMUTATION = "permutation"
 
 
 @dataclass(frozen=True)
@@ -364,20 +291,6 @@ class Seeds(Record):
 
 
 @dataclass(frozen=True)
-class Options(Record):
-    """What a caller may choose."""
-
-    method: str = "reference"
-    """Estimator: reference is the published procedure."""
-    rule: Rule = Rule.ELBOW
-    """Which published rule classifies components."""
-    n_components: int = 50
-    """Components kept of every spectrum, 2 to 500."""
-    pca_components: int = 100
-    """Principal components kept of each modality before anything else, 2 to 2000."""
-
-
-@dataclass(frozen=True)
 class Provenance(Record):
     """What the report was made from and with: equal provenance, equal report."""
 
@@ -435,21 +348,3 @@ class Report(Record):
     """Digests, options, versions, seeds."""
     timings: Timings
     """Durations; the only part that differs between repetitions."""
-
-
-def as_dict(record: Record) -> dict[str, Any]:
-    """The report, or a part of it, as JSON types under wire names."""
-    return {wire_name(field.name): _plain(getattr(record, field.name)) for field in dataclasses.fields(record)}  # type: ignore[arg-type]
-
-
-def to_json(record: Record) -> str:
-    """The JSON text of `as_dict`; every number is finite, every float round-trips."""
-    return json.dumps(as_dict(record), allow_nan=False, ensure_ascii=False)
-
-
-def _plain(value: Any) -> Any:
-    if isinstance(value, Record):
-        return as_dict(value)
-    if isinstance(value, tuple):
-        return [_plain(item) for item in value]
-    return value

@@ -6,7 +6,8 @@ import numpy as np
 
 from service.estimation.classification import Classes
 from service.estimation.moments import Array
-from service.estimation.report import Direction, Ratio, RatioStatus, Regime, Separation
+from service.estimation.report import Ratio, Separation
+from service.estimation.terms import Direction, RatioStatus, Regime
 
 RATIO_FLOOR = 1e-15  # least denominator of a ratio
 
@@ -27,12 +28,11 @@ def separation(singular_values: Array, signal: Classes) -> Separation:
 
 
 def composite_ratio(signal: float, nuisance: float) -> Ratio:
-    """A ratio of model coordinates: no signal where the numerator is 0, no nuisance where the denominator is."""
+    """A ratio of model coordinates: no signal where the numerator is 0, no nuisance where the ratio is unbounded."""
     if signal <= 0:
         return Ratio(None, RatioStatus.NO_SIGNAL)
-    if nuisance <= 0:
-        return Ratio(None, RatioStatus.NO_NUISANCE)
-    return Ratio(signal / nuisance, RatioStatus.OK)
+    ratio = signal / nuisance if nuisance > 0 else np.inf
+    return Ratio(ratio, RatioStatus.OK) if np.isfinite(ratio) else Ratio(None, RatioStatus.NO_NUISANCE)
 
 
 def regime_of(ca: Ratio, cp: Ratio) -> Regime:

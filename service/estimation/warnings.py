@@ -10,7 +10,8 @@ from service.estimation.inputs import ValueSummary
 from service.estimation.labels import LabelColumn, varies
 from service.estimation.moments import Array, Indices
 from service.estimation.reference import RIDGE
-from service.estimation.report import ReportWarning, Rule, Rules, Separations
+from service.estimation.report import ReportWarning, Rules, Separations
+from service.estimation.terms import Rule
 
 NEAR_BOUNDARY = 0.1  # |log ratio| below which a ratio is called near 1
 RIDGE_SHARE = 0.01  # share of a modality's mean variance above which the ridge is worth a warning

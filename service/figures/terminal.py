@@ -9,16 +9,8 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
-from service.estimation.report import (
-    Component,
-    ComponentClass,
-    Direction,
-    Objective,
-    RatioStatus,
-    Recommendation,
-    Report,
-    Separation,
-)
+from service.estimation.report import Component, Recommendation, Report, Separation
+from service.estimation.terms import ComponentClass, Direction, Objective, RatioStatus
 
 LEADING = 8  # components shown per spectrum
 ARROWS = {Direction.X_TO_Y: "x → y", Direction.Y_TO_X: "y → x"}

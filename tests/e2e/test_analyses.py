@@ -11,7 +11,7 @@ from threadpoolctl import threadpool_limits
 from service.client import AnalysisFailed, Client, ProblemReceived
 from service.estimation.estimate import estimate
 from service.estimation.labels import LabelType, label_columns
-from service.estimation.report import as_dict
+from service.estimation.record import as_dict
 from service.schemas import REPORT, SubmittedOptions
 from tests.e2e.samples import Sample, npy
 

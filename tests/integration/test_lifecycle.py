@@ -13,7 +13,7 @@ from service.analyses.analysis import State
 from service.analyses.errors import AnalysisNotFound, NoReport, ReportNotReady
 from service.analyses.ports import LossReason, QueueState, Upload
 from service.estimation.errors import LabelTypeRequired, UnpairedRows
-from service.estimation.report import Options
+from service.estimation.options import Options
 from service.storage import queue_scripts
 from service.storage.disk import DiskStore
 from service.storage.queue_scripts import Ending

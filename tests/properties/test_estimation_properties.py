@@ -13,9 +13,9 @@ from service.estimation.classification import elbow, elbow_log
 from service.estimation.coupling import singular_triplets
 from service.estimation.labels import Targets
 from service.estimation.reference import reference
-from service.estimation.report import RatioStatus, Rule
 from service.estimation.separation import separation
 from service.estimation.stages import Stages, silent
+from service.estimation.terms import RatioStatus, Rule
 
 FEW = settings(derandomize=True, deadline=None, max_examples=25)
 MANY = settings(derandomize=True, deadline=None, max_examples=200)

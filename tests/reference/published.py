@@ -12,10 +12,12 @@ import numpy as np
 from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, load_wine
 
 from service.estimation.labels import Targets
+from service.estimation.options import Options
 from service.estimation.reference import ReferenceEstimate, SpectrumEstimate, reference
-from service.estimation.report import Options, Ratio, RatioStatus, Rule
+from service.estimation.report import Ratio
 from service.estimation.separation import regime_of
 from service.estimation.stages import Stages, silent
+from service.estimation.terms import RatioStatus, Rule
 
 HERE = Path(__file__).parent
 PUBLISHED: dict[str, Any] = json.loads((HERE / "reference_values.json").read_text(encoding="utf-8"))

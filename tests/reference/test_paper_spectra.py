@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from service.estimation.classification import elbow
-from service.estimation.report import RatioStatus, Regime
 from service.estimation.separation import regime_of, separation
+from service.estimation.terms import RatioStatus, Regime
 
 PAPER = json.loads((Path(__file__).parent / "paper_spectra.json").read_text(encoding="utf-8"))
 

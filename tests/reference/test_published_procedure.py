@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from service.estimation import reference as procedure
-from service.estimation.report import Options, RatioStatus, Rule
+from service.estimation.options import Options
+from service.estimation.terms import RatioStatus, Rule
 
 from .published import DIRECTIONS, INPUTS, PUBLISHED, PUBLISHED_REGIMES, dataset, estimated, flat, found
 

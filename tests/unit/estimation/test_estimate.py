@@ -4,9 +4,11 @@ import math
 import numpy as np
 import pytest
 
+from service.estimation.errors import WrongShape
 from service.estimation.estimate import estimate
 from service.estimation.labels import LabelType, label_columns
-from service.estimation.report import Objective, Options, RatioStatus, Rule
+from service.estimation.options import Options
+from service.estimation.terms import Objective, RatioStatus, Rule
 
 from .samples import paired, procedure
 
@@ -169,3 +171,8 @@ def test_large_units_leave_the_canonical_coordinates():
     assert large.phase_point.composite_ratios.ca.ratio == pytest.approx(
         report.phase_point.composite_ratios.ca.ratio, rel=1e-6
     )
+
+
+def test_labels_without_a_column_are_refused():
+    with pytest.raises(WrongShape, match="no column"):
+        estimate(X, Y, ())

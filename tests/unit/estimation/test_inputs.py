@@ -8,7 +8,7 @@ import pytest
 from service.estimation import errors, inputs
 from service.estimation.estimate import estimate
 from service.estimation.labels import LabelColumn, LabelType, label_columns
-from service.estimation.report import Options
+from service.estimation.options import Options
 
 from .samples import paired
 

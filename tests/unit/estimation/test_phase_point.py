@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from service.estimation.phase_point import Classified, phase_point, variance_alignment
-from service.estimation.report import RatioStatus, Regime
+from service.estimation.terms import RatioStatus, Regime
 
 
 def classified(values, signal):

@@ -8,8 +8,9 @@ from service import __version__
 from service.estimation import provenance
 from service.estimation.estimate import estimate
 from service.estimation.labels import LabelType, label_columns
+from service.estimation.options import Options
 from service.estimation.provenance import array_digest, labels_digest
-from service.estimation.report import Options, Rule
+from service.estimation.terms import Rule
 
 from .samples import paired
 

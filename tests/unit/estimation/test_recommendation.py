@@ -1,7 +1,8 @@
 import pytest
 
 from service.estimation.recommendation import recommend
-from service.estimation.report import Direction, Modality, Objective, RatioStatus, Separation, Separations
+from service.estimation.report import Separation, Separations
+from service.estimation.terms import Direction, Modality, Objective, RatioStatus
 
 
 def with_ratio(ratio):

@@ -9,7 +9,10 @@ from pydantic import TypeAdapter, ValidationError
 from service.estimation import report as report_module
 from service.estimation.estimate import estimate
 from service.estimation.labels import label_columns
-from service.estimation.report import Options, Record, Report, Rule, as_dict, to_json, wire_name
+from service.estimation.options import Options
+from service.estimation.record import Record, as_dict, to_json, wire_name
+from service.estimation.report import Report
+from service.estimation.terms import Rule
 
 from .samples import paired
 

@@ -1,8 +1,9 @@
 import numpy as np
 import pytest
 
-from service.estimation.report import Direction, Ratio, RatioStatus, Regime
+from service.estimation.report import Ratio
 from service.estimation.separation import composite_ratio, direction_of, regime_of, separation
+from service.estimation.terms import Direction, RatioStatus, Regime
 
 OK, NO_SIGNAL, NO_NUISANCE = RatioStatus.OK, RatioStatus.NO_SIGNAL, RatioStatus.NO_NUISANCE
 ABOVE, BELOW, ONE = Ratio(1.5, OK), Ratio(0.5, OK), Ratio(1.0, OK)
@@ -87,4 +88,17 @@ def test_direction(forward, reverse, expected):
     [(3.0, 2.0, Ratio(1.5, OK)), (0.0, 2.0, NOTHING), (3.0, 0.0, EVERYTHING), (0.0, 0.0, NOTHING)],
 )
 def test_composite_ratio(signal, nuisance, expected):
+    assert composite_ratio(signal, nuisance) == expected
+
+
+@pytest.mark.parametrize(
+    ("signal", "nuisance", "expected"),
+    [
+        (3.0, 2.0, Ratio(1.5, OK)),
+        (0.0, 0.0, NOTHING),
+        (1.0, 0.0, EVERYTHING),
+        (1e300, 1e-300, EVERYTHING),  # the quotient leaves double precision, and JSON has no infinity
+    ],
+)
+def test_a_composite_ratio_is_finite_or_says_why_not(signal, nuisance, expected):
     assert composite_ratio(signal, nuisance) == expected

@@ -7,7 +7,8 @@ from service.estimation import warnings
 from service.estimation.estimate import estimate
 from service.estimation.inputs import check_values
 from service.estimation.labels import label_columns
-from service.estimation.report import Ratio, RatioStatus, Regime, Regimes, Rule, RuleOutcome, Rules
+from service.estimation.report import Ratio, Regimes, RuleOutcome, Rules
+from service.estimation.terms import RatioStatus, Regime, Rule
 
 from .samples import paired
 

@@ -12,7 +12,7 @@ from service.analyses.analysis import RECORD_VERSION, Failure, Outcome, StoredAr
 from service.analyses.errors import InvalidArrayFile, LabelsTooLarge, StoreUnavailable
 from service.analyses.ports import Upload
 from service.estimation.labels import LabelType
-from service.estimation.report import Options
+from service.estimation.options import Options
 from service.storage.disk import DiskStore
 
 

@@ -1,0 +1,61 @@
+"""The closed vocabularies of a report and of the options: one word per idea, the same in code and on the wire."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+
+class Regime(StrEnum):
+    """Which objectives recover the signal."""
+
+    BOTH = "both"
+    CA_ONLY = "ca_only"
+    CP_ONLY = "cp_only"
+    NEITHER = "neither"
+
+
+class Direction(StrEnum):
+    """Source and target of cross-modal prediction."""
+
+    X_TO_Y = "x_to_y"
+    Y_TO_X = "y_to_x"
+
+
+class Modality(StrEnum):
+    """One of the two modalities."""
+
+    X = "x"
+    Y = "y"
+
+
+class ComponentClass(StrEnum):
+    """What a component carries."""
+
+    SIGNAL = "signal"
+    NUISANCE = "nuisance"
+
+
+class RatioStatus(StrEnum):
+    """Whether a separation ratio is a number: without signal it is 0, without nuisance infinite."""
+
+    OK = "ok"
+    NO_SIGNAL = "no_signal"
+    NO_NUISANCE = "no_nuisance"
+
+
+class Objective(StrEnum):
+    """What the report recommends to train."""
+
+    ALIGNMENT = "alignment"
+    PREDICTION = "prediction"
+    EITHER = "either"
+    UNIMODAL = "unimodal"
+    UNDETERMINED = "undetermined"
+
+
+class Rule(StrEnum):
+    """The published rules for which components are signal."""
+
+    ELBOW = "elbow"
+    ELBOW_LOG = "elbow_log"
+    PERMUTATION = "permutation"

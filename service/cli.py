@@ -14,13 +14,12 @@ from service.settings import Settings
 
 app = typer.Typer(
     name="phasegate",
-    help="Pre-training triage for multimodal data: align, predict, or neither?",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
 
-DataDir = Annotated[Path | None, typer.Option(help="Directory of the array store. [default: ./phasegate-data]")]
+DataDir = Annotated[Path | None, typer.Option(help="Directory of the array store.", show_default="./phasegate-data")]
 
 
 def main() -> None:
@@ -38,7 +37,10 @@ def version(
     context: typer.Context,
     show_version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
 ) -> None:
-    """Every setting can also be given as an environment variable PHASEGATE_<NAME>; see the README."""
+    """Pre-training triage for multimodal data: align, predict, or neither?
+
+    Every setting can be given as an environment variable PHASEGATE_<NAME>; the README lists them.
+    """
     if show_version:
         typer.echo(f"phasegate {__version__}")
         raise typer.Exit
@@ -46,10 +48,12 @@ def version(
 
 @app.command()
 def serve(
-    host: Annotated[str | None, typer.Option(help="Address to listen on. [default: 127.0.0.1]")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on; 0 picks a free one. [default: 8000]")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")] = None,
+    port: Annotated[
+        int | None, typer.Option(help="Port to listen on; 0 picks a free one.", show_default="8000")
+    ] = None,
     data_dir: DataDir = None,
-    workers: Annotated[int | None, typer.Option(help="Worker processes. [default: half the cores]")] = None,
+    workers: Annotated[int | None, typer.Option(help="Worker processes.", show_default="half the cores")] = None,
 ) -> None:
     """Run the whole service: API, workers, and an embedded server unless PHASEGATE_REDIS_URL names one."""
     from service.serving.process_tree import serve as serve_tree
@@ -61,8 +65,8 @@ def serve(
 
 @app.command()
 def api(
-    host: Annotated[str | None, typer.Option(help="Address to listen on. [default: 127.0.0.1]")] = None,
-    port: Annotated[int | None, typer.Option(help="Port to listen on. [default: 8000]")] = None,
+    host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")] = None,
+    port: Annotated[int | None, typer.Option(help="Port to listen on.", show_default="8000")] = None,
     data_dir: DataDir = None,
 ) -> None:
     """Run the API alone, against PHASEGATE_REDIS_URL."""
@@ -103,7 +107,7 @@ def openapi() -> None:
     from service.api.app import create_app
     from service.api.description import description_yaml
 
-    sys.stdout.write(description_yaml(create_app(Settings())))
+    sys.stdout.write(description_yaml(create_app(read_settings())))
 
 
 def _greet(address: str) -> None:

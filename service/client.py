@@ -38,8 +38,9 @@ class AnalysisFailed(Exception):
 class Client:
     """One service, by its address.  Use as a context manager, or call `close`."""
 
-    def __init__(self, base_url: str, timeout_s: float = 60.0) -> None:
-        self._http = httpx2.Client(base_url=base_url, timeout=timeout_s)
+    def __init__(self, base_url: str, timeout_s: float = 60.0, use_proxies: bool = True) -> None:
+        self._timeout_s = timeout_s
+        self._http = httpx2.Client(base_url=base_url, timeout=timeout_s, trust_env=use_proxies)
 
     def __enter__(self) -> Self:
         return self
@@ -72,6 +73,7 @@ class Client:
                 files={part: (paths[part].name, file) for part, file in files.items()},
                 data={"options": json.dumps(asdict(options or SubmittedOptions()))},
                 headers={} if wait_s is None else {"Prefer": f"wait={wait_s}"},
+                timeout=self._timeout_s + (wait_s or 0),
             )
         finally:
             for file in files.values():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -42,7 +43,7 @@ def run_demo(as_json: bool) -> None:
     with tempfile.TemporaryDirectory(prefix="phasegate-demo-") as folder:
         files = write_digits(Path(folder) / "upload")
         notes.print(f"Handwritten digits: {NAMES[0]} (x), {NAMES[1]} (y), {N_LABELED} rows labeled.")
-        with running_service(Path(folder) / "data", notes) as address, Client(address) as client:
+        with running_service(Path(folder) / "data", notes) as address, Client(address, use_proxies=False) as client:
             notes.print(f"The service runs at {address}.")
             report = _analyse(client, files, notes)
     if as_json:
@@ -78,7 +79,12 @@ def running_service(data_dir: Path, notes: Console) -> Iterator[str]:
     data_dir.mkdir(mode=0o700)
     log = data_dir.parent / "service.log"
     command = [sys.executable, "-m", "service.cli", "serve", "--port", "0", "--data-dir", str(data_dir)]
-    with log.open("wb") as output, subprocess.Popen(command, stdout=output, stderr=output) as tree:  # noqa: S603
+    # The demonstration is the same everywhere: what is set for another service is not for this one.
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PHASEGATE_")}
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(command, stdout=output, stderr=output, env=environment) as tree,  # noqa: S603
+    ):
         try:
             yield _address(tree, data_dir / "address")
         except DemoFailed:
@@ -98,7 +104,7 @@ def _address(tree: subprocess.Popen[bytes], file: Path) -> str:
         if file.exists():
             address = file.read_text(encoding="utf-8").strip()
             try:
-                if httpx2.get(f"{address}/readyz", timeout=5).is_success:
+                if httpx2.get(f"{address}/readyz", timeout=5, trust_env=False).is_success:
                     return address
             except httpx2.TransportError:
                 pass  # not listening yet

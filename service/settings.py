@@ -1,6 +1,6 @@
 """Settings of one process: read from the environment once, at process entry, and passed down.
 
-Every field is set by the environment variable PHASEGATE_<FIELD> or by the command-line option of the same name.
+Every field is set by the environment variable PHASEGATE_<FIELD>; some have a command-line option as well.
 """
 
 from __future__ import annotations
@@ -24,7 +24,9 @@ class Settings(BaseSettings):
         Path("phasegate-data"), description="Directory of the array store and of the embedded server's data."
     )
     redis_url: str | None = Field(
-        None, description="Redis or Valkey to use as the queue; without it `phasegate serve` starts an embedded one."
+        None,
+        pattern="^(redis|rediss|unix)://.",
+        description="Redis or Valkey to use as the queue; without it `phasegate serve` starts an embedded one.",
     )
     workers: PositiveInt = Field(
         default_factory=lambda: max(1, (os.cpu_count() or 1) // 2), description="Worker processes of `phasegate serve`."
@@ -39,5 +41,10 @@ class Settings(BaseSettings):
     max_label_bytes: PositiveInt = Field(64 * 1024**2, description="Largest labels or rows part (bytes).")
     max_wait_s: Annotated[float, Field(gt=0)] = Field(
         60.0, description="Longest wait that `Prefer: wait=N` may ask for (seconds)."
+    )
+    listen_fd: int | None = Field(
+        None,
+        ge=3,
+        description="Listening socket that the API inherits instead of opening one; set by the process tree.",
     )
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least level that is logged.")

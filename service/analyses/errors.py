@@ -6,6 +6,7 @@ AnalysisError
 |   +-- InvalidTable        invalid_csv
 |   +-- MissingLabelValue   missing_label_value
 |   +-- LabelsTooLarge      labels_too_large
++-- InvalidRequest          invalid_request
 +-- AnalysisNotFound        analysis_not_found
 +-- ReportNotReady          report_not_ready
 +-- NoReport                no_report
@@ -14,6 +15,7 @@ AnalysisError
 +-- AnalysisLost            how an analysis ended that no report could be made for
     +-- TimeLimitExceeded   time_limit_exceeded
     +-- WorkerLost          worker_lost
+    +-- AnalysisStopped     stopped
     +-- JobRefused          job_refused
     +-- OutOfMemory         out_of_memory
     +-- InternalError       internal_error
@@ -63,6 +65,12 @@ class LabelsTooLarge(UploadError):
     code = "labels_too_large"
 
 
+class InvalidRequest(AnalysisError):
+    """The request cannot be read."""
+
+    code = "invalid_request"
+
+
 class AnalysisNotFound(AnalysisError):
     """There is no such analysis."""
 
@@ -107,6 +115,12 @@ class WorkerLost(AnalysisLost):
     """The process that ran the analysis died."""
 
     code = "worker_lost"
+
+
+class AnalysisStopped(AnalysisLost):
+    """The analysis was stopped from outside."""
+
+    code = "stopped"
 
 
 class JobRefused(AnalysisLost):

@@ -24,6 +24,7 @@ from service.analyses.errors import (
     AnalysisError,
     AnalysisLost,
     AnalysisNotFound,
+    AnalysisStopped,
     InternalError,
     JobRefused,
     NoReport,
@@ -53,6 +54,7 @@ LOST: dict[LossReason, AnalysisLost] = {
         "The process that ran the analysis died in every attempt, most often for lack of memory. Send fewer pairs or "
         "features, or ask the operator for larger workers."
     ),
+    LossReason.STOPPED: AnalysisStopped("The analysis was stopped by the operator. Submit it again if you need it."),
     LossReason.REFUSED: JobRefused("The queue held a job under this name that a worker must not run. Submit again."),
 }
 
@@ -96,7 +98,7 @@ def describe(store: Store, queue: Queue, analysis_id: str) -> Analysis:
     """The analysis as it stands.  Raises AnalysisNotFound."""
     submission = store.submission(analysis_id) if is_id(analysis_id) else None
     if submission is None:
-        raise AnalysisNotFound("There is no analysis with this id. Check the id; reports may have expired.")
+        raise AnalysisNotFound("There is no analysis with this id. Check the id.")
     outcome = store.outcome(analysis_id)
     if outcome is None:
         entry = _entry(queue, analysis_id)
@@ -109,7 +111,7 @@ def describe(store: Store, queue: Queue, analysis_id: str) -> Analysis:
 def report(store: Store, analysis_id: str) -> dict[str, Any]:
     """The stored report.  Raises AnalysisNotFound, ReportNotReady, NoReport."""
     if not is_id(analysis_id) or store.submission(analysis_id) is None:
-        raise AnalysisNotFound("There is no analysis with this id. Check the id; reports may have expired.")
+        raise AnalysisNotFound("There is no analysis with this id. Check the id.")
     outcome = store.outcome(analysis_id)
     if outcome is None:
         raise ReportNotReady("The analysis has not finished. Ask again after the time in Retry-After.")
@@ -129,8 +131,10 @@ def run(store: Store, queue: Queue, analysis_id: str, progress: Callable[[Progre
         log.warning("analysis_skipped", analysis_id=analysis_id, known=submission is not None)
         return
     started_at = datetime.now(UTC)
-    result: dict[str, Any] | None = None
-    failure: Failure | None = None
+
+    def finish(result: dict[str, Any] | None, failure: Failure | None) -> None:
+        settle(store, queue, analysis_id, Outcome(RECORD_VERSION, started_at, datetime.now(UTC), result, failure))
+
     try:
         received = store.inputs(submission)
         found = estimate(
@@ -141,20 +145,19 @@ def run(store: Store, queue: Queue, analysis_id: str, progress: Callable[[Progre
             submission.options,
             lambda stage, fraction: progress(Progress(stage, fraction)),
         )
-        result = as_dict(found)
+        finish(as_dict(found), None)
     except (EstimationError, UploadError) as error:
-        failure = _failure(error)
+        finish(None, _failure(error))
     except MemoryError:
-        failure = _failure(
-            OutOfMemory("The analysis needed more memory than the worker has. Send fewer pairs or features.")
-        )
+        message = "The analysis needed more memory than the worker has. Send fewer pairs or features."
+        finish(None, _failure(OutOfMemory(message)))
     except OSError:
         raise  # the store is away, not the input wrong
     except Exception:
         # A defect would fail the same way again, so it is settled and not retried; the log has the traceback.
         log.exception("analysis_defect", analysis_id=analysis_id)
-        failure = _failure(InternalError("The service failed on this input. Tell the operator the id of the analysis."))
-    settle(store, queue, analysis_id, Outcome(RECORD_VERSION, started_at, datetime.now(UTC), result, failure))
+        message = "The service failed on this input. Tell the operator the id of the analysis."
+        finish(None, _failure(InternalError(message)))
 
 
 def settle(store: Store, queue: Queue, analysis_id: str, outcome: Outcome) -> None:

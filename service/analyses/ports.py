@@ -27,6 +27,7 @@ class LossReason(StrEnum):
 
     TIME_LIMIT = "time_limit"  # it ran longer than the time limit
     WORKER_LOST = "worker_lost"  # the process that ran it died, in every attempt
+    STOPPED = "stopped"  # somebody told the worker to stop it
     REFUSED = "refused"  # the job was not one that a worker may run
 
 

@@ -5,14 +5,16 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from fastapi import APIRouter, File, Form, Header, Response, UploadFile
+from fastapi import APIRouter, File, Form, Header, Request, Response, UploadFile
 from fastapi.concurrency import run_in_threadpool
 from fastapi.responses import JSONResponse
 from pydantic import TypeAdapter, ValidationError
+from starlette.datastructures import FormData
 from starlette.datastructures import UploadFile as ReceivedFile
 
 from service.analyses import lifecycle
 from service.analyses.analysis import Analysis, StoredArray, StoredFile
+from service.analyses.errors import InvalidRequest
 from service.analyses.ports import Upload
 from service.api import problems
 from service.api.access import ServicesDep
@@ -35,6 +37,8 @@ router = APIRouter(prefix="/v1/analyses", tags=["analyses"])
 OPTIONS = TypeAdapter(SubmittedOptions)
 WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})", re.IGNORECASE)
 RETRY_AFTER_S = 1
+PARTS = ("x", "y", "labels", "rows", "options")
+OPTIONS_BYTES = 64 * 1024
 
 
 def _problem(description: str) -> dict[str, Any]:
@@ -64,6 +68,7 @@ HEADERS = {
 )
 async def submit(
     services: ServicesDep,
+    request: Request,
     response: Response,
     x: Annotated[UploadFile, File(description="Features of modality x: .npy (n, dx), float16/32/64 or integers.")],
     y: Annotated[UploadFile, File(description="Features of modality y: .npy (n, dy); row i belongs to row i of x.")],
@@ -81,14 +86,15 @@ async def submit(
 
     Shapes, types, sizes, rows and label types are checked before the answer; finiteness and variance in the worker.
     """
-    text = await options.read() if isinstance(options, ReceivedFile) else options
+    _check_parts(await request.form())
+    text = await options.read(OPTIONS_BYTES + 1) if isinstance(options, ReceivedFile) else options
     chosen = _options(text)
     upload = Upload(x=x, y=y, labels=labels, rows=rows)
     analysis = await run_in_threadpool(
         lifecycle.submit, services.store, services.queue, upload, chosen.options(), chosen.label_types
     )
     analysis_id = analysis.submission.id
-    wait_s = _wait(prefer, services.settings.max_wait_s)
+    wait_s = _wait(", ".join(request.headers.getlist("prefer")), services.settings.max_wait_s)
     if wait_s is not None:
         await wait_for_announcement(
             services.redis_url, analysis_id, wait_s, lambda: services.store.outcome(analysis_id) is not None
@@ -126,14 +132,27 @@ def report(services: ServicesDep, analysis_id: str) -> JSONResponse:
     return JSONResponse(lifecycle.report(services.store, analysis_id))
 
 
+def _check_parts(form: FormData) -> None:
+    """Refuse what would be ignored in silence: a part that does not exist, or one that is sent twice."""
+    names = [name for name, _ in form.multi_items()]
+    for name in names:
+        if name not in PARTS:
+            raise InvalidRequest(f"There is no part {name[:40]!r}. The parts are {', '.join(PARTS)}.")
+        if names.count(name) > 1:
+            raise InvalidRequest(f"Part {name!r} was sent {names.count(name)} times. Send it once.", part=name)
+
+
 def _options(text: str | bytes | None) -> SubmittedOptions:
     if not text:
         return SubmittedOptions()
+    if len(text) > OPTIONS_BYTES:
+        raise InvalidOption(f"options exceed {OPTIONS_BYTES} bytes. Send the few that differ.", part="options")
     try:
-        return OPTIONS.validate_json(text)
+        return OPTIONS.validate_json(text, strict=True)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        place = ".".join(str(step) for step in first["loc"])
+        # pydantic names the branch of a union as a step of its own, with brackets in it.
+        place = ".".join(str(step)[:40] for step in first["loc"] if "[" not in str(step) and step != "LabelType")
         where = f"options.{place}" if place else "options"
         raise InvalidOption(
             f"{where}: {first['msg']}. The options are one JSON object; /docs lists them.", part="options"

@@ -14,6 +14,7 @@ from service import __version__
 from service.analyses.errors import QueueUnavailable
 from service.analyses.lifecycle import reconcile_queue, reconcile_store
 from service.api import analyses, health, problems
+from service.api.analyses import OPTIONS_BYTES, PARTS
 from service.api.body_limit import BodyLimit
 from service.api.description import describe
 from service.settings import Settings
@@ -21,8 +22,6 @@ from service.wiring import Services, build
 
 QUEUE_INTERVAL_S = 4.0  # how soon an analysis of a dead worker is put back
 STORE_INTERVAL_S = 15.0  # how soon an analysis that the queue lost is queued again
-PARTS = 5  # x, y, labels, rows, options
-OPTIONS_BYTES = 64 * 1024
 
 log = structlog.get_logger()
 
@@ -50,7 +49,7 @@ def create_app(settings: Settings) -> FastAPI:
         summary="Pre-training triage for multimodal data: align, predict, or neither?",
         license_info={"name": "MIT", "identifier": "MIT"},
         lifespan=lifespan,
-        form_limits={"max_files": PARTS, "max_fields": PARTS, "max_part_size": OPTIONS_BYTES},
+        form_limits={"max_files": 2 * len(PARTS), "max_fields": len(PARTS), "max_part_size": OPTIONS_BYTES},
         redoc_url=None,
     )
     app.add_middleware(BodyLimit, max_bytes=settings.max_upload_bytes)

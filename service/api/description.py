@@ -7,16 +7,40 @@ from typing import Any
 import yaml
 from fastapi import FastAPI
 
+from service.api.analyses import OPTIONS
+from service.api.problems import MEDIA_TYPE
+
 
 def describe(app: FastAPI) -> dict[str, Any]:
-    """The OpenAPI description, without the framework's own form of validation errors, which never leaves the API."""
+    """The OpenAPI description, with what the framework cannot know put right.
+
+    Its own form of validation errors never leaves the API; problems have a media type of their own; and the part
+    `options` is JSON of a known schema.
+    """
     description = FastAPI.openapi(app)
     for operations in description["paths"].values():
         for operation in operations.values():
-            if "HTTPValidationError" in str(operation["responses"].get("422")):
-                del operation["responses"]["422"]
+            responses = operation["responses"]
+            if "HTTPValidationError" in str(responses.get("422")):
+                del responses["422"]
+            for response in responses.values():
+                if MEDIA_TYPE in response.get("content", {}):
+                    response["content"] = {MEDIA_TYPE: response["content"]["application/json"]}
+    schemas = description["components"]["schemas"]
     for name in ("HTTPValidationError", "ValidationError"):
-        description["components"]["schemas"].pop(name, None)
+        schemas.pop(name, None)
+    options = OPTIONS.json_schema(ref_template="#/components/schemas/{model}")
+    schemas |= options.pop("$defs", {})
+    schemas[options["title"]] = options
+    for name, field in options["properties"].items():
+        field.setdefault("description", schemas["Options"]["properties"].get(name, {}).get("description"))
+    upload = next(schema for name, schema in schemas.items() if name.startswith("Body_submit"))
+    upload["properties"]["options"] = {
+        "type": "string",
+        "contentMediaType": "application/json",
+        "contentSchema": {"$ref": f"#/components/schemas/{options['title']}"},
+        "description": upload["properties"]["options"]["description"],
+    }
     return description
 
 

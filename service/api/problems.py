@@ -16,7 +16,9 @@ from service.analyses.errors import (
     AnalysisError,
     AnalysisLost,
     AnalysisNotFound,
+    AnalysisStopped,
     InternalError,
+    InvalidRequest,
     LabelsTooLarge,
     NoReport,
     QueueUnavailable,
@@ -37,6 +39,7 @@ STATUS: dict[type[Exception], int] = {
     NumericalFailure: 422,
     UploadError: 422,
     LabelsTooLarge: 413,
+    InvalidRequest: 422,
     AnalysisNotFound: 404,
     ReportNotReady: 409,
     NoReport: 409,
@@ -44,12 +47,17 @@ STATUS: dict[type[Exception], int] = {
     StoreUnavailable: 503,
     AnalysisLost: 500,
     TimeLimitExceeded: 422,
+    AnalysisStopped: 409,
 }
 RETRIED = {503, 429}
 
 # Problems that the framework finds before any of our code runs.
 HTTP_CODES = {
-    400: ("invalid_request", "The request cannot be read.", "Send multipart/form-data with the parts x, y and labels."),
+    400: (
+        InvalidRequest.code,
+        "The request cannot be read.",
+        "Send multipart/form-data with the files x, y and labels, and perhaps rows and options (JSON, at most 64 KiB).",
+    ),
     404: ("not_found", "There is nothing at this address.", "The calls are listed at /docs."),
     405: ("method_not_allowed", "This address does not take this method.", "The calls are listed at /docs."),
     413: ("body_too_large", "The request body is larger than the service accepts.", ""),
@@ -114,10 +122,12 @@ def install(app: FastAPI, max_upload_bytes: int) -> None:
             detail = f"The request has no part {place!r}. Send x, y and labels as parts of multipart/form-data."
         else:
             detail = f"Part {place!r} is not of the right kind. Send arrays and tables as files, options as JSON text."
-        return respond(_problem("invalid_request", "The request cannot be read.", 422, detail, place))
+        return respond(problem_of(InvalidRequest(detail, part=place)))
 
     @app.exception_handler(HTTPException)
     async def framework(request: Request, error: HTTPException) -> JSONResponse:
+        if isinstance(error.__cause__, OSError):  # while the upload was being received
+            return respond(problem_of(StoreUnavailable("The upload could not be received: the disk may be full.")))
         code, title, detail = HTTP_CODES.get(error.status_code, ("http_error", "The request failed.", ""))
         if error.status_code == 413:
             detail = (

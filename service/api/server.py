@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 
 import uvicorn
@@ -11,7 +10,6 @@ from service.api.app import create_app
 from service.settings import Settings
 from service.wiring import queue_url
 
-LISTEN_FD = "PHASEGATE_LISTEN_FD"
 SHUTDOWN_TIMEOUT_S = 5  # open requests get this long after SIGTERM
 
 
@@ -27,6 +25,5 @@ def run_api(settings: Settings) -> None:
         server_header=False,
         timeout_graceful_shutdown=SHUTDOWN_TIMEOUT_S,
     )
-    inherited = os.environ.get(LISTEN_FD)
-    sockets = [socket.socket(fileno=int(inherited))] if inherited else None
+    sockets = None if settings.listen_fd is None else [socket.socket(fileno=settings.listen_fd)]
     uvicorn.Server(config).run(sockets)

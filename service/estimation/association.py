@@ -44,6 +44,9 @@ def cross_validated_r2(scores: Scores, labels: Array, alpha: float) -> Array:
     """
     folds = scores.folds
     targets = (labels - labels.mean(axis=0))[folds.order]
+    # R^2 does not depend on a label's unit, but the squares of very small labels would underflow.
+    largest = np.abs(targets).max(axis=0)
+    targets /= np.where(largest > 0, largest, 1.0)
     y = label_sums(targets, folds)
     t = scores.sums
     ty = cross_sums(scores.predictors, targets, folds)

@@ -34,7 +34,9 @@ from service.estimation.warnings import (
     duplicate_rows,
     few_pairs,
     near_boundary,
+    rare_classes,
     rules_disagree,
+    saturated_correlations,
     small_scale,
     unlabeled_pairs_unused,
 )
@@ -83,6 +85,7 @@ def estimate(
     warnings = [
         *rules_disagree(rules, rule),
         *near_boundary(separations),
+        *saturated_correlations(len(label_rows), found.n_reduced),
         *few_pairs(len(label_rows), n_features),
         *small_scale("x", labeled_x),
         *small_scale("y", labeled_y),
@@ -91,6 +94,7 @@ def estimate(
         *constant_columns("x", summary_x, n_features[0]),
         *constant_columns("y", summary_y, n_features[1]),
         *constant_labels(labels),
+        *rare_classes(used),
     ]
     regimes = Regimes(
         x_to_y=regime_of(separations.ca, separations.cp_x_to_y),

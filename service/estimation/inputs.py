@@ -54,15 +54,21 @@ class ValueSummary:
 def check_options(options: Options) -> None:
     """Refuse options outside their bounds.  Raises InvalidOption."""
     if options.method not in METHODS:
-        raise InvalidOption(f"There is no method {options.method!r}. Use one of: {', '.join(METHODS)}.", part="options")
+        raise InvalidOption(
+            f"There is no method {str(options.method)[:40]!r}. Use one of: {', '.join(METHODS)}.", part="options"
+        )
     if options.rule not in list(Rule):
-        raise InvalidOption(f"There is no rule {options.rule!r}. Use one of: {', '.join(Rule)}.", part="options")
+        raise InvalidOption(
+            f"There is no rule {str(options.rule)[:40]!r}. Use one of: {', '.join(Rule)}.", part="options"
+        )
     for name, value, (low, high) in (
         ("n_components", options.n_components, COMPONENT_BOUNDS),
         ("pca_components", options.pca_components, PCA_BOUNDS),
     ):
         if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise InvalidOption(f"{name} is {value!r}. Use a whole number from {low} to {high}.", part="options")
+            raise InvalidOption(
+                f"{name} is {str(value)[:40]}. Use a whole number from {low} to {high}.", part="options"
+            )
 
 
 def check_form(x: NDArray[Any], y: NDArray[Any], n_labels: int, rows: NDArray[Any] | None) -> Indices:
@@ -154,7 +160,7 @@ def check_labels(columns: Sequence[LabelColumn]) -> tuple[LabelColumn, ...]:
                     f"{bad[0]} (counted from 0). Leave those rows out of labels and rows.",
                     part="labels",
                 )
-            largest = np.abs(column.values).max()
+            largest = float(np.abs(column.values).max())
             if largest > MAGNITUDE_LIMIT:
                 raise ValuesTooLarge(
                     f"Label column {column.name!r} has a value of size {largest:.3g}, more than "

@@ -6,6 +6,7 @@ categorical, floating-point numbers numeric; integers may be either, so their ty
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -24,6 +25,8 @@ from service.estimation.errors import (
 )
 from service.estimation.moments import Array
 
+LAST_CODE_POINT = 0x10FFFF
+SURROGATES = (0xD800, 0xDFFF)  # code points that stand for no character
 MAX_TARGETS = 1000  # one-hot columns and numeric columns together
 
 
@@ -34,7 +37,7 @@ class LabelType(StrEnum):
     NUMERIC = "numeric"
 
 
-LabelTypes = Mapping[str, LabelType] | LabelType | None
+LabelTypes = Mapping[str, LabelType | str] | LabelType | str | None
 
 
 @dataclass(frozen=True)
@@ -62,7 +65,8 @@ def label_columns(
     `types` says the type of columns by name, or one type for all.
 
     Raises: LabelTypeRequired for integers without a type; LabelTypeMismatch for numbers asked of text; LabelNames for
-    repeated, empty or unknown names; UnsupportedType for complex numbers, dates and objects; WrongShape.
+    repeated, empty or unknown names; UnsupportedType for complex numbers, dates and objects; TooManyLabelTargets;
+    WrongShape.
     """
     named = values if isinstance(values, Mapping) else named_columns(values)
     if not named:
@@ -76,10 +80,11 @@ def label_columns(
             "Use the names of the label columns.",
             part="labels",
         )
-    columns = tuple(_typed(name, np.asarray(column), types.get(name)) for name, column in named.items())
+    columns = tuple(_typed(name, np.asarray(column), _said(name, types)) for name, column in named.items())
     lengths = {column.name: len(column.values) for column in columns}
     if len(set(lengths.values())) > 1:
         raise WrongShape(f"The label columns differ in length: {lengths}. Give one value per label row.", part="labels")
+    target_names(columns)
     return columns
 
 
@@ -105,38 +110,40 @@ def varies(column: LabelColumn) -> bool:
     return bool(np.any(column.values != column.values[0]))
 
 
-def encode(columns: Sequence[LabelColumn]) -> Targets:
-    """Targets of the given columns: a numeric column as it is, a categorical one one-hot, in sorted class order."""
-    parts: list[Array] = []
+def target_names(columns: Sequence[LabelColumn]) -> tuple[str, ...]:
+    """Names of the targets that `encode` makes: column, or column=class.  Raises TooManyLabelTargets, LabelNames."""
     names: list[str] = []
     for column in columns:
         if column.type is LabelType.NUMERIC:
-            parts.append(column.values.astype(np.float64)[:, None])
             names.append(column.name)
-            if len(names) > MAX_TARGETS:
-                raise TooManyLabelTargets(
-                    f"Numeric label column {column.name!r} makes more than {MAX_TARGETS} label targets. "
-                    "Send fewer label columns or coarser classes.",
-                    part="labels",
-                )
-            continue
-        classes = np.unique(column.values)
-        names.extend(f"{column.name}={_class_name(value)}" for value in classes)
+        else:
+            names.extend(f"{column.name}={_class_name(value)}" for value in np.unique(column.values))
         if len(names) > MAX_TARGETS:
             raise TooManyLabelTargets(
-                f"Label column {column.name!r} has {len(classes)} classes, which makes more than {MAX_TARGETS} label "
-                "targets. Use coarser classes, leave out identifiers, or say that the column is numeric.",
+                f"With label column {column.name!r} there are {len(names)} label targets, more than {MAX_TARGETS}: "
+                "each class of a categorical column is one. Use coarser classes, leave out identifiers, or say that "
+                "the column is numeric.",
                 part="labels",
             )
-        parts.append((column.values[:, None] == classes).astype(np.float64))
-    repeated = sorted({name for name in names if names.count(name) > 1}) if len(set(names)) < len(names) else []
+    repeated = sorted(name for name, count in Counter(names).items() if count > 1)
     if repeated:
         raise LabelNames(
             f"Two label targets are called {_listed(repeated)}: a class target is called column=class. "
             "Rename a label column.",
             part="labels",
         )
-    return Targets(np.hstack(parts), tuple(names))
+    return tuple(names)
+
+
+def encode(columns: Sequence[LabelColumn]) -> Targets:
+    """Targets of the given columns: a numeric column as it is, a categorical one one-hot, in sorted class order."""
+    parts = [
+        column.values.astype(np.float64)[:, None]
+        if column.type is LabelType.NUMERIC
+        else (column.values[:, None] == np.unique(column.values)).astype(np.float64)
+        for column in columns
+    ]
+    return Targets(np.hstack(parts), target_names(columns))
 
 
 def _typed(name: str, values: NDArray[Any], said: LabelType | None) -> LabelColumn:
@@ -147,8 +154,9 @@ def _typed(name: str, values: NDArray[Any], said: LabelType | None) -> LabelColu
             f"Label column {name!r} has shape {values.shape}. Give one value per label row.", part="labels"
         )
     match values.dtype.kind:
-        case "U":
+        case "U" | "T":
             natural: LabelType | None = LabelType.CATEGORICAL
+            _check_text(name, values)
             if said is LabelType.NUMERIC:
                 raise LabelTypeMismatch(
                     f"Label column {name!r} holds text and cannot be numeric. Call it categorical, or send numbers.",
@@ -172,7 +180,27 @@ def _typed(name: str, values: NDArray[Any], said: LabelType | None) -> LabelColu
             f'Say which in options: {{"label_types": {{"{name}": "categorical"}}}} or "numeric".',
             part="labels",
         )
-    return LabelColumn(name, LabelType(chosen), values)
+    return LabelColumn(name, chosen, values)
+
+
+def _said(name: str, types: Mapping[str, LabelType | str]) -> LabelType | None:
+    said = types.get(name)
+    if said is None or said in list(LabelType):
+        return None if said is None else LabelType(said)
+    raise LabelTypeMismatch(
+        f"Label column {name!r} is said to be {str(said)[:40]!r}. Say categorical or numeric.", part="labels"
+    )
+
+
+def _check_text(name: str, values: NDArray[Any]) -> None:
+    if values.dtype.kind == "T":
+        return  # numpy keeps text of variable width as valid UTF-8
+    codes = np.ascontiguousarray(values, dtype=values.dtype.newbyteorder("=")).view(np.uint32)
+    if np.any((codes > LAST_CODE_POINT) | ((codes >= SURROGATES[0]) & (codes <= SURROGATES[1]))):
+        raise UnsupportedType(
+            f"Label column {name!r} holds text that is not valid Unicode. Send text that can be written as UTF-8.",
+            part="labels",
+        )
 
 
 def _class_name(value: Any) -> str:

@@ -42,7 +42,14 @@ def provenance(
             numpy=np.__version__,
             scipy=scipy.__version__,
             # numpy and scipy each bring their own; the order in which they are found is that of addresses in memory.
-            blas=", ".join(sorted({f"{pool['internal_api']} {pool['version']}" for pool in blas})),
+            blas=", ".join(
+                sorted(
+                    {
+                        f"{pool['internal_api']} {pool['version']} {pool.get('architecture', '')}".strip()
+                        for pool in blas
+                    }
+                )
+            ),
         ),
         seed=seed,
         threads=max((int(pool["num_threads"]) for pool in blas), default=1),

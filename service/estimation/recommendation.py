@@ -32,6 +32,7 @@ def recommend(separations: Separations, unimodal_r2: dict[Modality, float]) -> R
     if separations.ca.recovers:
         reasons.append("Only alignment keeps the signal above the nuisance.")
         return Recommendation(Objective.ALIGNMENT, None, None, tuple(reasons))
+    # The first, x, on a tie.
     better = max(unimodal_r2, key=lambda modality: unimodal_r2[modality])
     other = Modality.Y if better is Modality.X else Modality.X
     if unimodal_r2[better] <= 0:
@@ -53,12 +54,16 @@ def describe_ratio(name: str, separation: Separation) -> str:
         case RatioStatus.NO_SIGNAL:
             return f"{name}: no component is signal, so there is nothing to recover."
         case RatioStatus.NO_NUISANCE:
-            return f"{name}: all {separation.signal_count} components are signal, so no nuisance stands above it."
+            return f"{name}: every component is signal, so no nuisance stands above it."
     verb = "recovers" if separation.recovers else "does not recover"
+    ratio, signal, nuisance = (
+        _shown(value, separation.ratio)
+        for value in (separation.ratio, separation.signal_floor, separation.nuisance_floor)
+    )
     count = f"{separation.recovered_count} of {separation.signal_count} signal components"
     return (
-        f"{name} {verb} the signal: ratio {separation.ratio:.3g} (weakest signal {separation.signal_floor:.3g}, "
-        f"strongest nuisance {separation.nuisance_floor:.3g}; {count} above the nuisance)."
+        f"{name} {verb} the signal: ratio {ratio} (weakest signal {signal}, strongest nuisance {nuisance}; "
+        f"{count} above the nuisance)."
     )
 
 
@@ -78,4 +83,10 @@ def _number(ratio: Ratio) -> str:
             return "0 (no signal)"
         case RatioStatus.NO_NUISANCE:
             return "unbounded (no nuisance)"
-    return f"{ratio.ratio:.3g}"
+    return _shown(ratio.ratio, ratio.ratio)
+
+
+def _shown(value: float | None, ratio: float | None) -> str:
+    """A number with as many digits as it takes to see on which side of 1 the ratio lies."""
+    near_one = ratio is not None and abs(ratio - 1) < 0.005
+    return f"{value:.9g}" if near_one else f"{value:.3g}"

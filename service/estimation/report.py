@@ -277,7 +277,7 @@ class Versions(Record):
     scipy: str
     """scipy."""
     blas: str
-    """BLAS libraries, each with its version, that numpy and scipy loaded."""
+    """BLAS libraries that numpy and scipy loaded, each with its version and the processor family that it chose."""
 
 
 @dataclass(frozen=True)

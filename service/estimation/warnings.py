@@ -7,9 +7,9 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from service.estimation.inputs import ValueSummary
-from service.estimation.labels import LabelColumn, varies
+from service.estimation.labels import LabelColumn, LabelType, class_counts, varies
 from service.estimation.moments import Array, Indices
-from service.estimation.reference import RIDGE
+from service.estimation.reference import FOLDS, RIDGE
 from service.estimation.report import ReportWarning, Rules, Separations
 from service.estimation.terms import Rule
 
@@ -48,9 +48,36 @@ def few_pairs(n_used: int, n_features: tuple[int, int]) -> Iterator[ReportWarnin
     if wide:
         yield ReportWarning(
             "fewer_pairs_than_features",
-            f"{n_used} pairs were used and {' and '.join(wide)} features. Canonical correlations come out near 1 "
-            "whatever the data: label more pairs or send fewer features.",
+            f"{n_used} pairs were used and {' and '.join(wide)} features: not every direction of the features can be "
+            "told from noise. Label more pairs or send fewer features.",
         )
+
+
+def saturated_correlations(n_used: int, n_reduced: tuple[int, int]) -> Iterator[ReportWarning]:
+    """So few pairs for so many principal components that some canonical correlation is 1 whatever the data."""
+    if sum(n_reduced) >= n_used:
+        yield ReportWarning(
+            "saturated_correlations",
+            f"{n_used} pairs were used for {n_reduced[0]} principal components of x and {n_reduced[1]} of y. With so "
+            "few pairs the leading canonical correlations can be 1 whatever the data, and the ratio of alignment then "
+            f"means nothing: label more than {sum(n_reduced)} pairs, better several times as many, or lower "
+            "pca_components.",
+        )
+
+
+def rare_classes(columns: Sequence[LabelColumn]) -> Iterator[ReportWarning]:
+    """Classes that cannot be in every fold of the cross-validation."""
+    for column in columns:
+        if column.type is not LabelType.CATEGORICAL:
+            continue
+        rare = [name for name, count in class_counts(column).items() if count < FOLDS]
+        if rare:
+            more = f" and {len(rare) - SHOWN} more" if len(rare) > SHOWN else ""
+            yield ReportWarning(
+                "rare_classes",
+                f"{len(rare)} classes of {column.name!r} have fewer than {FOLDS} rows and cannot be judged: "
+                f"{', '.join(map(repr, rare[:SHOWN]))}{more}. Label more of them, or use coarser classes.",
+            )
 
 
 def small_scale(part: str, labeled: Array) -> Iterator[ReportWarning]:
@@ -75,7 +102,7 @@ def duplicate_rows(x: ValueSummary, y: ValueSummary) -> Iterator[ReportWarning]:
         yield ReportWarning(
             "duplicate_rows",
             f"{len(repeats)} pairs repeat an earlier pair exactly; the first is row {repeats[0]}, which repeats row "
-            f"{original[repeats[0]]}. Repeated pairs stand on both sides of the cross-validation and flatter R^2: "
+            f"{original[repeats[0]]}. Labeled, they stand on both sides of the cross-validation and flatter R^2: "
             "send each pair once.",
         )
 

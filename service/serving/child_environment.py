@@ -11,7 +11,6 @@ from pydantic import SecretStr
 from service.settings import Settings
 
 PREFIX = "PHASEGATE_"
-LISTEN_FD = "PHASEGATE_LISTEN_FD"
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -32,7 +31,8 @@ def settings_environment(settings: Settings, redis_url: str) -> dict[str, str]:
 
 def api_environment(settings: Settings, redis_url: str, listen_fd: int, temporary: Path) -> dict[str, str]:
     """For the API: the socket to serve, and a temporary directory on the disk on which uploads end up."""
-    return settings_environment(settings, redis_url) | {LISTEN_FD: str(listen_fd), "TMPDIR": str(temporary)}
+    with_socket = settings.model_copy(update={"listen_fd": listen_fd})
+    return settings_environment(with_socket, redis_url) | {"TMPDIR": str(temporary)}
 
 
 def worker_environment(settings: Settings, redis_url: str) -> dict[str, str]:

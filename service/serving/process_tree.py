@@ -79,15 +79,17 @@ def serve(
             address = address_of(listener)
             resources.enter_context(published(address, data_dir))
             server = prepare_server(data_dir) if settings.redis_url is None else None
+            temporary = data_dir / "tmp"
+            shutil.rmtree(temporary, ignore_errors=True)  # uploads that a killed API has left behind
+            temporary.mkdir(mode=0o700)
         except (DataDirectoryInUse, AddressUnavailable, UnsafeSocketDirectory) as error:
-            print(f"phasegate: {error}", file=sys.stderr)  # noqa: T201 - for the person who started it, not for the log
-            return 1
+            return _refuse(str(error))
+        except OSError as error:
+            reason = f"The data directory {settings.data_dir} cannot be used: {error.strerror or error}."
+            return _refuse(f"{reason} Choose one that you can write to, with --data-dir or PHASEGATE_DATA_DIR.")
         if server:
             resources.callback(remove_socket, server)
         redis_url = server.url if server else settings.redis_url or ""
-        temporary = data_dir / "tmp"
-        shutil.rmtree(temporary, ignore_errors=True)  # uploads that a killed API has left behind
-        temporary.mkdir(mode=0o700)
 
         chosen = commands or Commands()
         in_child = _child_preparation()
@@ -109,11 +111,16 @@ def serve(
             log.info("stopping")
             return 0
         except ServerFailed as error:
-            print(f"phasegate: {error}", file=sys.stderr)  # noqa: T201 - for the person who started it, not for the log
-            return 1
+            return _refuse(str(error))
         finally:
             _stop(others, STOP_GRACE_S)
             _stop(servers, SERVER_STOP_GRACE_S)
+
+
+def _refuse(reason: str) -> int:
+    """Say why there is no tree, to the person who started it and not to the log; the exit code."""
+    print(f"phasegate: {reason}", file=sys.stderr)  # noqa: T201
+    return 1
 
 
 def _keep_alive(children: Sequence[Child], address: Address, on_ready: Callable[[str], object] | None) -> NoReturn:

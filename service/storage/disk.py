@@ -25,13 +25,15 @@ import numpy as np
 from pydantic import TypeAdapter
 
 from service.analyses.analysis import Outcome, StoredFile, Submission
-from service.analyses.errors import InvalidArrayFile, LabelsTooLarge, StoreUnavailable
+from service.analyses.errors import InvalidArrayFile, InvalidTable, LabelsTooLarge, StoreUnavailable
 from service.analyses.ports import Inputs, Upload, UploadedFile
 from service.estimation.labels import named_columns
 from service.storage.npy import open_npy
 from service.storage.tables import read_labels, read_rows
 
 COPY_BYTES = 1024 * 1024
+NOT_STORED = "The upload could not be stored: the disk may be full. Try again later."
+PROBE_BYTES = 64 * 1024  # a file system that is full still makes empty files
 OUTCOME_FILES = ("report.json", "failure.json")
 Record = TypeVar("Record")
 SUBMISSION = TypeAdapter(Submission)
@@ -55,11 +57,14 @@ class StagedFiles:
         return _open(self.folder, {part: file.name for part, file in self.stored.items()})
 
     def commit(self, submission: Submission) -> None:
-        """Write the submission beside the files, and move both where analyses are."""
-        _write(self.folder / "submission.json", SUBMISSION.dump_json(submission, by_alias=True))
-        _sync_folder(self.folder)
-        os.rename(self.folder, self.target / submission.id)
-        _sync_folder(self.target)
+        """Write the submission beside the files, and move both where analyses are.  Raises StoreUnavailable."""
+        try:
+            _write(self.folder / "submission.json", SUBMISSION.dump_json(submission, by_alias=True))
+            _sync_folder(self.folder)
+            os.rename(self.folder, self.target / submission.id)
+            _sync_folder(self.target)
+        except OSError as error:
+            raise StoreUnavailable(NOT_STORED) from error
 
 
 class DiskStore:
@@ -87,7 +92,7 @@ class DiskStore:
                 if upload.rows is not None:
                     stored["rows"] = self._receive_table(folder, "rows", upload.rows)
             except OSError as error:
-                raise StoreUnavailable("The upload could not be stored. Try again later.") from error
+                raise StoreUnavailable(NOT_STORED) from error
             yield StagedFiles(folder, self._analyses, stored)
         finally:
             shutil.rmtree(folder, ignore_errors=True)
@@ -135,13 +140,14 @@ class DiskStore:
                     yield found
 
     def check(self) -> None:
-        """Raise StoreUnavailable unless a file can be written."""
+        """Raise StoreUnavailable unless a file with some content can be written."""
         probe = self._staging / f"probe-{secrets.token_hex(8)}"
         try:
-            probe.touch(mode=0o600)
-            probe.unlink()
+            _write(probe, bytes(PROBE_BYTES))
         except OSError as error:
             raise StoreUnavailable("The array store cannot be written. Tell the operator.") from error
+        finally:
+            probe.unlink(missing_ok=True)
 
     def _receive_table(self, folder: Path, part: str, upload: UploadedFile) -> StoredFile:
         return self._receive(folder, part, upload, self._max_label_bytes)
@@ -163,7 +169,8 @@ class DiskStore:
             file.flush()
             os.fsync(file.fileno())
         if size == 0:
-            raise InvalidArrayFile(f"{part} is empty. Send a file with data.", part=part)
+            kind = InvalidArrayFile if limit is None else InvalidTable
+            raise kind(f"{part} is empty. Send a file with data.", part=part)
         return StoredFile(name, size, digest.hexdigest())
 
 

@@ -19,9 +19,9 @@ Phasegate's own:
 
 from __future__ import annotations
 
-import re
-
 from rq.defaults import RQ_KEY_PREFIX
+
+from service.analyses.analysis import is_id
 
 QUEUE_NAME = "analyses"
 QUEUE = f"{RQ_KEY_PREFIX}:queue:{QUEUE_NAME}"
@@ -47,12 +47,10 @@ HANDOVER_S = 5
 WORKER_TTL_S = 20
 """A worker without a heartbeat for this long is not alive."""
 
-ANALYSIS_ID = re.compile(r"an-[0-9a-f]{32}")
-
 
 def is_analysis_id(value: object) -> bool:
     """Whether the value is a str and looks like an analysis id in full."""
-    return isinstance(value, str) and ANALYSIS_ID.fullmatch(value) is not None
+    return isinstance(value, str) and is_id(value)
 
 
 def job_key(analysis_id: str) -> str:

@@ -10,24 +10,33 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.analyses.errors import InvalidTable, MissingLabelValue
+from service.analyses.errors import InvalidTable, LabelsTooLarge, MissingLabelValue
 from service.estimation.labels import MAX_TARGETS
 
-INTEGER = re.compile(r"[+-]?\d{1,18}")
+INTEGER = re.compile(r"[+-]?(0|[1-9]\d*)")
+CODE = re.compile(r"[+-]?0\d+")  # leading zeros tell codes apart that are one number: 07 and 7
 REAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)", re.IGNORECASE)
 BOOLEANS = {"true": True, "false": False}
-MAX_FIELD_CHARACTERS = 10_000
+ABSENT = {"na", "n/a", "null", "none", "nil", "missing", "?", "-", "."}
+MAX_FIELD_CHARACTERS = 1000
+MAX_FIELDS = 2_000_000  # Python needs some 60 bytes a field while it reads them
+MAX_DIGITS = 18  # of a 64-bit integer
 
 
 def read_labels(path: Path) -> dict[str, NDArray[Any]]:
     """Label columns by name from a CSV file with a header line.  Raises InvalidTable, MissingLabelValue.
 
-    A column is whole numbers, real numbers, booleans (true, false) or, when any value is none of these, text.
+    A column is whole numbers, real numbers, booleans (true, false) or, when any value is none of these, text; codes
+    with leading zeros are text.
     """
     lines = _lines(path, "labels")
     if not lines:
         raise InvalidTable("labels is empty. Send a header line and one line per label row.", part="labels")
     names = [name.strip() for name in lines[0]]
+    if len(names) == 1 and any(separator in names[0] for separator in ";\t|"):
+        raise InvalidTable(
+            f"labels has one column, named {_shown(names[0])}. Separate columns by commas.", part="labels"
+        )
     if len(names) > MAX_TARGETS:
         raise InvalidTable(f"labels has {len(names)} columns. Send at most {MAX_TARGETS}.", part="labels")
     repeated = sorted({name for name in names if names.count(name) > 1})
@@ -35,6 +44,8 @@ def read_labels(path: Path) -> dict[str, NDArray[Any]]:
         raise InvalidTable(
             f"labels has more than one column named {repeated[0]!r}. Give each column its own name.", part="labels"
         )
+    if len(lines) == 1:
+        raise InvalidTable("labels has a header line and no labels. Send one line per label row.", part="labels")
     body = lines[1:]
     for number, line in enumerate(body):
         if len(line) != len(names):
@@ -52,7 +63,7 @@ def read_labels(path: Path) -> dict[str, NDArray[Any]]:
                 "header). Leave such rows out of labels and rows.",
                 part="labels",
             )
-        columns[name] = _column(values)
+        columns[name] = _column(name, values)
     return columns
 
 
@@ -65,7 +76,7 @@ def read_rows(path: Path) -> NDArray[Any]:
     if values and not INTEGER.fullmatch(values[0]):
         values = values[1:]
     for number, value in enumerate(values):
-        if not INTEGER.fullmatch(value):
+        if not INTEGER.fullmatch(value) or len(value) > MAX_DIGITS:
             raise InvalidTable(
                 f"rows has {_shown(value)} at place {number} (counted from 0, without a header). "
                 "Send whole row numbers, counted from 0.",
@@ -77,9 +88,19 @@ def read_rows(path: Path) -> NDArray[Any]:
 def _lines(path: Path, part: str) -> list[list[str]]:
     """The non-empty lines of a CSV file, split into fields."""
     csv.field_size_limit(MAX_FIELD_CHARACTERS)
+    lines: list[list[str]] = []
+    fields = 0
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            return [line for line in csv.reader(file, strict=True) if line]
+            for line in csv.reader(file, strict=True):
+                fields += len(line)
+                if fields > MAX_FIELDS:
+                    raise LabelsTooLarge(
+                        f"{part} has more than {MAX_FIELDS} values. Send fewer label rows or columns, or a .npy file.",
+                        part=part,
+                    )
+                if line:
+                    lines.append(line)
     except UnicodeDecodeError as error:
         raise InvalidTable(f"{part} is not UTF-8 text. Send CSV in UTF-8, or a .npy file.", part=part) from error
     except csv.Error as error:
@@ -88,16 +109,38 @@ def _lines(path: Path, part: str) -> list[list[str]]:
             "Save and send it again.",
             part=part,
         ) from error
+    return lines
 
 
-def _column(values: list[str]) -> NDArray[Any]:
+def _column(name: str, values: list[str]) -> NDArray[Any]:
     if all(INTEGER.fullmatch(value) for value in values):
+        longest = max(values, key=len)
+        if len(longest.lstrip("+-")) > MAX_DIGITS:
+            raise InvalidTable(
+                f"Label column {name!r} has the whole number {_shown(longest)}, of more than {MAX_DIGITS} digits. "
+                "Write quantities as real numbers (1.5e20), identifiers as text (id1234).",
+                part="labels",
+            )
         return np.array([int(value) for value in values], dtype=np.int64)
+    if any(CODE.fullmatch(value) for value in values):
+        return _text(values)
     if all(REAL.fullmatch(value) for value in values):
         return np.array([float(value) for value in values], dtype=np.float64)
     if all(value.lower() in BOOLEANS for value in values):
         return np.array([BOOLEANS[value.lower()] for value in values], dtype=np.bool_)
-    return np.array(values, dtype=np.str_)
+    absent = [place for place, value in enumerate(values) if value.lower() in ABSENT]
+    if absent and all(REAL.fullmatch(value) or value.lower() in ABSENT for value in values):
+        raise MissingLabelValue(
+            f"Label column {name!r} is numeric but has {_shown(values[absent[0]])} for label {absent[0]} (counted from "
+            "0, without the header). Leave such rows out of labels and rows.",
+            part="labels",
+        )
+    return _text(values)
+
+
+def _text(values: list[str]) -> NDArray[Any]:
+    # Of variable width: numpy's own text type would take rows x longest value.
+    return np.array(values, dtype=np.dtypes.StringDType())
 
 
 def _shown(value: str) -> str:

@@ -99,6 +99,10 @@ class QueueWorker(Worker):
         """Seconds of one blocking pop; between two of them come heartbeat and recovery."""
         return 2
 
+    def _set_ip_address(self, connection: Redis) -> None:
+        """RQ asks CLIENT INFO, whose answer redis-py cannot read when the socket's path has a space or `=` in it."""
+        self.ip_address = "unknown"
+
     # stopping
 
     def bootstrap(self, *args: Any, **options: Any) -> None:
@@ -225,8 +229,10 @@ class QueueWorker(Worker):
         killed_for: tuple[Ending | None, LossReason] | None,
     ) -> tuple[Ending | None, LossReason]:
         stopped, self._stopped_job_id = self._stopped_job_id == analysis_id, None
-        if exit_code == 0 or stopped:
+        if exit_code == 0:
             return Ending.DONE, LossReason.WORKER_LOST
+        if stopped:
+            return Ending.GIVE_UP, LossReason.STOPPED
         if killed_for is not None:
             return killed_for
         if attempt.was_stopped_by_watchdog(exit_code, self._time_limit_s):

@@ -193,9 +193,13 @@ def test_what_cannot_be_estimated_is_refused_before_the_202(http, running, code)
         ('{"colour": 1}', "options.colour"),
         ('{"rule": "magic"}', "options.rule"),
         ('{"n_components": 1}', "from 2 to 500"),
-        ('{"pca_components": 1e9}', "from 2 to 2000"),
+        ('{"pca_components": 2001}', "from 2 to 2000"),
         ('{"method": "guess"}', "no method 'guess'"),
-        ('{"label_types": {"kind": "maybe"}}', "label_types"),
+        ('{"label_types": {"kind": "maybe"}}', "options.label_types.kind: "),
+        ('{"n_components": true}', "options.n_components"),
+        ('{"n_components": 3.0}', "options.n_components"),
+        ('{"n_components": "5"}', "options.n_components"),
+        ('{"n_components": NaN}', "options"),
     ],
 )
 def test_options_out_of_bounds_are_refused(http, options, message):
@@ -270,3 +274,31 @@ def test_the_typed_client_submits_waits_and_reads(running, tmp_path):
         failing = client.submit(constant, paths["y"], labels, paths["rows"])
         with pytest.raises(AnalysisFailed, match="constant_modality"):
             client.wait(failing.id, 60)
+
+
+def test_parts_that_would_be_ignored_are_refused(http):
+    files = SMALL.files()
+    twice = [*files.items(), ("x", files["x"])]
+    misspelt = {**files, "option": ("option", b"{}")}
+    for sent, message in ((twice, "'x' was sent 2 times"), (misspelt, "no part 'option'")):
+        answer = http.post("/v1/analyses", files=sent)
+        assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")
+        assert message in answer.json()["detail"]
+
+
+def test_options_are_bounded_however_they_are_sent(http):
+    large = b'{"label_types": {' + b" " * 70_000 + b"}}"
+    as_file = http.post("/v1/analyses", files={**SMALL.files(), "options": ("options", large)})
+    assert (as_file.status_code, as_file.json()["code"]) == (422, "invalid_option")
+    as_text = http.post("/v1/analyses", files=SMALL.files(), data={"options": large.decode()})
+    assert (as_text.status_code, as_text.json()["code"]) == (400, "invalid_request")
+
+
+def test_a_wait_may_stand_in_any_prefer_header(http):
+    headers = [("Prefer", "respond-async"), ("Prefer", "wait=30")]
+    assert http.post("/v1/analyses", files=SMALL.files(), headers=headers).status_code == 200
+
+
+def test_labels_that_cannot_be_written_are_refused_at_the_door(http):
+    answer = http.post("/v1/analyses", files=SMALL.files(labels=npy(np.array(["a", "\ud800"] * 30))))
+    assert (answer.status_code, answer.json()["code"]) == (422, "unsupported_dtype")

@@ -252,3 +252,38 @@ def test_a_client_that_hangs_up_leaves_nothing(running):
     while list((running.data_dir / "tmp").iterdir()) and time.monotonic() < deadline:
         quiet.wait(0.05)
     assert list((running.data_dir / "tmp").iterdir()) == []
+
+
+@pytest.mark.parametrize("name", ["with space", "a=b", "x" * 150])
+def test_any_path_will_do_as_data_directory(tmp_path, name):
+    running = start(tmp_path / name, "--workers", "1")
+    with httpx2.Client(base_url=running.address, timeout=30) as http:
+        answer = http.post("/v1/analyses", files=Sample().files(), headers={"Prefer": "wait=30"})
+        assert answer.json()["state"] == "succeeded"
+    assert stop(running) == 0
+
+
+@pytest.mark.parametrize(
+    ("options", "environment", "message"),
+    [
+        (["--data-dir", "/proc/nope"], {}, "cannot be used"),
+        ([], {"PHASEGATE_REDIS_URL": "nonsense"}, "redis_url"),
+        ([], {"PHASEGATE_PORT": "x"}, "port"),
+    ],
+)
+def test_what_cannot_be_started_says_so_in_one_line(tmp_path, options, environment, message):
+    command = [sys.executable, "-m", "service.cli", "serve", *options]
+    result = subprocess.run(
+        command, env={**os.environ, **environment}, cwd=tmp_path, capture_output=True, text=True, timeout=30
+    )
+    assert result.returncode in (1, 2)
+    assert result.stderr.startswith("phasegate: ")
+    assert message in result.stderr
+    assert result.stderr.count("\n") == 1
+
+
+def test_the_demonstration_does_not_heed_what_is_set_for_another_service():
+    elsewhere = {"http_proxy": "http://127.0.0.1:9", "PHASEGATE_REDIS_URL": "redis://127.0.0.1:1"}
+    command = [sys.executable, "-m", "service.cli", "demo", "--json"]
+    result = subprocess.run(command, env={**os.environ, **elsewhere}, capture_output=True, text=True, timeout=90)
+    assert result.returncode == 0, result.stderr

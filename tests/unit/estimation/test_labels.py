@@ -188,3 +188,31 @@ def test_numeric_columns_after_classes_count_too():
 def test_targets_of_one_name_are_refused():
     values = {"a": np.array(["b", "c", "b"]), "a=b": np.ones(3)}
     refused(LabelNames, "label_names", values, None, "'a=b'", "Rename")
+
+
+@pytest.mark.parametrize("text", ["\ud800", "a\udfffb"])
+def test_text_that_cannot_be_written_is_refused(text):
+    with pytest.raises(UnsupportedType, match="not valid Unicode"):
+        label_columns({"kind": np.array(["a", text] * 10)})
+
+
+def test_code_points_beyond_the_last_are_refused():
+    values = np.array(["a", "b"] * 10)
+    values.view(np.uint32)[3] = 0x110000
+    with pytest.raises(UnsupportedType, match="not valid Unicode"):
+        label_columns({"kind": values})
+
+
+def test_types_may_be_said_in_plain_text_and_must_be_known():
+    assert label_columns({"a": np.arange(3)}, "numeric")[0].type is LabelType.NUMERIC
+    with pytest.raises(LabelTypeMismatch, match="cannot be numeric"):
+        label_columns({"a": np.array(["x", "y"])}, "numeric")
+    with pytest.raises(LabelTypeMismatch, match="'ordinal'"):
+        label_columns({"a": np.arange(3)}, {"a": "ordinal"})
+
+
+def test_targets_are_counted_and_named_before_anything_is_estimated():
+    with pytest.raises(TooManyLabelTargets, match="1001 label targets"):
+        label_columns(np.zeros((3, 1001)))
+    with pytest.raises(LabelNames, match="a=true"):
+        label_columns({"a=true": np.arange(4.0), "a": np.array([True, False, True, True])})

@@ -64,5 +64,5 @@ def test_reasons_hold_the_numbers():
     assert "2 of 2 signal components" in found.reasons[0]
     assert "does not recover" in found.reasons[1]
     assert "1 of 2 signal components" in found.reasons[1]
-    assert "all 3 components are signal" in found.reasons[2]
+    assert "every component is signal" in found.reasons[2]
     assert found.reasons[3] == "Predict x from y: its ratio is unbounded (no nuisance), against 0.25 the other way."

@@ -16,6 +16,7 @@ X, Y, LABELS = paired(n=60)
 COLUMNS = label_columns(LABELS)
 FROM_DATA = {
     "fewer_pairs_than_features",
+    "rare_classes",
     "small_scale",
     "duplicate_rows",
     "unlabeled_pairs_unused",
@@ -170,3 +171,34 @@ def test_repeats_are_found_across_chunks(monkeypatch):
     x[-1], y[-1] = x[0], y[0]
     (warning,) = warnings.duplicate_rows(check_values("x", x), check_values("y", y))
     assert "row 59, which repeats row 0" in warning.message
+
+
+class TestSaturatedCorrelations:
+    @staticmethod
+    def of(n_reduced):
+        rng = np.random.default_rng(3)
+        x, y = (rng.standard_normal((60, d)) for d in n_reduced)
+        report = estimate(x, y, COLUMNS)
+        messages = [w.message for w in report.warnings if w.code == "saturated_correlations"]
+        return report.spectra.ca[0].singular_value, messages
+
+    def test_due_when_a_correlation_must_be_one(self):
+        largest, messages = self.of((25, 35))
+        assert largest > 0.9999
+        assert len(messages) == 1
+        assert "label more than 60 pairs" in messages[0]
+
+    def test_not_due_one_component_below(self):
+        assert self.of((24, 35))[1] == []
+
+
+class TestRareClasses:
+    def test_due_below_one_row_a_fold(self):
+        kind = np.array(["a"] * 30 + ["b"] * 26 + ["c"] * 4)
+        assert (
+            "1 classes of 'kind' have fewer than 5 rows" in given(labels=label_columns({"kind": kind}))["rare_classes"]
+        )
+
+    def test_not_due_at_one_row_a_fold(self):
+        kind = np.array(["a"] * 30 + ["b"] * 25 + ["c"] * 5)
+        assert given(labels=label_columns({"kind": kind})) == {}

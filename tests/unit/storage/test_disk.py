@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from service.analyses.analysis import RECORD_VERSION, Failure, Outcome, StoredArray, Submission, new_id
-from service.analyses.errors import InvalidArrayFile, LabelsTooLarge, StoreUnavailable
+from service.analyses.errors import InvalidArrayFile, InvalidTable, LabelsTooLarge, StoreUnavailable
 from service.analyses.ports import Upload
 from service.estimation.labels import LabelType
 from service.estimation.options import Options
@@ -149,3 +149,8 @@ def test_the_store_is_its_owners_alone(store, tmp_path):
     committed(store)
     for folder in (tmp_path / "data", tmp_path / "data" / "tmp", tmp_path / "data" / "analyses"):
         assert folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_an_empty_table_is_said_to_be_one(store):
+    with pytest.raises(InvalidTable, match="labels is empty"), store.stage(an_upload(labels=Part(io.BytesIO()))):
+        pass

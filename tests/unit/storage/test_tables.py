@@ -1,7 +1,9 @@
+import tracemalloc
+
 import numpy as np
 import pytest
 
-from service.analyses.errors import InvalidTable, MissingLabelValue
+from service.analyses.errors import InvalidTable, LabelsTooLarge, MissingLabelValue
 from service.storage.tables import read_labels, read_rows
 
 
@@ -18,10 +20,12 @@ def written(tmp_path, text, encoding="utf-8"):
         (["1", "2.5", "3"], "f"),
         (["1e3", ".5", "nan"], "f"),
         (["true", "False", "TRUE"], "b"),
-        (["a", "1", "2"], "U"),
-        (["1", "2", "true"], "U"),
-        (["12345678901234567890", "1", "2"], "f"),
-        (["0x10", "1", "2"], "U"),
+        (["a", "1", "2"], "T"),
+        (["1", "2", "true"], "T"),
+        (["123456789012345678", "-123456789012345678", "2"], "i"),
+        (["0x10", "1", "2"], "T"),
+        (["007", "7", "12"], "T"),
+        (["NA", "north", "south"], "T"),
     ],
 )
 def test_a_column_has_the_type_of_its_values(tmp_path, values, kind):
@@ -49,8 +53,12 @@ def test_a_missing_value_is_named(tmp_path):
         ("a,a\n1,2\n", "more than one column named 'a'"),
         ("a,b\n1,2\n3\n", r"label 1 .* 1 fields"),
         ('a\n"1\n', "quote is not closed"),
-        ("a\n" + "x" * 10_001 + "\n", "10000 characters"),
+        ("a\n" + "x" * 1001 + "\n", "1000 characters"),
         (",".join(f"c{i}" for i in range(1001)) + "\n", "1001 columns"),
+        ("a,b\n", "no labels"),
+        ("digit;x\n1;2\n", "Separate columns by commas"),
+        ("digit\tx\n1\t2\n", "Separate columns by commas"),
+        ("a\n1\n1234567890123456789\n", "more than 18 digits"),
     ],
 )
 def test_unreadable_tables_are_refused(tmp_path, text, message):
@@ -75,3 +83,30 @@ def test_rows_may_have_a_header(tmp_path, text):
 def test_rows_that_are_no_row_numbers_are_refused(tmp_path, text, message):
     with pytest.raises(InvalidTable, match=message):
         read_rows(written(tmp_path, text))
+
+
+@pytest.mark.parametrize("mark", ["NA", "null", "-", "?"])
+def test_a_mark_of_absence_among_numbers_is_a_missing_value(tmp_path, mark):
+    with pytest.raises(MissingLabelValue, match=r"'a' is numeric but has .* for label 1"):
+        read_labels(written(tmp_path, f"a\n1.5\n{mark}\n2\n"))
+
+
+def test_one_long_text_does_not_cost_its_length_in_every_row(tmp_path):
+    path = written(tmp_path, "a\n" + "x" * 1000 + "\n" + "a\n" * 20_000)
+    tracemalloc.start()
+    columns = read_labels(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert len(columns["a"]) == 20_001
+    assert peak < 10_000_000
+
+
+def test_tables_of_too_many_values_are_refused_while_they_are_read(tmp_path):
+    path = written(tmp_path, "a,b\n" + "1,2\n" * 1_000_001)
+    with pytest.raises(LabelsTooLarge, match="2000000 values"):
+        read_labels(path)
+
+
+def test_row_numbers_beyond_64_bits_are_refused(tmp_path):
+    with pytest.raises(InvalidTable, match="at place 1"):
+        read_rows(written(tmp_path, "1\n99999999999999999999\n"))

@@ -9,6 +9,7 @@ import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
 from uuid import uuid4
@@ -66,7 +67,11 @@ class Tree:
     def children(self) -> dict[int, str]:
         """Every living process whose parent is the root, with its command line."""
         listing = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text()
-        return {int(pid): Path(f"/proc/{pid}/cmdline").read_text() for pid in listing.split()}
+        found = {}
+        for pid in listing.split():
+            with suppress(FileNotFoundError, ProcessLookupError):  # reaped since it was listed
+                found[int(pid)] = Path(f"/proc/{pid}/cmdline").read_text()
+        return found
 
     def child(self, word: str) -> int:
         def found() -> int:

@@ -198,7 +198,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--repeats", type=int, default=5, help="runs of the procedure; the median counts (default 5)")
     parser.add_argument("--components", type=int, default=3, help="components a spectrum for the loops (default 3)")
     parser.add_argument("--permutations", type=int, default=4, help="permutations for the loops (default 4)")
-    parser.add_argument("--full", action="store_true", help="run the loops on everything (about an hour)")
+    parser.add_argument("--full", action="store_true", help="run the loops on everything (about twenty minutes)")
     parser.add_argument("--json", type=Path, default=results.DIRECTORY / "speed.json")
     chosen = parser.parse_args(arguments)
     load = Load(chosen.pairs, chosen.dx, chosen.dy, chosen.labels)

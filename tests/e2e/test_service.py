@@ -44,6 +44,10 @@ def processes_of(root: int) -> dict[int, str]:
     return found
 
 
+def every_command_line() -> list[str]:
+    return list(processes_of(1).values())
+
+
 def the_process(running: Running, ending: str) -> int:
     return next(pid for pid, line in processes_of(running.process.pid).items() if line.strip().endswith(ending))
 
@@ -220,14 +224,16 @@ def test_the_readmes_curl_session_works_as_printed(running, tmp_path):
     assert '"regime"' in result.stdout
 
 
-def test_the_demonstration_prints_a_readable_answer_and_leaves_nothing():
-    before = set(Path("/tmp").glob("phasegate-demo-*"))
-    result = subprocess.run([sys.executable, "-m", "service.cli", "demo"], capture_output=True, text=True, timeout=90)
+def test_the_demonstration_prints_a_readable_answer_and_leaves_nothing(tmp_path):
+    command = [sys.executable, "-m", "service.cli", "demo"]
+    environment = {**os.environ, "TMPDIR": str(tmp_path)}
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=90)
     assert result.returncode == 0, result.stderr
     for expected in ("Regime", "Direction", "Recommendation", "Separation ratios", "Leading components"):
         assert expected in result.stdout
     assert "phasegate demo --json" in result.stderr
-    assert set(Path("/tmp").glob("phasegate-demo-*")) == before
+    assert list(tmp_path.iterdir()) == []
+    assert not any(str(tmp_path) in line for line in every_command_line())
 
 
 def test_the_demonstration_gives_the_report_as_json():

@@ -35,7 +35,7 @@ from service.storage.redis_queue import wait_for_announcement
 router = APIRouter(prefix="/v1/analyses", tags=["analyses"])
 
 OPTIONS = TypeAdapter(SubmittedOptions)
-WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?(\d{1,9})", re.IGNORECASE)
+WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?([0-9]{1,9})(?![0-9.])", re.IGNORECASE)
 RETRY_AFTER_S = 1
 PARTS = ("x", "y", "labels", "rows", "options")
 OPTIONS_BYTES = 64 * 1024

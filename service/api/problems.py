@@ -127,7 +127,9 @@ def install(app: FastAPI, max_upload_bytes: int) -> None:
     @app.exception_handler(HTTPException)
     async def framework(request: Request, error: HTTPException) -> JSONResponse:
         if isinstance(error.__cause__, OSError):  # while the upload was being received
-            return respond(problem_of(StoreUnavailable("The upload could not be received: the disk may be full.")))
+            return respond(
+                problem_of(StoreUnavailable("The upload could not be stored: the disk may be full. Try again later."))
+            )
         code, title, detail = HTTP_CODES.get(error.status_code, ("http_error", "The request failed.", ""))
         if error.status_code == 413:
             detail = (

@@ -28,6 +28,12 @@ class Reduced:
     scores: Array
     singular_values: Array
 
+    @property
+    def rank(self) -> int:
+        """Components that vary: singular values above n eps times the largest, the usual bound on rounding."""
+        largest = self.singular_values.max(initial=0.0)
+        return int((self.singular_values > len(self.scores) * np.finfo(np.float64).eps * largest).sum())
+
 
 @dataclass(frozen=True)
 class Whitened:

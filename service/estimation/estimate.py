@@ -85,16 +85,16 @@ def estimate(
     warnings = [
         *rules_disagree(rules, rule),
         *near_boundary(separations),
-        *saturated_correlations(len(label_rows), found.n_reduced),
+        *saturated_correlations(len(label_rows), found.ranks, n_features, options.pca_components),
         *few_pairs(len(label_rows), n_features),
         *small_scale("x", labeled_x),
         *small_scale("y", labeled_y),
+        *rare_classes(used),
         *duplicate_rows(summary_x, summary_y),
         *unlabeled_pairs_unused(len(label_rows), len(x)),
         *constant_columns("x", summary_x, n_features[0]),
         *constant_columns("y", summary_y, n_features[1]),
         *constant_labels(labels),
-        *rare_classes(used),
     ]
     regimes = Regimes(
         x_to_y=regime_of(separations.ca, separations.cp_x_to_y),

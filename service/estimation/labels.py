@@ -27,6 +27,7 @@ from service.estimation.moments import Array
 
 LAST_CODE_POINT = 0x10FFFF
 SURROGATES = (0xD800, 0xDFFF)  # code points that stand for no character
+MAX_NAME_CHARACTERS = 200  # of a target: column, or column=class
 MAX_TARGETS = 1000  # one-hot columns and numeric columns together
 
 
@@ -96,6 +97,11 @@ def named_columns(values: NDArray[Any]) -> dict[str, NDArray[Any]]:
             part="labels",
         )
     table = values if values.ndim == 2 else values[:, None]
+    if table.shape[1] > MAX_TARGETS:
+        raise TooManyLabelTargets(
+            f"The labels have {table.shape[1]} columns, more than {MAX_TARGETS}. Send fewer label columns.",
+            part="labels",
+        )
     return {f"label_{place}": table[:, place] for place in range(table.shape[1])}
 
 
@@ -120,11 +126,18 @@ def target_names(columns: Sequence[LabelColumn]) -> tuple[str, ...]:
             names.extend(f"{column.name}={_class_name(value)}" for value in np.unique(column.values))
         if len(names) > MAX_TARGETS:
             raise TooManyLabelTargets(
-                f"With label column {column.name!r} there are {len(names)} label targets, more than {MAX_TARGETS}: "
-                "each class of a categorical column is one. Use coarser classes, leave out identifiers, or say that "
-                "the column is numeric.",
+                f"With label column {column.name[:40]!r} there are {len(names)} label targets, more than {MAX_TARGETS}: a "
+                "numeric column is one, and so is each class of a categorical one. Send fewer columns or coarser "
+                "classes, leave out identifiers, and call quantities numeric.",
                 part="labels",
             )
+    overlong = [name for name in names if len(name) > MAX_NAME_CHARACTERS]
+    if overlong:
+        raise LabelNames(
+            f"The label target {overlong[0][:40]!r}... has a name of {len(overlong[0])} characters, more than "
+            f"{MAX_NAME_CHARACTERS}: it stands in the report once for every component. Use shorter names and classes.",
+            part="labels",
+        )
     repeated = sorted(name for name, count in Counter(names).items() if count > 1)
     if repeated:
         raise LabelNames(

@@ -67,7 +67,8 @@ class ReferenceEstimate:
     pls: SpectrumEstimate
     pca_x: SpectrumEstimate
     pca_y: SpectrumEstimate
-    n_reduced: tuple[int, int]
+    n_reduced: tuple[int, int]  # principal components kept of x and of y
+    ranks: tuple[int, int]  # those among them that vary
 
     def separations(self, rule: Rule) -> Separations:
         """The ratios of the three objectives (steps 6 and 7)."""
@@ -120,8 +121,11 @@ def reference(
     for done, (name, components) in enumerate(spectra.items()):
         stages.begin(f"classify {name}", 0.45 + 0.08 * done)
         estimates[name] = _estimate(components, targets.matrix, folds)
-    sizes = (reduced_x.scores.shape[1], reduced_y.scores.shape[1])
-    return ReferenceEstimate(**estimates, n_reduced=sizes)
+    return ReferenceEstimate(
+        **estimates,
+        n_reduced=(reduced_x.scores.shape[1], reduced_y.scores.shape[1]),
+        ranks=(reduced_x.rank, reduced_y.rank),
+    )
 
 
 def _reduce(values: Array, count: int) -> Reduced:

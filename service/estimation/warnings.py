@@ -53,15 +53,17 @@ def few_pairs(n_used: int, n_features: tuple[int, int]) -> Iterator[ReportWarnin
         )
 
 
-def saturated_correlations(n_used: int, n_reduced: tuple[int, int]) -> Iterator[ReportWarning]:
-    """So few pairs for so many principal components that some canonical correlation is 1 whatever the data."""
-    if sum(n_reduced) >= n_used:
+def saturated_correlations(
+    n_used: int, ranks: tuple[int, int], n_features: tuple[int, int], pca_components: int
+) -> Iterator[ReportWarning]:
+    """So few pairs for so many principal components that a canonical correlation is 1 whatever the data."""
+    if sum(ranks) >= n_used:
+        enough = sum(min(d, pca_components) for d in n_features)
         yield ReportWarning(
             "saturated_correlations",
-            f"{n_used} pairs were used for {n_reduced[0]} principal components of x and {n_reduced[1]} of y. With so "
-            "few pairs the leading canonical correlations can be 1 whatever the data, and the ratio of alignment then "
-            f"means nothing: label more than {sum(n_reduced)} pairs, better several times as many, or lower "
-            "pca_components.",
+            f"{n_used} pairs were used for {ranks[0]} principal components of x and {ranks[1]} of y. With so few pairs "
+            "the leading canonical correlations are 1 whatever the data, and the ratio of alignment means nothing: "
+            f"label more than {enough} pairs, better several times as many, or lower pca_components.",
         )
 
 
@@ -75,8 +77,9 @@ def rare_classes(columns: Sequence[LabelColumn]) -> Iterator[ReportWarning]:
             more = f" and {len(rare) - SHOWN} more" if len(rare) > SHOWN else ""
             yield ReportWarning(
                 "rare_classes",
-                f"{len(rare)} classes of {column.name!r} have fewer than {FOLDS} rows and cannot be judged: "
-                f"{', '.join(map(repr, rare[:SHOWN]))}{more}. Label more of them, or use coarser classes.",
+                f"Classes of {column.name!r} with fewer than {FOLDS} labeled rows: {', '.join(map(repr, rare[:SHOWN]))}"
+                f"{more}. Their R^2 rests on so few rows that it may be far off either way: label more of them, or use "
+                "coarser classes.",
             )
 
 

@@ -17,6 +17,7 @@ from service.analyses.errors import InvalidArrayFile
 
 MAX_HEADER_BYTES = 10_000
 MAX_DIMENSIONS = 2  # everything that Phasegate reads is a column or a table
+MAX_LENGTH = 2**40  # of a dimension; an empty array may announce anything
 READERS = {(1, 0): npy_format.read_array_header_1_0, (2, 0): npy_format.read_array_header_2_0}
 
 
@@ -41,6 +42,8 @@ def open_npy(path: Path, part: str) -> NDArray[Any]:
             f"{part} has {len(shape)} dimensions. Flatten each sample to one row: array.reshape(len(array), -1).",
             part=part,
         )
+    if dtype.itemsize == 0 or max(shape, default=0) > MAX_LENGTH:
+        raise InvalidArrayFile(f"{part} announces an impossible shape or type. Save and send it again.", part=part)
     claimed = math.prod(shape) * dtype.itemsize
     if claimed != size - offset:
         raise InvalidArrayFile(

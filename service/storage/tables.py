@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import csv
 import re
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,12 +14,13 @@ from numpy.typing import NDArray
 from service.analyses.errors import InvalidTable, LabelsTooLarge, MissingLabelValue
 from service.estimation.labels import MAX_TARGETS
 
-INTEGER = re.compile(r"[+-]?(0|[1-9]\d*)")
-CODE = re.compile(r"[+-]?0\d+")  # leading zeros tell codes apart that are one number: 07 and 7
-REAL = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?|[+-]?(nan|inf|infinity)", re.IGNORECASE)
+INTEGER = re.compile(r"[+-]?(0|[1-9][0-9]*)")
+CODE = re.compile(r"[+-]?0[0-9]+")  # leading zeros tell codes apart that are one number: 07 and 7
+REAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?(nan|inf|infinity)", re.IGNORECASE)
 BOOLEANS = {"true": True, "false": False}
 ABSENT = {"na", "n/a", "null", "none", "nil", "missing", "?", "-", "."}
 MAX_FIELD_CHARACTERS = 1000
+MAX_LINE_CHARACTERS = MAX_TARGETS * (MAX_FIELD_CHARACTERS + 3)
 MAX_FIELDS = 2_000_000  # Python needs some 60 bytes a field while it reads them
 MAX_DIGITS = 18  # of a 64-bit integer
 
@@ -92,7 +94,7 @@ def _lines(path: Path, part: str) -> list[list[str]]:
     fields = 0
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
-            for line in csv.reader(file, strict=True):
+            for line in csv.reader(_bounded(file, part), strict=True):
                 fields += len(line)
                 if fields > MAX_FIELDS:
                     raise LabelsTooLarge(
@@ -112,6 +114,16 @@ def _lines(path: Path, part: str) -> list[list[str]]:
     return lines
 
 
+def _bounded(file: TextIO, part: str) -> Iterator[str]:
+    """The lines of a file, none of them longer than any table's: the reader splits a line before we can count."""
+    while line := file.readline(MAX_LINE_CHARACTERS):
+        if len(line) == MAX_LINE_CHARACTERS:
+            raise InvalidTable(
+                f"{part} has a line of more than {MAX_LINE_CHARACTERS} characters. Send one line per row.", part=part
+            )
+        yield line
+
+
 def _column(name: str, values: list[str]) -> NDArray[Any]:
     if all(INTEGER.fullmatch(value) for value in values):
         longest = max(values, key=len)
@@ -129,12 +141,16 @@ def _column(name: str, values: list[str]) -> NDArray[Any]:
     if all(value.lower() in BOOLEANS for value in values):
         return np.array([BOOLEANS[value.lower()] for value in values], dtype=np.bool_)
     absent = [place for place, value in enumerate(values) if value.lower() in ABSENT]
-    if absent and all(REAL.fullmatch(value) or value.lower() in ABSENT for value in values):
-        raise MissingLabelValue(
-            f"Label column {name!r} is numeric but has {_shown(values[absent[0]])} for label {absent[0]} (counted from "
-            "0, without the header). Leave such rows out of labels and rows.",
-            part="labels",
-        )
+    present = [value for value in values if value.lower() not in ABSENT]
+    if absent and present:
+        numeric = all(REAL.fullmatch(value) for value in present)
+        if numeric or all(value.lower() in BOOLEANS for value in present):
+            kind = "numeric" if numeric else "true or false"
+            raise MissingLabelValue(
+                f"Label column {name!r} is {kind} but has {_shown(values[absent[0]])} for label {absent[0]} (counted "
+                "from 0, without the header). Leave such rows out of labels and rows.",
+                part="labels",
+            )
     return _text(values)
 
 

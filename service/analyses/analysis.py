@@ -8,7 +8,6 @@ import time
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any
 
 from service.estimation.labels import LabelType
 from service.estimation.options import Options
@@ -83,12 +82,11 @@ class Failure:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an analysis ended: exactly one of `report` (JSON types) and `failure`."""
+    """How an analysis ended: with a report, which is stored beside this, or with a failure."""
 
     version: int
     started_at: datetime | None
     finished_at: datetime
-    report: dict[str, Any] | None
     failure: Failure | None
 
 

@@ -18,6 +18,7 @@ AnalysisError
     +-- AnalysisStopped     stopped
     +-- JobRefused          job_refused
     +-- OutOfMemory         out_of_memory
+    +-- InputLost           input_lost
     +-- InternalError       internal_error
 """
 
@@ -133,6 +134,12 @@ class OutOfMemory(AnalysisLost):
     """The analysis needed more memory than there is."""
 
     code = "out_of_memory"
+
+
+class InputLost(AnalysisLost):
+    """The stored input of the analysis is gone or unreadable."""
+
+    code = "input_lost"
 
 
 class InternalError(AnalysisLost):

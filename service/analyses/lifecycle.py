@@ -25,6 +25,7 @@ from service.analyses.errors import (
     AnalysisLost,
     AnalysisNotFound,
     AnalysisStopped,
+    InputLost,
     InternalError,
     JobRefused,
     NoReport,
@@ -41,7 +42,8 @@ from service.estimation.errors import EstimationError
 from service.estimation.estimate import estimate
 from service.estimation.labels import LabelTypes, label_columns
 from service.estimation.options import Options
-from service.estimation.record import as_dict
+from service.estimation.record import to_json
+from service.estimation.report import Report
 
 REQUEUE_AFTER = timedelta(seconds=10)  # longer than a submission takes from the store to the queue
 
@@ -108,23 +110,24 @@ def describe(store: Store, queue: Queue, analysis_id: str) -> Analysis:
     return _assemble(submission, outcome, None)
 
 
-def report(store: Store, analysis_id: str) -> dict[str, Any]:
-    """The stored report.  Raises AnalysisNotFound, ReportNotReady, NoReport."""
+def report(store: Store, analysis_id: str) -> bytes:
+    """The stored report, as JSON text.  Raises AnalysisNotFound, ReportNotReady, NoReport."""
     if not is_id(analysis_id) or store.submission(analysis_id) is None:
         raise AnalysisNotFound("There is no analysis with this id. Check the id.")
     outcome = store.outcome(analysis_id)
     if outcome is None:
         raise ReportNotReady("The analysis has not finished. Ask again after the time in Retry-After.")
-    if outcome.report is None:
-        code = outcome.failure.code if outcome.failure else "unknown"
-        raise NoReport(f"The analysis ended without a report ({code}). The analysis itself says why, under `error`.")
-    return outcome.report
+    if outcome.failure is not None:
+        raise NoReport(
+            f"The analysis ended without a report ({outcome.failure.code}). Its `error` says why and what to do."
+        )
+    return store.report(analysis_id)
 
 
 def run(store: Store, queue: Queue, analysis_id: str, progress: Callable[[Progress], None]) -> None:
     """Run an analysis and settle it: a report, or the failure that its input or a defect causes.
 
-    Infrastructure faults (the store away, this process killed) escape: the queue tries again.
+    What is no fault of this analysis escapes, and the queue tries again: StoreUnavailable, this process killed.
     """
     submission = store.submission(analysis_id)
     if submission is None or store.outcome(analysis_id) is not None:
@@ -132,8 +135,9 @@ def run(store: Store, queue: Queue, analysis_id: str, progress: Callable[[Progre
         return
     started_at = datetime.now(UTC)
 
-    def finish(result: dict[str, Any] | None, failure: Failure | None) -> None:
-        settle(store, queue, analysis_id, Outcome(RECORD_VERSION, started_at, datetime.now(UTC), result, failure))
+    def finish(result: Report | None, failure: Failure | None) -> None:
+        outcome = Outcome(RECORD_VERSION, started_at, datetime.now(UTC), failure)
+        settle(store, queue, analysis_id, outcome, to_json(result) if result else None)
 
     try:
         received = store.inputs(submission)
@@ -145,14 +149,17 @@ def run(store: Store, queue: Queue, analysis_id: str, progress: Callable[[Progre
             submission.options,
             lambda stage, fraction: progress(Progress(stage, fraction)),
         )
-        finish(as_dict(found), None)
+        finish(found, None)
     except (EstimationError, UploadError) as error:
         finish(None, _failure(error))
     except MemoryError:
         message = "The analysis needed more memory than the worker has. Send fewer pairs or features."
         finish(None, _failure(OutOfMemory(message)))
     except OSError:
-        raise  # the store is away, not the input wrong
+        log.exception("store_failed", analysis_id=analysis_id)
+        store.check()
+        # The store works: it is this analysis's files that do not.
+        finish(None, _failure(InputLost("The stored input of the analysis cannot be read. Submit it again.")))
     except Exception:
         # A defect would fail the same way again, so it is settled and not retried; the log has the traceback.
         log.exception("analysis_defect", analysis_id=analysis_id)
@@ -160,9 +167,9 @@ def run(store: Store, queue: Queue, analysis_id: str, progress: Callable[[Progre
         finish(None, _failure(InternalError(message)))
 
 
-def settle(store: Store, queue: Queue, analysis_id: str, outcome: Outcome) -> None:
+def settle(store: Store, queue: Queue, analysis_id: str, outcome: Outcome, report: str | None) -> None:
     """Write an outcome, once, and tell whoever waits for it."""
-    if store.settle(analysis_id, outcome):
+    if store.settle(analysis_id, outcome, report):
         code = outcome.failure.code if outcome.failure else None
         log.info("analysis_settled", analysis_id=analysis_id, failure=code)
     try:
@@ -177,8 +184,8 @@ def reconcile_queue(store: Store, queue: Queue) -> None:
     for entry in queue.exhausted():
         if store.submission(entry.analysis_id) is not None:
             reason = LOST[entry.loss or LossReason.WORKER_LOST]
-            outcome = Outcome(RECORD_VERSION, entry.started_at, datetime.now(UTC), None, _failure(reason))
-            settle(store, queue, entry.analysis_id, outcome)
+            outcome = Outcome(RECORD_VERSION, entry.started_at, datetime.now(UTC), _failure(reason))
+            settle(store, queue, entry.analysis_id, outcome, None)
         queue.forget(entry.analysis_id)
 
 

@@ -124,13 +124,22 @@ class Store(Protocol):
         """The inputs of an analysis."""
 
     def outcome(self, analysis_id: str) -> Outcome | None:
-        """How an analysis ended, or None if it has not."""
+        """How an analysis ended, or None if it has not.  Does not read the report."""
 
-    def settle(self, analysis_id: str, outcome: Outcome) -> bool:
-        """Write the outcome of an analysis once: False, and nothing changed, if it has one already."""
+    def report(self, analysis_id: str) -> bytes:
+        """The stored report of an analysis that has one, as JSON text."""
+
+    def settle(self, analysis_id: str, outcome: Outcome, report: str | None) -> bool:
+        """Write the outcome of an analysis once, with its report unless it failed.
+
+        Returns False, and changes nothing, if it has an outcome already.
+        """
 
     def unsettled(self) -> Iterator[Submission]:
         """All analyses without an outcome, oldest first."""
+
+    def sweep(self) -> None:
+        """Remove received files that never became an analysis; only while nothing is being received."""
 
     def check(self) -> None:
         """Raise StoreUnavailable unless the store can be written."""

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, File, Form, Header, Request, Response, UploadFile
 from fastapi.concurrency import run_in_threadpool
-from fastapi.responses import JSONResponse
 from pydantic import TypeAdapter, ValidationError
 from starlette.datastructures import FormData
 from starlette.datastructures import UploadFile as ReceivedFile
@@ -109,7 +108,14 @@ async def submit(
     return _view(analysis)
 
 
-@router.get("/{analysis_id}", summary="Look at an analysis", responses={404: _problem("Unknown id.")})
+@router.get(
+    "/{analysis_id}",
+    summary="Look at an analysis",
+    responses={
+        200: {"headers": {"Retry-After": HEADERS["Retry-After"]}, "description": "The analysis as it stands."},
+        404: _problem("Unknown id."),
+    },
+)
 def look(services: ServicesDep, response: Response, analysis_id: str) -> AnalysisView:
     """State, progress, times, and the error of a failed analysis."""
     analysis = lifecycle.describe(services.store, services.queue, analysis_id)
@@ -124,12 +130,13 @@ def look(services: ServicesDep, response: Response, analysis_id: str) -> Analysi
     response_model=Report,
     responses={
         404: _problem("Unknown id."),
-        409: _problem("Not finished (`report_not_ready`), or none (`no_report`)."),
+        409: _problem("Not finished (`report_not_ready`), or none (`no_report`).")
+        | {"headers": {"Retry-After": HEADERS["Retry-After"]}},
     },
 )
-def report(services: ServicesDep, analysis_id: str) -> JSONResponse:
-    """The report, as it was stored when the analysis ended; it never changes."""
-    return JSONResponse(lifecycle.report(services.store, analysis_id))
+def report(services: ServicesDep, analysis_id: str) -> Response:
+    """The report, byte for byte as it was stored when the analysis ended; it never changes."""
+    return Response(lifecycle.report(services.store, analysis_id), media_type="application/json")
 
 
 def _check_parts(form: FormData) -> None:

@@ -32,6 +32,9 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         services = build(settings)
+        if settings.listen_fd is not None:
+            # Under the process tree there is one API: what uploads a killed one has left belongs to nobody.
+            await run_in_threadpool(services.store.sweep)
         app.state.services = services
         tasks = [
             asyncio.create_task(_repeat(reconcile_queue, services, QUEUE_INTERVAL_S)),

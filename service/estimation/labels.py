@@ -126,8 +126,8 @@ def target_names(columns: Sequence[LabelColumn]) -> tuple[str, ...]:
             names.extend(f"{column.name}={_class_name(value)}" for value in np.unique(column.values))
         if len(names) > MAX_TARGETS:
             raise TooManyLabelTargets(
-                f"With label column {column.name[:40]!r} there are {len(names)} label targets, more than {MAX_TARGETS}: a "
-                "numeric column is one, and so is each class of a categorical one. Send fewer columns or coarser "
+                f"With label column {column.name[:40]!r} there are {len(names)} label targets, over {MAX_TARGETS}: "
+                "a numeric column is one, and so is each class of a categorical one. Send fewer columns or coarser "
                 "classes, leave out identifiers, and call quantities numeric.",
                 part="labels",
             )

@@ -4,6 +4,7 @@
     {data_dir}/analyses/{id}/x.npy  y.npy  labels.npy|labels.csv  rows.npy|rows.csv
                              submission.json
                              report.json | failure.json      the outcome, written once
+                             outcome.json                    when it ran, beside report.json
 
 Files are fsynced before the rename that makes them an analysis, so that a 202 outlives a crash.
 """
@@ -108,24 +109,32 @@ class DiskStore:
 
     def outcome(self, analysis_id: str) -> Outcome | None:
         """How an analysis ended, or None if it has not."""
-        for name in OUTCOME_FILES:
-            found = _read(self._analyses / analysis_id / name, OUTCOME)
-            if found is not None:
-                return found
-        return None
-
-    def settle(self, analysis_id: str, outcome: Outcome) -> bool:
-        """Write the outcome once: under a lock on the folder, complete before it has its name."""
         folder = self._analyses / analysis_id
-        name = "report.json" if outcome.failure is None else "failure.json"
+        if (folder / "report.json").exists():
+            return _read(folder / "outcome.json", OUTCOME)
+        return _read(folder / "failure.json", OUTCOME)
+
+    def report(self, analysis_id: str) -> bytes:
+        """The stored report of an analysis that has one, as JSON text."""
+        return (self._analyses / analysis_id / "report.json").read_bytes()
+
+    def settle(self, analysis_id: str, outcome: Outcome, report: str | None) -> bool:
+        """Write the outcome once: under a lock on the folder, complete before it has its name.
+
+        report.json or failure.json decides; what is written before it counts for nothing.
+        """
+        folder = self._analyses / analysis_id
+        record = OUTCOME.dump_json(outcome)
         lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX)
             if any((folder / other).exists() for other in OUTCOME_FILES):
                 return False
-            draft = folder / f".{name}"
-            _write(draft, OUTCOME.dump_json(outcome))
-            os.rename(draft, folder / name)
+            if report is None:
+                _replace(folder / "failure.json", record)
+            else:
+                _replace(folder / "outcome.json", record)
+                _replace(folder / "report.json", report.encode())
             os.fsync(lock)
             return True
         finally:
@@ -138,6 +147,11 @@ class DiskStore:
                 found = self.submission(folder.name)
                 if found is not None:
                     yield found
+
+    def sweep(self) -> None:
+        """Remove received files that never became an analysis; only while nothing is being received."""
+        for folder in self._staging.glob("upload-*"):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def check(self) -> None:
         """Raise StoreUnavailable unless a file with some content can be written."""
@@ -198,6 +212,12 @@ def _write(path: Path, content: bytes) -> None:
         file.write(content)
         file.flush()
         os.fsync(file.fileno())
+
+
+def _replace(path: Path, content: bytes) -> None:
+    draft = path.with_name(f".{path.name}")
+    _write(draft, content)
+    os.rename(draft, path)
 
 
 def _sync_folder(folder: Path) -> None:

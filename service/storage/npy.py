@@ -42,8 +42,6 @@ def open_npy(path: Path, part: str) -> NDArray[Any]:
             f"{part} has {len(shape)} dimensions. Flatten each sample to one row: array.reshape(len(array), -1).",
             part=part,
         )
-    if dtype.itemsize == 0 or max(shape, default=0) > MAX_LENGTH:
-        raise InvalidArrayFile(f"{part} announces an impossible shape or type. Save and send it again.", part=part)
     claimed = math.prod(shape) * dtype.itemsize
     if claimed != size - offset:
         raise InvalidArrayFile(
@@ -51,6 +49,8 @@ def open_npy(path: Path, part: str) -> NDArray[Any]:
             "save and send it again.",
             part=part,
         )
+    if dtype.itemsize == 0 or max(shape, default=0) > MAX_LENGTH:
+        raise InvalidArrayFile(f"{part} announces an impossible shape or type. Save and send it again.", part=part)
     if claimed == 0:
         return np.empty(shape, dtype=dtype)
     mapped: NDArray[Any] = np.memmap(

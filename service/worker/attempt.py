@@ -14,10 +14,15 @@ from dataclasses import dataclass, field
 
 import structlog
 
+from service.analyses.errors import StoreUnavailable
+
 log = structlog.get_logger("phasegate.worker")
 
 CHILD_LIMIT_MARGIN_S = 2
 """The child stops itself this long after the time limit, in case its parent cannot."""
+
+STORE_AWAY_EXIT_CODE = os.EX_TEMPFAIL
+"""The child could not reach the store: no fault of the analysis, and no attempt at it."""
 
 _WATCHDOG_EXIT_CODE = 1  # what faulthandler exits with
 _CRASH_EXIT_CODE = os.EX_SOFTWARE
@@ -93,6 +98,9 @@ def _run_child(
         faulthandler.dump_traceback_later(time_limit_s + CHILD_LIMIT_MARGIN_S, exit=True)
         function(analysis_id)
         exit_code = 0
+    except StoreUnavailable:
+        log.warning("store_unavailable", analysis_id=analysis_id)
+        exit_code = STORE_AWAY_EXIT_CODE
     except BaseException:  # whatever it is, the child must end here and not return into its parent's loop
         log.exception("analysis_crashed", analysis_id=analysis_id)
     finally:

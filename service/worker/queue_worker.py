@@ -38,13 +38,16 @@ from service.storage.queue_jobs import FUNCTION_NAME
 from service.storage.queue_scripts import Ending
 from service.storage.redis_queue import timestamp
 from service.worker.analysis_queue import AnalysisQueue
-from service.worker.attempt import Attempt, fork_attempt
+from service.worker.attempt import STORE_AWAY_EXIT_CODE, Attempt, fork_attempt
 from service.worker.parent_death import parent_death_guard
 
 log = structlog.get_logger("phasegate.worker")
 
 STOP_GRACE_S = 4.0
 """A running analysis may finish for this long after SIGTERM; then it is killed and handed back."""
+
+STORE_PAUSE_S = 3.0
+"""A worker waits this long before it tries a store again that was away."""
 
 _LOOK_INTERVAL_S = 0.5  # a signal or a stop command is noticed within this time; the child's end at once
 _LEASE_MARGIN_S = 1.0
@@ -233,12 +236,21 @@ class QueueWorker(Worker):
             return Ending.DONE, LossReason.WORKER_LOST
         if stopped:
             return Ending.GIVE_UP, LossReason.STOPPED
+        if exit_code == STORE_AWAY_EXIT_CODE:
+            self._pause()
+            return Ending.HAND_BACK, LossReason.WORKER_LOST
         if killed_for is not None:
             return killed_for
         if attempt.was_stopped_by_watchdog(exit_code, self._time_limit_s):
             return Ending.GIVE_UP, LossReason.TIME_LIMIT
         log.warning("attempt_lost", analysis_id=analysis_id, exit_code=exit_code)
         return Ending.LOST, LossReason.WORKER_LOST
+
+    def _pause(self) -> None:
+        """Give the store time to come back, for less than the lease; a stop request ends the pause."""
+        until = time.monotonic() + STORE_PAUSE_S
+        while time.monotonic() < until and not self._stop_requested:
+            time.sleep(_LOOK_INTERVAL_S)
 
     def _renew_lease(self, attempt: Attempt, analysis_id: str) -> bool | None:
         """Whether the lease is still ours; None if the server cannot be asked."""

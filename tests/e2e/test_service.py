@@ -52,6 +52,12 @@ def the_process(running: Running, ending: str) -> int:
     return next(pid for pid, line in processes_of(running.process.pid).items() if line.strip().endswith(ending))
 
 
+def peak_bytes(pid: int) -> int:
+    """The most memory that a process has had."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024
+
+
 def gone(pids, timeout_s: float) -> bool:
     deadline = time.monotonic() + timeout_s
     while any(Path(f"/proc/{pid}").exists() for pid in pids):
@@ -120,13 +126,8 @@ def test_a_body_over_the_limit_is_refused_whether_announced_or_not(own):
 def test_a_large_upload_does_not_enter_the_apis_memory(own):
     running = own("--workers", "1")
     api = the_process(running, "service.cli api")
-
-    def peak_bytes() -> int:
-        status = Path(f"/proc/{api}/status").read_text()
-        return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024
-
     sample = Sample()
-    before = peak_bytes()
+    before = peak_bytes(api)
     wide = np.zeros((120, 200_000))
     wide[:, :6] = sample.x
     content = npy(wide)
@@ -134,7 +135,31 @@ def test_a_large_upload_does_not_enter_the_apis_memory(own):
     with httpx2.Client(base_url=running.address, timeout=60) as http:
         answer = http.post("/v1/analyses", files=sample.files(x=content))
         assert answer.status_code == 202
-    assert peak_bytes() - before < 40_000_000
+    assert peak_bytes(api) - before < 40_000_000
+
+
+NASTY_LABELS = {
+    "a line of twenty million fields": b"ab," * 20_000_000,
+    "one long text among many short": b"a\n" + b"x" * 900 + b"\n" + b"a\n" * 500_000,
+    "a header of a million columns": b",".join(b"c%d" % place for place in range(1_000_000)) + b"\n",
+    "an array of sixty million columns": npy(np.zeros((1, 60_000_000), dtype=bool)),
+    "an empty array of four million columns": npy(np.zeros((0, 4_000_000))),
+}
+
+
+def test_nasty_labels_are_refused_within_bounded_memory(own):
+    running = own("--workers", "1")
+    api = the_process(running, "service.cli api")
+    with httpx2.Client(base_url=running.address, timeout=60) as http:
+        assert http.post("/v1/analyses", files=Sample().files()).status_code == 202
+        before = peak_bytes(api)
+        for name, labels in NASTY_LABELS.items():
+            answer = http.post("/v1/analyses", files=Sample().files(labels=labels))
+            assert answer.status_code in (413, 422), name
+            assert answer.headers["content-type"] == "application/problem+json"
+            assert peak_bytes(api) - before < 250_000_000, name
+        assert http.post("/v1/analyses", files=Sample().files()).status_code == 202
+    assert list((running.data_dir / "tmp").iterdir()) == []
 
 
 def test_a_killed_tree_leaves_no_process_and_loses_no_analysis(own):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import errno
 import io
+import json
 from datetime import timedelta
 
 import numpy as np
@@ -10,7 +12,7 @@ import pytest
 
 from service.analyses import lifecycle
 from service.analyses.analysis import State
-from service.analyses.errors import AnalysisNotFound, NoReport, ReportNotReady
+from service.analyses.errors import AnalysisNotFound, NoReport, ReportNotReady, StoreUnavailable
 from service.analyses.ports import LossReason, QueueState, Upload
 from service.estimation.errors import LabelTypeRequired, UnpairedRows
 from service.estimation.options import Options
@@ -82,7 +84,7 @@ def test_an_analysis_goes_from_queued_to_succeeded(store, queue, connection):
     assert after.submission.submitted_at <= after.started_at <= after.finished_at
     assert stages == sorted(stages)
     assert stages[-1] == 1.0
-    assert lifecycle.report(store, analysis_id)["method"] == "reference"
+    assert json.loads(lifecycle.report(store, analysis_id))["method"] == "reference"
     assert queue.find(analysis_id) is None
 
 
@@ -163,15 +165,25 @@ def test_too_little_memory_is_said(store, queue, monkeypatch):
     assert lifecycle.describe(store, queue, analysis_id).failure.code == "out_of_memory"
 
 
-def test_a_store_that_fails_while_running_is_left_to_another_attempt(store, queue, monkeypatch):
-    def away(*arguments):
-        raise OSError
-
-    monkeypatch.setattr(lifecycle, "estimate", away)
+def test_an_input_that_cannot_be_read_fails_that_analysis(store, queue, tmp_path):
     analysis_id = submitted(store, queue)
-    with pytest.raises(OSError):  # noqa: PT011  any failure of the store's medium
-        lifecycle.run(store, queue, analysis_id, quiet)
-    assert lifecycle.describe(store, queue, analysis_id).failure is None
+    (tmp_path / "data" / "analyses" / analysis_id / "y.npy").unlink()
+    lifecycle.run(store, queue, analysis_id, quiet)
+    assert lifecycle.describe(store, queue, analysis_id).failure.code == "input_lost"
+
+
+def test_a_store_that_is_away_is_left_to_another_attempt(store, queue, tmp_path, monkeypatch):
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    analysis_id = submitted(store, queue)
+    with monkeypatch.context() as patched:
+        patched.setattr("service.storage.disk._write", full)
+        with pytest.raises(StoreUnavailable):
+            lifecycle.run(store, queue, analysis_id, quiet)
+    assert store.outcome(analysis_id) is None
+    lifecycle.run(store, queue, analysis_id, quiet)
+    assert lifecycle.describe(store, queue, analysis_id).state is State.SUCCEEDED
 
 
 def test_a_file_damaged_on_the_store_fails_that_analysis(store, queue, tmp_path):

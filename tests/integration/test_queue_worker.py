@@ -362,3 +362,16 @@ def test_the_stop_command_works_and_garbage_commands_do_not_end_it(
     wait_until(lambda: [entry.loss for entry in queue.exhausted()] == [LossReason.STOPPED], 3)
     assert worker.poll() is None
     assert child_pids(journal) == [child]  # it does not run again
+
+
+def test_a_store_that_is_away_costs_no_attempt(
+    start_worker: StartWorker, queue: RedisQueue, connection: Redis, journal: Path
+) -> None:
+    analysis_id = new_id()
+    queue.enqueue(analysis_id)
+    before = connection.hget(keys.job_key(analysis_id), "retries_left")
+    start_worker("store_away_twice")
+    wait_until(lambda: len(child_pids(journal)) == 2, 20)
+    assert connection.hget(keys.job_key(analysis_id), "retries_left") == before
+    wait_until(lambda: queue.find(analysis_id) is None, 20)
+    assert len(child_pids(journal)) == 3

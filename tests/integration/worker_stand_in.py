@@ -11,6 +11,7 @@ import time
 
 import numpy as np
 
+from service.analyses.errors import StoreUnavailable
 from service.settings import Settings
 from service.worker.entry import run_worker
 
@@ -24,6 +25,10 @@ def attempt(analysis_id: str, behaviour: str, journal: str) -> None:
         with open(journal) as file:
             if len(file.readlines()) == 1:
                 time.sleep(600)
+    elif behaviour == "store_away_twice":
+        with open(journal) as file:
+            if len(file.readlines()) < 3:
+                raise StoreUnavailable("The store is away.")
     elif behaviour == "raise":
         raise RuntimeError("infrastructure fault")
     elif behaviour == "svd":

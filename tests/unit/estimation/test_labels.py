@@ -213,6 +213,16 @@ def test_types_may_be_said_in_plain_text_and_must_be_known():
 
 def test_targets_are_counted_and_named_before_anything_is_estimated():
     with pytest.raises(TooManyLabelTargets, match="1001 label targets"):
-        label_columns(np.zeros((3, 1001)))
+        label_columns({f"c{place}": np.zeros(3) for place in range(1001)})
     with pytest.raises(LabelNames, match="a=true"):
         label_columns({"a=true": np.arange(4.0), "a": np.array([True, False, True, True])})
+
+
+def test_a_table_of_endless_columns_is_refused_before_it_is_taken_apart():
+    with pytest.raises(TooManyLabelTargets, match="4000000 columns"):
+        label_columns(np.empty((0, 4_000_000)))
+
+
+def test_names_that_would_fill_the_report_are_refused():
+    with pytest.raises(LabelNames, match="name of 302 characters"):
+        label_columns({"a": np.array(["x" * 300, "y"])})

@@ -191,12 +191,24 @@ class TestSaturatedCorrelations:
     def test_not_due_one_component_below(self):
         assert self.of((24, 35))[1] == []
 
+    def test_columns_that_do_not_vary_do_not_count(self):
+        x, y = paired(n=60)[:2]
+        padded = np.hstack([x, np.ones((60, 58))])
+        assert "saturated_correlations" not in [w.code for w in estimate(padded, y, COLUMNS).warnings]
+
+    def test_the_advice_is_enough(self):
+        rng = np.random.default_rng(3)
+        report = estimate(rng.standard_normal((60, 200)), rng.standard_normal((60, 80)), COLUMNS)
+        message = next(w.message for w in report.warnings if w.code == "saturated_correlations")
+        assert "label more than 180 pairs" in message
+
 
 class TestRareClasses:
     def test_due_below_one_row_a_fold(self):
         kind = np.array(["a"] * 30 + ["b"] * 26 + ["c"] * 4)
         assert (
-            "1 classes of 'kind' have fewer than 5 rows" in given(labels=label_columns({"kind": kind}))["rare_classes"]
+            "Classes of 'kind' with fewer than 5 labeled rows: 'c'."
+            in given(labels=label_columns({"kind": kind}))["rare_classes"]
         )
 
     def test_not_due_at_one_row_a_fold(self):

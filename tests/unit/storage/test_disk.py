@@ -67,8 +67,8 @@ def files_below(folder: Path) -> list[str]:
     return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file())
 
 
-REPORT = Outcome(RECORD_VERSION, datetime.now(UTC), datetime.now(UTC), {"regime": "both", "ratio": 0.1 + 0.2}, None)
-FAILURE = Outcome(RECORD_VERSION, None, datetime.now(UTC), None, Failure("worker_lost", "It died.", None))
+REPORT = (Outcome(RECORD_VERSION, datetime.now(UTC), datetime.now(UTC), None), '{"regime": "both"}')
+FAILURE = (Outcome(RECORD_VERSION, None, datetime.now(UTC), Failure("worker_lost", "It died.", None)), None)
 
 
 def test_what_is_committed_is_read_back_by_another_store(store, tmp_path):
@@ -122,16 +122,37 @@ def test_empty_and_overlarge_parts_are_refused(store, tmp_path):
 def test_an_outcome_is_written_once(store, tmp_path, first, second):
     submission = committed(store)
     assert store.outcome(submission.id) is None
-    assert store.settle(submission.id, first) is True
+    assert store.settle(submission.id, *first) is True
     written = files_below(tmp_path)
-    assert store.settle(submission.id, replace(second, version=99)) is False
-    assert store.outcome(submission.id) == first
+    assert store.settle(submission.id, replace(second[0], version=99), second[1]) is False
+    assert store.outcome(submission.id) == first[0]
     assert files_below(tmp_path) == written
+    if first is REPORT:
+        assert store.report(submission.id) == REPORT[1].encode()
+
+
+def test_what_an_interrupted_settlement_left_counts_for_nothing(store, tmp_path):
+    submission = committed(store)
+    folder = tmp_path / "data" / "analyses" / submission.id
+    (folder / "outcome.json").write_text("{")
+    (folder / ".report.json").write_text("{")
+    assert store.outcome(submission.id) is None
+    assert store.settle(submission.id, *REPORT) is True
+    assert store.outcome(submission.id) == REPORT[0]
+
+
+def test_sweeping_removes_what_never_became_an_analysis(store, tmp_path):
+    submission = committed(store)
+    (tmp_path / "data" / "tmp" / "upload-left").mkdir()
+    (tmp_path / "data" / "tmp" / "upload-left" / "x.npy").write_bytes(b"half")
+    store.sweep()
+    assert list((tmp_path / "data" / "tmp").iterdir()) == []
+    assert store.submission(submission.id) == submission
 
 
 def test_unsettled_analyses_come_oldest_first(store):
     submissions = [committed(store) for _ in range(3)]
-    store.settle(submissions[1].id, REPORT)
+    store.settle(submissions[1].id, *REPORT)
     expected = [s.id for s in sorted(submissions, key=lambda s: s.id) if s.id != submissions[1].id]
     assert [s.id for s in store.unsettled()] == expected
 

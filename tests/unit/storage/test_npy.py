@@ -124,3 +124,10 @@ def test_version_2_headers_are_read_and_version_3_refused(tmp_path):
     assert open_npy(with_header(tmp_path / "a.npy", header, b"\0" * 8, (2, 0)), "x").shape == (1,)
     with pytest.raises(InvalidArrayFile, match=r"version 3\.0"):
         open_npy(with_header(tmp_path / "b.npy", header, b"\0" * 8, (3, 0)), "x")
+
+
+@pytest.mark.parametrize(("descr", "shape"), [("<f8", (0, 2**62)), ("<f8", (0, 2**70)), ("<U0", (2**40, 2**40))])
+def test_empty_arrays_of_impossible_shape_are_refused(tmp_path, descr, shape):
+    header = f"{{'descr': '{descr}', 'fortran_order': False, 'shape': {shape}}}"
+    with pytest.raises(InvalidArrayFile, match="impossible shape or type"):
+        open_npy(with_header(tmp_path / "a.npy", header), "x")

@@ -110,3 +110,22 @@ def test_tables_of_too_many_values_are_refused_while_they_are_read(tmp_path):
 def test_row_numbers_beyond_64_bits_are_refused(tmp_path):
     with pytest.raises(InvalidTable, match="at place 1"):
         read_rows(written(tmp_path, "1\n99999999999999999999\n"))
+
+
+def test_one_endless_line_is_refused_before_it_is_split(tmp_path):
+    path = written(tmp_path, "ab," * 3_000_000)
+    tracemalloc.start()
+    with pytest.raises(InvalidTable, match="a line of more than"):
+        read_labels(path)
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < 20_000_000
+
+
+def test_a_mark_of_absence_among_booleans_is_a_missing_value(tmp_path):
+    with pytest.raises(MissingLabelValue, match="true or false but has 'NA'"):
+        read_labels(written(tmp_path, "a\ntrue\nNA\nfalse\n"))
+
+
+def test_other_scripts_digits_are_text(tmp_path):
+    assert read_labels(written(tmp_path, "a\n1\n\u0662\n"))["a"].dtype.kind == "T"

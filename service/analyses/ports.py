@@ -82,9 +82,8 @@ class Inputs:
 
 
 class UploadedFile(Protocol):
-    """A part of an upload: its bytes, read in chunks, and the file name that the client gave."""
+    """A part of an upload: its bytes, read in chunks.  What the client calls the file counts for nothing."""
 
-    filename: str | None
     file: BinaryIO
 
 

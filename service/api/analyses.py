@@ -35,7 +35,6 @@ router = APIRouter(prefix="/v1/analyses", tags=["analyses"])
 
 OPTIONS = TypeAdapter(SubmittedOptions)
 WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?([0-9]{1,9})(?![0-9.])", re.IGNORECASE)
-RETRY_AFTER_S = 1
 PARTS = ("x", "y", "labels", "rows", "options")
 OPTIONS_BYTES = 64 * 1024
 
@@ -79,7 +78,9 @@ async def submit(
         File(description="0-based row of each label: .npy or CSV; left out, the labels cover all n rows in order."),
     ] = None,
     options: Annotated[UploadFile | str | None, Form(description="Options and label types, as JSON.")] = None,
-    prefer: Annotated[str | None, Header(description="`wait=N`: answer when finished, or after N seconds.")] = None,
+    prefer: Annotated[
+        list[str] | None, Header(description="`wait=N`: answer when finished, or after N seconds.")
+    ] = None,
 ) -> AnalysisView:
     """Upload paired features with labels for some or all pairs, and queue the estimation.
 
@@ -93,7 +94,7 @@ async def submit(
         lifecycle.submit, services.store, services.queue, upload, chosen.options(), chosen.label_types
     )
     analysis_id = analysis.submission.id
-    wait_s = _wait(", ".join(request.headers.getlist("prefer")), services.settings.max_wait_s)
+    wait_s = _wait(", ".join(prefer or ()), services.settings.max_wait_s)
     if wait_s is not None:
         await wait_for_announcement(
             services.redis_url, analysis_id, wait_s, lambda: services.store.outcome(analysis_id) is not None
@@ -104,7 +105,7 @@ async def submit(
     if analysis.state.final:
         response.status_code = 200
     else:
-        response.headers["Retry-After"] = str(RETRY_AFTER_S)
+        response.headers["Retry-After"] = str(problems.RETRY_AFTER_S)
     return _view(analysis)
 
 
@@ -120,7 +121,7 @@ def look(services: ServicesDep, response: Response, analysis_id: str) -> Analysi
     """State, progress, times, and the error of a failed analysis."""
     analysis = lifecycle.describe(services.store, services.queue, analysis_id)
     if not analysis.state.final:
-        response.headers["Retry-After"] = str(RETRY_AFTER_S)
+        response.headers["Retry-After"] = str(problems.RETRY_AFTER_S)
     return _view(analysis)
 
 
@@ -166,9 +167,9 @@ def _options(text: str | bytes | None) -> SubmittedOptions:
         ) from error
 
 
-def _wait(prefer: str | None, longest_s: float) -> float | None:
+def _wait(prefer: str, longest_s: float) -> float | None:
     """Seconds of `Prefer: wait=N` (RFC 7240), at most `longest_s`; None when no wait is asked for."""
-    found = WAIT.search(prefer or "")
+    found = WAIT.search(prefer)
     return min(float(found[1]), longest_s) if found else None
 
 

@@ -41,11 +41,6 @@ class Child:
         self._process: subprocess.Popen[bytes] | None = None
         self._started = 0.0
 
-    @property
-    def is_running(self) -> bool:
-        """Whether the process lives, as far as `reap` has seen."""
-        return self._process is not None
-
     def start(self) -> None:
         """Start the process, in a session of its own: Ctrl-C in the terminal reaches the tree's root alone."""
         self.restart_at = None

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import os
 from pathlib import Path
-
-from pydantic import SecretStr
 
 from service.settings import Settings
 
@@ -25,7 +22,7 @@ def settings_environment(settings: Settings, redis_url: str) -> dict[str, str]:
     for name in type(settings).model_fields:
         value = getattr(settings, name)
         if value is not None:
-            environment[PREFIX + name.upper()] = _as_text(value)
+            environment[PREFIX + name.upper()] = str(value.resolve() if isinstance(value, Path) else value)
     return environment | {f"{PREFIX}REDIS_URL": redis_url}
 
 
@@ -39,15 +36,3 @@ def worker_environment(settings: Settings, redis_url: str) -> dict[str, str]:
     """For a worker: its number of BLAS threads, which the libraries read once, when they are loaded."""
     threads = dict.fromkeys(THREAD_VARIABLES, str(settings.threads_per_worker))
     return settings_environment(settings, redis_url) | threads
-
-
-def _as_text(value: object) -> str:
-    if isinstance(value, SecretStr):
-        return value.get_secret_value()
-    if isinstance(value, Path):
-        return str(value.resolve())
-    if isinstance(value, list | tuple | set | frozenset):
-        return json.dumps([_as_text(item) if isinstance(item, SecretStr | Path) else item for item in value])
-    if isinstance(value, dict):
-        return json.dumps(value)
-    return str(value)

@@ -5,7 +5,6 @@ The root computes nothing and serves nothing.  It waits for signals; SIGCHLD is 
 
 from __future__ import annotations
 
-import shutil
 import signal
 import sys
 import time
@@ -80,8 +79,7 @@ def serve(
             resources.enter_context(published(address, data_dir))
             server = prepare_server(data_dir) if settings.redis_url is None else None
             temporary = data_dir / "tmp"
-            shutil.rmtree(temporary, ignore_errors=True)  # uploads that a killed API has left behind
-            temporary.mkdir(mode=0o700)
+            temporary.mkdir(mode=0o700, exist_ok=True)
         except (DataDirectoryInUse, AddressUnavailable, UnsafeSocketDirectory) as error:
             return _refuse(str(error))
         except OSError as error:

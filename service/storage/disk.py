@@ -150,8 +150,8 @@ class DiskStore:
 
     def sweep(self) -> None:
         """Remove received files that never became an analysis; only while nothing is being received."""
-        for folder in self._staging.glob("upload-*"):
-            shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(self._staging, ignore_errors=True)
+        self._staging.mkdir(mode=0o700, exist_ok=True)
 
     def check(self) -> None:
         """Raise StoreUnavailable unless a file with some content can be written."""

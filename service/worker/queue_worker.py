@@ -188,6 +188,8 @@ class QueueWorker(Worker):
             attempt.kill()
             self._attempt = None
             self.executions.pop(execution, None)
+        if ending is Ending.HAND_BACK:
+            self._pause()
         place = queue_scripts.end(self.connection, job.id, execution, ending, reason) if ending else "lost"
         log.info("attempt_ended", analysis_id=job.id, ending=ending, place=place, seconds=round(attempt.elapsed_s(), 3))
         self.set_state(WorkerStatus.IDLE)
@@ -237,7 +239,6 @@ class QueueWorker(Worker):
         if stopped:
             return Ending.GIVE_UP, LossReason.STOPPED
         if exit_code == STORE_AWAY_EXIT_CODE:
-            self._pause()
             return Ending.HAND_BACK, LossReason.WORKER_LOST
         if killed_for is not None:
             return killed_for
@@ -247,7 +248,7 @@ class QueueWorker(Worker):
         return Ending.LOST, LossReason.WORKER_LOST
 
     def _pause(self) -> None:
-        """Give the store time to come back, for less than the lease; a stop request ends the pause."""
+        """Give a store that was away time to come back, for less than the lease; none when this worker stops."""
         until = time.monotonic() + STORE_PAUSE_S
         while time.monotonic() < until and not self._stop_requested:
             time.sleep(_LOOK_INTERVAL_S)

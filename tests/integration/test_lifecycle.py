@@ -24,7 +24,6 @@ from service.storage.redis_queue import RedisQueue, open_connection
 
 class Part:
     def __init__(self, values):
-        self.filename = None
         self.file = io.BytesIO()
         np.save(self.file, values)
         self.file.seek(0)

@@ -178,6 +178,17 @@ def test_a_killed_tree_leaves_no_process_and_loses_no_analysis(own):
             assert reproducible(http.get(f"{location}/report").json()) == reproducible(in_process(sample))
 
 
+def test_what_a_killed_api_was_receiving_is_swept_when_it_is_back(own):
+    running = own("--workers", "1")
+    left = running.data_dir / "tmp" / "upload-left"
+    left.mkdir()
+    (left / "x.npy").write_bytes(b"half")
+    os.kill(the_process(running, "service.cli api"), signal.SIGKILL)
+    # The connection waits in the root's socket until the new process answers.
+    assert httpx2.get(f"{running.address}/readyz", timeout=30).status_code == 200
+    assert not left.exists()
+
+
 def test_workers_killed_in_the_middle_lose_no_analysis(own):
     running = own("--workers", "2")
     with httpx2.Client(base_url=running.address, timeout=30) as http:

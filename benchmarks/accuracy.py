@@ -27,8 +27,9 @@ def reference(x: Array, y: Array, labels: Array, rows: Indices, seed: int = 0) -
     procedure fixes its own.
     """
     targets = Targets(labels, tuple(f"label_{place}" for place in range(labels.shape[1])))
-    options = Options()
-    found = published.reference(x[rows], y[rows], targets, options.n_components, options.pca_components, Stages(silent))
+    found = published.reference(
+        x[rows], y[rows], targets, Options().n_components, published.PCA_COMPONENTS, Stages(silent)
+    )
     ratios = found.separations(Rule.ELBOW)
     regime = regime_of(ratios.ca, ratios.cp_x_to_y)
     return {

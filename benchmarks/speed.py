@@ -38,7 +38,7 @@ from service.estimation.estimate import estimate
 from service.estimation.labels import label_columns
 from service.estimation.moments import Array, Blocks, shuffled_blocks
 from service.estimation.options import Options
-from service.estimation.reference import ALPHA, EIGENVALUE_FLOOR, FOLDS, PERMUTATIONS, RIDGE, SEEDS
+from service.estimation.reference import ALPHA, EIGENVALUE_FLOOR, FOLDS, PCA_COMPONENTS, PERMUTATIONS, RIDGE, SEEDS
 
 SHARED = 6  # dimensions that x, y and the labels have in common
 TOLERANCE = 1e-8  # largest difference of R^2 at which two implementations agree
@@ -95,12 +95,11 @@ def draw(load: Load, seed: int) -> tuple[Array, Array, Array]:
 
 def component_scores(x: Array, y: Array) -> dict[str, Array]:
     """Scores (p, n, c) of every spectrum: what the R^2 step is given."""
-    options = Options()
-    reduced_x = principal_components(x, min(options.pca_components, len(x) - 1))
-    reduced_y = principal_components(y, min(options.pca_components, len(y) - 1))
+    reduced_x = principal_components(x, min(PCA_COMPONENTS, len(x) - 1))
+    reduced_y = principal_components(y, min(PCA_COMPONENTS, len(y) - 1))
     white_x = whiten(reduced_x, RIDGE, EIGENVALUE_FLOOR)
     white_y = whiten(reduced_y, RIDGE, EIGENVALUE_FLOOR)
-    count = options.n_components
+    count = Options().n_components
     spectra = {
         "ca": alignment_components(white_x, white_y, count),
         "cp_x_to_y": prediction_components(white_x, white_y, count),

@@ -60,12 +60,18 @@ class Client:
         rows: Path | None = None,
         options: SubmittedOptions | None = None,
         wait_s: int | None = None,
+        *,
+        groups: Path | None = None,
+        covariates: Path | None = None,
     ) -> AnalysisView:
         """Upload a pair of .npy files with labels; files are streamed.  Raises ProblemReceived.
 
+        `groups` and `covariates`, .npy or CSV, have a line for every row of x and y, labeled or not.
+
         With `wait_s` the service answers when the analysis is done, or after that many seconds.
         """
-        paths = {"x": x, "y": y, "labels": labels} | ({"rows": rows} if rows else {})
+        optional = {"rows": rows, "groups": groups, "covariates": covariates}
+        paths = {"x": x, "y": y, "labels": labels} | {part: path for part, path in optional.items() if path}
         files = {part: path.open("rb") for part, path in paths.items()}
         try:
             answer = self._http.post(

@@ -7,23 +7,35 @@ from __future__ import annotations
 
 from dataclasses import dataclass, fields
 from datetime import datetime
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
 
 from service.analyses.analysis import State
 from service.estimation.labels import LabelType
-from service.estimation.options import Options
+from service.estimation.options import UNSCALED, Options, Scalings
 from service.estimation.report import Report
+from service.estimation.terms import Scaling
 
 REPORT = TypeAdapter(Report)
+
+
+def _for_both(scaling: Any) -> Any:
+    """One word stands for both modalities."""
+    return {"x": scaling, "y": scaling} if isinstance(scaling, str) else scaling
 
 
 @dataclass(frozen=True)
 class SubmittedOptions(Options):
     """What the `options` part of an upload may say."""
 
+    scaling: Annotated[Scalings, BeforeValidator(_for_both, json_schema_input_type=Scaling | Scalings)] = UNSCALED
+    """What is done to the columns of each modality first: none, or standardize (mean 0, variance 1). One word for both
+    modalities, or a word for x and a word for y. The published procedure takes the columns as they are."""
     label_types: dict[str, LabelType] | LabelType | None = None
     """Type of each label column by name, or one type for all. Columns of whole numbers need it."""
+    covariate_types: dict[str, LabelType] | LabelType | None = None
+    """Type of each covariate by name, or one type for all. Covariates of whole numbers need it."""
 
     def options(self) -> Options:
         """The options of the estimation alone."""
@@ -50,7 +62,7 @@ class Problem(WireModel):
     code: str
     """Stable code to branch on."""
     part: str | None
-    """The uploaded part concerned: x, y, labels, rows or options; null otherwise."""
+    """The uploaded part concerned: x, y, labels, rows, groups, covariates or options; null otherwise."""
 
 
 class ProgressView(WireModel):
@@ -91,6 +103,10 @@ class InputsView(WireModel):
     """Labels."""
     rows: FileView | None
     """Label rows; null when the labels cover every pair."""
+    groups: FileView | None
+    """Group ids; null when none were sent."""
+    covariates: FileView | None
+    """Covariates; null when none were sent."""
 
 
 class LinksView(WireModel):
@@ -125,6 +141,8 @@ class AnalysisView(WireModel):
     """Options, defaults filled in."""
     label_types: dict[str, LabelType]
     """Type of each label column."""
+    covariate_types: dict[str, LabelType]
+    """Type of each covariate; empty when none were sent."""
     inputs: InputsView
     """The uploaded files."""
     links: LinksView

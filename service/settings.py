@@ -38,7 +38,9 @@ class Settings(BaseSettings):
         1800, description="An analysis that runs longer is stopped and ends failed (seconds)."
     )
     max_upload_bytes: PositiveInt = Field(2 * 1024**3, description="Largest request body the API accepts (bytes).")
-    max_label_bytes: PositiveInt = Field(64 * 1024**2, description="Largest labels or rows part (bytes).")
+    max_label_bytes: PositiveInt = Field(
+        64 * 1024**2, description="Largest labels, rows, groups or covariates part (bytes)."
+    )
     max_wait_s: Annotated[float, Field(gt=0)] = Field(
         60.0, description="Longest wait that `Prefer: wait=N` may ask for (seconds)."
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
@@ -13,7 +13,7 @@ from service.estimation.labels import LabelType
 from service.estimation.options import Options
 
 ID_PATTERN = re.compile(r"an-[0-9a-f]{32}")
-RECORD_VERSION = 1
+RECORD_VERSION = 2  # 2 added groups and covariates; what a record of version 1 lacks has defaults
 
 
 class State(StrEnum):
@@ -69,6 +69,9 @@ class Submission:
     y: StoredArray
     labels: StoredFile
     rows: StoredFile | None
+    groups: StoredFile | None = None
+    covariates: StoredFile | None = None
+    covariate_types: dict[str, LabelType] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -4,7 +4,6 @@ AnalysisError
 +-- UploadError             an uploaded file cannot be read as what it should be
 |   +-- InvalidArrayFile    invalid_npy
 |   +-- InvalidTable        invalid_csv
-|   +-- MissingLabelValue   missing_label_value
 |   +-- LabelsTooLarge      labels_too_large
 +-- InvalidRequest          invalid_request
 +-- AnalysisNotFound        analysis_not_found
@@ -54,14 +53,8 @@ class InvalidTable(UploadError):
     code = "invalid_csv"
 
 
-class MissingLabelValue(UploadError):
-    """A label is missing."""
-
-    code = "missing_label_value"
-
-
 class LabelsTooLarge(UploadError):
-    """The labels or rows are larger than the service accepts."""
+    """The labels, rows, groups or covariates are larger than the service accepts."""
 
     code = "labels_too_large"
 

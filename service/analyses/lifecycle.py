@@ -36,11 +36,13 @@ from service.analyses.errors import (
     UploadError,
     WorkerLost,
 )
-from service.analyses.ports import LossReason, Queue, QueueEntry, QueueState, Store, Upload
+from service.analyses.ports import Inputs, LossReason, Queue, QueueEntry, QueueState, Store, Upload
 from service.estimation import inputs as checks
-from service.estimation.errors import EstimationError
+from service.estimation.covariates import check_covariates, covariate_columns
+from service.estimation.errors import EstimationError, InvalidOption
 from service.estimation.estimate import estimate
-from service.estimation.labels import LabelTypes, label_columns
+from service.estimation.groups import check_groups
+from service.estimation.labels import LabelColumn, LabelTypes, has_label, label_columns
 from service.estimation.options import Options
 from service.estimation.record import to_json
 from service.estimation.report import Report
@@ -63,17 +65,34 @@ LOST: dict[LossReason, AnalysisLost] = {
 log = structlog.get_logger()
 
 
-def submit(store: Store, queue: Queue, upload: Upload, options: Options, label_types: LabelTypes) -> Analysis:
+def submit(
+    store: Store,
+    queue: Queue,
+    upload: Upload,
+    options: Options,
+    label_types: LabelTypes,
+    covariate_types: LabelTypes = None,
+) -> Analysis:
     """Store an upload, check its form, and queue it.  When this returns, the analysis survives a crash.
 
-    Raises: UploadError for unreadable files; estimation InputError for shapes, types, rows and label types that
-    cannot be estimated; StoreUnavailable.  Nothing stays behind then.
+    Raises: UploadError for unreadable files; estimation InputError for options, shapes, types, rows, groups and missing
+    labels that the method cannot take; StoreUnavailable.  Nothing stays behind then.
     """
     checks.check_options(options)
+    if covariate_types and upload.covariates is None:
+        raise InvalidOption(
+            "options.covariate_types says the type of covariates, and none were sent. Send them, or leave it out.",
+            part="options",
+        )
     with store.stage(upload) as staged:
         received = staged.inputs()
         columns = label_columns(received.labels, label_types)
-        checks.check_form(received.x, received.y, len(columns[0].values), received.rows)
+        rows = checks.check_form(received.x, received.y, len(columns[0].values), received.rows)
+        checks.check_complete(columns, options.method)
+        if received.groups is not None:
+            check_groups(received.groups, len(received.x), rows[has_label(columns)])
+        covariates = _covariates(received, covariate_types)
+        check_covariates(covariates, len(received.x))
         files = staged.files()
         submission = Submission(
             version=RECORD_VERSION,
@@ -85,6 +104,9 @@ def submit(store: Store, queue: Queue, upload: Upload, options: Options, label_t
             y=_described(files, "y", received.y),
             labels=files["labels"],
             rows=files.get("rows"),
+            groups=files.get("groups"),
+            covariates=files.get("covariates"),
+            covariate_types={column.name: column.type for column in covariates},
         )
         staged.commit(submission)
     log.info("analysis_submitted", analysis_id=submission.id, shape_x=submission.x.shape, shape_y=submission.y.shape)
@@ -148,6 +170,8 @@ def run(store: Store, queue: Queue, analysis_id: str, progress: Callable[[Progre
             received.rows,
             submission.options,
             lambda stage, fraction: progress(Progress(stage, fraction)),
+            groups=received.groups,
+            covariates=_covariates(received, submission.covariate_types),
         )
         finish(found, None)
     except (EstimationError, UploadError) as error:
@@ -236,6 +260,10 @@ def _assemble(submission: Submission, outcome: Outcome | None, entry: QueueEntry
         progress=entry.progress or Progress("start", 0.0),
         failure=None,
     )
+
+
+def _covariates(received: Inputs, types: LabelTypes) -> tuple[LabelColumn, ...]:
+    return () if received.covariates is None else covariate_columns(received.covariates, types)
 
 
 def _failure(error: EstimationError | AnalysisError) -> Failure:

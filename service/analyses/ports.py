@@ -73,12 +73,14 @@ class Queue(Protocol):
 
 @dataclass(frozen=True)
 class Inputs:
-    """Uploaded inputs, opened but not checked: arrays memory-mapped, label columns by name."""
+    """Uploaded inputs, opened but not checked: arrays memory-mapped, label columns and covariates by name."""
 
     x: NDArray[Any]
     y: NDArray[Any]
     labels: Mapping[str, NDArray[Any]]
     rows: NDArray[Any] | None
+    groups: NDArray[Any] | None
+    covariates: Mapping[str, NDArray[Any]] | None
 
 
 class UploadedFile(Protocol):
@@ -95,6 +97,8 @@ class Upload:
     y: UploadedFile
     labels: UploadedFile
     rows: UploadedFile | None
+    groups: UploadedFile | None = None
+    covariates: UploadedFile | None = None
 
 
 class Staged(Protocol):

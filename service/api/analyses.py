@@ -35,7 +35,7 @@ router = APIRouter(prefix="/v1/analyses", tags=["analyses"])
 
 OPTIONS = TypeAdapter(SubmittedOptions)
 WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?([0-9]{1,9})(?![0-9.])", re.IGNORECASE)
-PARTS = ("x", "y", "labels", "rows", "options")
+PARTS = ("x", "y", "labels", "rows", "groups", "covariates", "options")
 OPTIONS_BYTES = 64 * 1024
 
 
@@ -77,21 +77,44 @@ async def submit(
         UploadFile | None,
         File(description="0-based row of each label: .npy or CSV; left out, the labels cover all n rows in order."),
     ] = None,
-    options: Annotated[UploadFile | str | None, Form(description="Options and label types, as JSON.")] = None,
+    groups: Annotated[
+        UploadFile | None,
+        File(
+            description="Group id of each of the n pairs, such as its subject or site: .npy (n,) of integers or text, "
+            "or CSV with a header line and one column."
+        ),
+    ] = None,
+    covariates: Annotated[
+        UploadFile | None,
+        File(
+            description="Covariates of each of the n pairs, such as batch or depth: .npy (n,) or (n, C), or CSV with a "
+            "header line, one line per pair."
+        ),
+    ] = None,
+    options: Annotated[
+        UploadFile | str | None, Form(description="Options, label types and covariate types, as JSON.")
+    ] = None,
     prefer: Annotated[
         list[str] | None, Header(description="`wait=N`: answer when finished, or after N seconds.")
     ] = None,
 ) -> AnalysisView:
     """Upload paired features with labels for some or all pairs, and queue the estimation.
 
-    Shapes, types, sizes, rows and label types are checked before the answer; finiteness and variance in the worker.
+    Shapes, types, sizes, rows, label types, groups and covariates are checked before the answer; finiteness and
+    variance of features and labels in the worker.
     """
     _check_parts(await request.form())
     text = await options.read(OPTIONS_BYTES + 1) if isinstance(options, ReceivedFile) else options
     chosen = _options(text)
-    upload = Upload(x=x, y=y, labels=labels, rows=rows)
+    upload = Upload(x=x, y=y, labels=labels, rows=rows, groups=groups, covariates=covariates)
     analysis = await run_in_threadpool(
-        lifecycle.submit, services.store, services.queue, upload, chosen.options(), chosen.label_types
+        lifecycle.submit,
+        services.store,
+        services.queue,
+        upload,
+        chosen.options(),
+        chosen.label_types,
+        chosen.covariate_types,
     )
     analysis_id = analysis.submission.id
     wait_s = _wait(", ".join(prefer or ()), services.settings.max_wait_s)
@@ -187,11 +210,14 @@ def _view(analysis: Analysis) -> AnalysisView:
         error=problems.problem_of_failure(analysis.failure) if analysis.failure else None,
         options=submission.options,
         label_types=submission.label_types,
+        covariate_types=submission.covariate_types,
         inputs=InputsView(
             x=_array(submission.x),
             y=_array(submission.y),
             labels=_file(submission.labels),
-            rows=_file(submission.rows) if submission.rows else None,
+            rows=_optional(submission.rows),
+            groups=_optional(submission.groups),
+            covariates=_optional(submission.covariates),
         ),
         links=LinksView(self=address, report=f"{address}/report"),
     )
@@ -199,6 +225,10 @@ def _view(analysis: Analysis) -> AnalysisView:
 
 def _file(file: StoredFile) -> FileView:
     return FileView(size_bytes=file.size_bytes, sha256=file.sha256)
+
+
+def _optional(file: StoredFile | None) -> FileView | None:
+    return None if file is None else _file(file)
 
 
 def _array(array: StoredArray) -> ArrayView:

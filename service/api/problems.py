@@ -56,7 +56,8 @@ HTTP_CODES = {
     400: (
         InvalidRequest.code,
         "The request cannot be read.",
-        "Send multipart/form-data with the files x, y and labels, and perhaps rows and options (JSON, at most 64 KiB).",
+        "Send multipart/form-data with the files x, y and labels, and perhaps rows, groups, covariates and options "
+        "(JSON, at most 64 KiB).",
     ),
     404: ("not_found", "There is nothing at this address.", "The calls are listed at /docs."),
     405: ("method_not_allowed", "This address does not take this method.", "The calls are listed at /docs."),

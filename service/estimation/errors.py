@@ -18,6 +18,15 @@ EstimationError
 |   +-- LabelTypeMismatch       label_type_mismatch
 |   +-- LabelNames              label_names
 |   +-- TooManyLabelTargets     too_many_label_targets
+|   +-- MissingLabelValue       missing_label_value
+|   +-- GroupCountMismatch      group_count_mismatch
+|   +-- MissingGroupId          missing_group_id
+|   +-- TooFewGroups            too_few_groups
+|   +-- CovariateCountMismatch  covariate_count_mismatch
+|   +-- CovariateTypeRequired   covariate_type_required
+|   +-- CovariateTypeMismatch   covariate_type_mismatch
+|   +-- CovariateNames          covariate_names
+|   +-- TooManyCovariateTargets too_many_covariate_targets
 |   +-- InvalidOption           invalid_option
 +-- NumericalFailure            numerical_failure
 """
@@ -28,7 +37,10 @@ from typing import ClassVar
 
 
 class EstimationError(Exception):
-    """Anything the core refuses or cannot finish.  `part` names the input concerned: x, y, labels, rows or options."""
+    """Anything the core refuses or cannot finish.
+
+    `part` names the input concerned: x, y, labels, rows, groups, covariates or options.
+    """
 
     code: ClassVar[str]
 
@@ -136,6 +148,60 @@ class TooManyLabelTargets(InputError):
     """The labels have more columns, classes counted one by one, than an estimate takes."""
 
     code = "too_many_label_targets"
+
+
+class MissingLabelValue(InputError):
+    """A label is missing, and the method needs every one."""
+
+    code = "missing_label_value"
+
+
+class GroupCountMismatch(InputError):
+    """The group ids are not as many as the pairs."""
+
+    code = "group_count_mismatch"
+
+
+class MissingGroupId(InputError):
+    """A pair has no group id."""
+
+    code = "missing_group_id"
+
+
+class TooFewGroups(InputError):
+    """The labeled pairs belong to fewer groups than an estimate can be made from."""
+
+    code = "too_few_groups"
+
+
+class CovariateCountMismatch(InputError):
+    """The covariates are not as many as the pairs."""
+
+    code = "covariate_count_mismatch"
+
+
+class CovariateTypeRequired(InputError):
+    """A covariate of integers may be classes or quantities; the caller has to say which."""
+
+    code = "covariate_type_required"
+
+
+class CovariateTypeMismatch(InputError):
+    """A covariate cannot have the type that was said for it."""
+
+    code = "covariate_type_mismatch"
+
+
+class CovariateNames(InputError):
+    """Names of covariates are empty, repeated, or not those of the columns."""
+
+    code = "covariate_names"
+
+
+class TooManyCovariateTargets(InputError):
+    """The covariates have more columns, classes counted one by one, than an estimate takes."""
+
+    code = "too_many_covariate_targets"
 
 
 class InvalidOption(InputError):

@@ -9,16 +9,27 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.estimation import inputs
-from service.estimation.labels import LabelColumn, Targets, class_counts, encode, varies
+from service.estimation.covariates import check_covariates
+from service.estimation.groups import check_groups
+from service.estimation.labels import (
+    LabelColumn,
+    LabelType,
+    Targets,
+    class_counts,
+    encode,
+    has_label,
+    present_values,
+)
 from service.estimation.moments import Array
 from service.estimation.options import Options
 from service.estimation.provenance import provenance
 from service.estimation.recommendation import recommend
-from service.estimation.reference import SEEDS, ReferenceEstimate, SpectrumEstimate, reference
+from service.estimation.reference import PCA_COMPONENTS, SEEDS, ReferenceEstimate, SpectrumEstimate, reference
 from service.estimation.report import (
     SCHEMA_VERSION,
     ClassCount,
     Component,
+    CovariateSummary,
     DataSummary,
     LabelSummary,
     Regimes,
@@ -31,13 +42,16 @@ from service.estimation.terms import ComponentClass, Modality, Rule
 from service.estimation.warnings import (
     constant_columns,
     constant_labels,
+    covariates_unused,
     duplicate_rows,
     few_pairs,
+    groups_unused,
     near_boundary,
     rare_classes,
     rules_disagree,
     saturated_correlations,
     small_scale,
+    sparse_labels,
     unlabeled_pairs_unused,
 )
 
@@ -49,6 +63,9 @@ def estimate(
     rows: NDArray[Any] | None = None,
     options: Options | None = None,
     progress: Progress = silent,
+    *,
+    groups: NDArray[Any] | None = None,
+    covariates: Sequence[LabelColumn] = (),
 ) -> Report:
     """Estimate which cross-modal objective recovers the signal that x and y share.
 
@@ -58,6 +75,8 @@ def estimate(
         rows (m,): the 0-based row of each label; None when the labels cover all n rows in order.
         options: see `options.Options`.
         progress: called with a stage's name and the fraction done before it.
+        groups (n,): whole numbers or text; pairs of one id belong together (one subject, site, plate).
+        covariates: columns (n,) from `covariates.covariate_columns`; what to adjust for.
 
     Returns: the report.  Same input, options and number of BLAS threads: the same report, `timings` apart.
 
@@ -70,12 +89,18 @@ def estimate(
     inputs.check_options(options)
     label_rows = inputs.check_form(x, y, inputs.label_count(labels), rows)
     used = inputs.check_labels(labels)
+    inputs.check_complete(labels, options.method)
+    labeled = has_label(labels)
+    if groups is not None:
+        groups = check_groups(groups, len(x), label_rows[labeled])
+    check_covariates(covariates, len(x))
     summary_x = inputs.check_values("x", x)
     summary_y = inputs.check_values("y", y)
     labeled_x, labeled_y = _labeled("x", x, label_rows), _labeled("y", y, label_rows)
     targets = encode(used)
 
-    found = reference(labeled_x, labeled_y, targets, options.n_components, options.pca_components, stages)
+    pca_components = PCA_COMPONENTS if options.pca_components is None else options.pca_components
+    found = reference(labeled_x, labeled_y, targets, options.n_components, pca_components, stages)
 
     stages.begin("report", 0.95)
     rule = options.rule
@@ -85,16 +110,19 @@ def estimate(
     warnings = [
         *rules_disagree(rules, rule),
         *near_boundary(separations),
-        *saturated_correlations(len(label_rows), found.ranks, n_features, options.pca_components),
+        *saturated_correlations(len(label_rows), found.ranks, n_features, pca_components),
         *few_pairs(len(label_rows), n_features),
         *small_scale("x", labeled_x),
         *small_scale("y", labeled_y),
         *rare_classes(used),
         *duplicate_rows(summary_x, summary_y),
         *unlabeled_pairs_unused(len(label_rows), len(x)),
+        *groups_unused(groups),
+        *covariates_unused(covariates),
         *constant_columns("x", summary_x, n_features[0]),
         *constant_columns("y", summary_y, n_features[1]),
         *constant_labels(labels),
+        *sparse_labels(labels),
     ]
     regimes = Regimes(
         x_to_y=regime_of(separations.ca, separations.cp_x_to_y),
@@ -113,16 +141,18 @@ def estimate(
         spectra=_spectra(found, targets, rule),
         data=DataSummary(
             n_pairs=len(x),
-            n_labeled=len(label_rows),
+            n_labeled=int(labeled.sum()),
             n_pairs_used=len(label_rows),
             n_features_x=n_features[0],
             n_features_y=n_features[1],
             n_reduced_x=found.n_reduced[0],
             n_reduced_y=found.n_reduced[1],
             labels=tuple(_label_summary(column) for column in labels),
+            n_groups=None if groups is None else len(np.unique(groups)),
+            covariates=tuple(CovariateSummary(c.name, c.type, _classes(c)) for c in covariates),
         ),
         warnings=tuple(warnings),
-        provenance=provenance(x, y, labels, label_rows, options, SEEDS),
+        provenance=provenance(x, y, labels, label_rows, options, SEEDS, groups=groups, covariates=covariates),
         timings=stages.finish(),
     )
 
@@ -166,7 +196,16 @@ def _spectra(found: ReferenceEstimate, targets: Targets, rule: Rule) -> Spectra:
 
 
 def _label_summary(column: LabelColumn) -> LabelSummary:
-    classes = None
-    if column.type == "categorical":
-        classes = tuple(ClassCount(name, count) for name, count in class_counts(column).items())
-    return LabelSummary(name=column.name, type=column.type, classes=classes, used=varies(column))
+    return LabelSummary(
+        name=column.name,
+        type=column.type,
+        classes=_classes(column),
+        present=len(present_values(column)),
+        used=inputs.is_usable(column),
+    )
+
+
+def _classes(column: LabelColumn) -> tuple[ClassCount, ...] | None:
+    if column.type is not LabelType.CATEGORICAL:
+        return None
+    return tuple(ClassCount(name, count) for name, count in class_counts(column).items())

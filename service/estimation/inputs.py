@@ -1,4 +1,4 @@
-"""The only numerical validation: what the core refuses, in words that say what to do.
+"""Validation of options, features, rows and labels: what the core refuses, in words that say what to do.
 
 `check_form` needs shapes, types and row numbers alone, so that it can run on memory-mapped arrays when they arrive;
 `check_values` reads every value once, in chunks.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,7 @@ from service.estimation.errors import (
     InvalidOption,
     LabelCountMismatch,
     LabelRowOutOfRange,
+    MissingLabelValue,
     NonFiniteValues,
     RepeatedLabelRow,
     TooFewLabeledRows,
@@ -28,19 +30,22 @@ from service.estimation.errors import (
     ValuesTooLarge,
     WrongShape,
 )
-from service.estimation.labels import LabelColumn, varies
+from service.estimation.labels import LabelColumn, present_values, varies
 from service.estimation.moments import Array, Indices
-from service.estimation.options import Options
-from service.estimation.terms import Rule
+from service.estimation.options import UNSCALED, Options, Scalings
+from service.estimation.roles import LABELS, Role
+from service.estimation.terms import Method, Missing, Rule, Scaling
 
 MIN_PAIRS = 20
-MIN_LABELED_ROWS = 10
+MIN_LABELED_ROWS = 10  # of the pairs, and of every label column that is used
 COMPONENT_BOUNDS = (2, 500)
 PCA_BOUNDS = (2, 2000)
+EMBEDDING_BOUNDS = (1, 2000)
+ALPHA_BOUNDS = (0.0001, 0.5)
+SEED_BOUNDS = (0, 2**32 - 1)
+INTERVAL_BOUNDS = (0.5, 0.99)
 MAGNITUDE_LIMIT = 1e100  # squares and their sums stay far from the largest double, 1.8e308
 CHUNK_BYTES = 32 * 1024**2
-
-METHODS = ("reference",)
 
 
 @dataclass(frozen=True)
@@ -52,23 +57,30 @@ class ValueSummary:
 
 
 def check_options(options: Options) -> None:
-    """Refuse options outside their bounds.  Raises InvalidOption."""
-    if options.method not in METHODS:
+    """Refuse options outside their bounds, and those that the method has no use for.  Raises InvalidOption."""
+    _check_word("method", options.method, Method)
+    _check_word("rule", options.rule, Rule)
+    _check_word("missing", options.missing, Missing)
+    if not isinstance(options.scaling, Scalings):
+        raise InvalidOption("scaling says nothing of x and y. Use Scalings(x=..., y=...).", part="options")
+    _check_word("scaling.x", options.scaling.x, Scaling)
+    _check_word("scaling.y", options.scaling.y, Scaling)
+    _check_whole("n_components", options.n_components, COMPONENT_BOUNDS)
+    _check_whole("seed", options.seed, SEED_BOUNDS)
+    if options.pca_components is not None:
+        _check_whole("pca_components", options.pca_components, PCA_BOUNDS)
+    if options.embedding_dim is not None:
+        _check_whole("embedding_dim", options.embedding_dim, EMBEDDING_BOUNDS)
+    _check_real("alpha", options.alpha, ALPHA_BOUNDS)
+    _check_real("interval_level", options.interval_level, INTERVAL_BOUNDS)
+    if options.pca_variance is not None and not (_is_real(options.pca_variance) and 0 < options.pca_variance <= 1):
         raise InvalidOption(
-            f"There is no method {str(options.method)[:40]!r}. Use one of: {', '.join(METHODS)}.", part="options"
+            f"pca_variance is {str(options.pca_variance)[:40]}. Use a number above 0 and at most 1.", part="options"
         )
-    if options.rule not in list(Rule):
-        raise InvalidOption(
-            f"There is no rule {str(options.rule)[:40]!r}. Use one of: {', '.join(Rule)}.", part="options"
-        )
-    for name, value, (low, high) in (
-        ("n_components", options.n_components, COMPONENT_BOUNDS),
-        ("pca_components", options.pca_components, PCA_BOUNDS),
-    ):
-        if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-            raise InvalidOption(
-                f"{name} is {str(value)[:40]}. Use a whole number from {low} to {high}.", part="options"
-            )
+    if options.method == Method.CALIBRATED:  # NOT AVAILABLE YET: remove these two lines when it is
+        raise InvalidOption("Method calibrated is not available yet. Use reference.", part="options")
+    if options.method == Method.REFERENCE:
+        _check_published(options)
 
 
 def check_form(x: NDArray[Any], y: NDArray[Any], n_labels: int, rows: NDArray[Any] | None) -> Indices:
@@ -150,31 +162,103 @@ def check_labeled_features(part: str, labeled: Array) -> None:
 
 
 def check_labels(columns: Sequence[LabelColumn]) -> tuple[LabelColumn, ...]:
-    """Refuse NaN and infinities and labels none of whose columns varies; return the columns that vary."""
-    for column in columns:
-        if column.values.dtype.kind == "f":
-            bad = np.flatnonzero(~np.isfinite(column.values))
-            if len(bad):
-                raise NonFiniteValues(
-                    f"Label column {column.name!r} has {len(bad)} values that are NaN or infinite, the first at label "
-                    f"{bad[0]} (counted from 0). Leave those rows out of labels and rows.",
-                    part="labels",
-                )
-            largest = float(np.abs(column.values).max())
-            if largest > MAGNITUDE_LIMIT:
-                raise ValuesTooLarge(
-                    f"Label column {column.name!r} has a value of size {largest:.3g}, more than "
-                    f"{MAGNITUDE_LIMIT:g}. Divide the labels by a constant, or look for a marker of missing values.",
-                    part="labels",
-                )
-    varying = tuple(column for column in columns if varies(column))
-    if not varying:
-        raise ConstantLabels(
-            "No label column varies: " + ", ".join(repr(column.name) for column in columns[:10]) + ". "
-            "Label rows that differ in what you care about.",
+    """Refuse infinities and labels none of whose columns can be used; return the columns that can."""
+    check_finite_columns(columns, LABELS)
+    used = tuple(column for column in columns if is_usable(column))
+    if used:
+        return used
+    names = ", ".join(repr(column.name) for column in columns[:10])
+    if all(is_sparse(column) for column in columns):
+        raise TooFewLabeledRows(
+            f"No label column has {MIN_LABELED_ROWS} values: {names}. Label more rows.",
             part="labels",
         )
-    return varying
+    raise ConstantLabels(
+        f"No label column varies: {names}. Label rows that differ in what you care about.", part="labels"
+    )
+
+
+def is_usable(column: LabelColumn) -> bool:
+    """Whether enough label rows have this column, and differ in it."""
+    return not is_sparse(column) and varies(column)
+
+
+def is_sparse(column: LabelColumn) -> bool:
+    """Whether fewer label rows have this column than an estimate can be made from."""
+    return len(present_values(column)) < MIN_LABELED_ROWS
+
+
+def check_complete(columns: Sequence[LabelColumn], method: Method) -> None:
+    """Refuse missing values in the label columns that would be used, if the method needs every one."""
+    if method != Method.REFERENCE:
+        return
+    for column in columns:
+        if column.present is not None and is_usable(column):
+            missing = np.flatnonzero(~column.present)
+            raise MissingLabelValue(
+                f"Label column {column.name!r} has no value for {len(missing)} of {len(column.values)} labels, the "
+                f"first at label {missing[0]} (counted from 0). The published procedure needs every label: leave those "
+                "rows out of labels and rows, or use method calibrated.",
+                part="labels",
+            )
+
+
+def check_finite_columns(columns: Sequence[LabelColumn], role: Role) -> None:
+    """Refuse NaN and infinities among the values that are present, and overlarge ones."""
+    for column in columns:
+        values = present_values(column)
+        if values.dtype.kind != "f" or not len(values):
+            continue
+        what = f"{role.column.capitalize()} {column.name!r}"
+        finite = np.isfinite(values)
+        if not finite.all():
+            places = np.arange(len(values)) if column.present is None else np.flatnonzero(column.present)
+            raise NonFiniteValues(
+                f"{what} has {int((~finite).sum())} values that are NaN or infinite, the first at {role.entry} "
+                f"{places[~finite][0]} (counted from 0). Mend them, or leave those rows out.",
+                part=role.part,
+            )
+        largest = float(np.abs(values).max())
+        if largest > MAGNITUDE_LIMIT:
+            raise ValuesTooLarge(
+                f"{what} has a value of size {largest:.3g}, more than {MAGNITUDE_LIMIT:g}. Divide the {role.part} by "
+                "a constant, or look for a marker of missing values.",
+                part=role.part,
+            )
+
+
+def _check_word(name: str, value: str, words: type[StrEnum]) -> None:
+    if value not in list(words):
+        raise InvalidOption(f"There is no {name} {str(value)[:40]!r}. Use one of: {', '.join(words)}.", part="options")
+
+
+def _check_whole(name: str, value: int, bounds: tuple[int, int]) -> None:
+    low, high = bounds
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise InvalidOption(f"{name} is {str(value)[:40]}. Use a whole number from {low} to {high}.", part="options")
+
+
+def _check_real(name: str, value: float, bounds: tuple[float, float]) -> None:
+    low, high = bounds
+    if not (_is_real(value) and low <= value <= high):
+        raise InvalidOption(f"{name} is {str(value)[:40]}. Use a number from {low} to {high}.", part="options")
+
+
+def _is_real(value: float) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _check_published(options: Options) -> None:
+    """Refuse what the published procedure has no step for."""
+    for name, chosen, does in (
+        ("pca_variance", options.pca_variance is not None, "does not choose principal components by variance"),
+        ("scaling", options.scaling != UNSCALED, "does not scale"),
+        ("missing", options.missing != Missing.REFUSE, "does not accept missing features"),
+    ):
+        if chosen:
+            raise InvalidOption(
+                f"The published procedure {does}: leave out {name}, or use method calibrated.", part="options"
+            )
 
 
 def _check_features(part: str, values: NDArray[Any]) -> None:

@@ -30,11 +30,21 @@ def provenance(
     rows: Indices,
     options: Options,
     seed: Seeds,
+    *,
+    groups: NDArray[Any] | None = None,
+    covariates: Sequence[LabelColumn] = (),
 ) -> Provenance:
     """Digests of the input, with options, versions, seeds and the number of BLAS threads in force."""
     blas = [pool for pool in threadpoolctl.threadpool_info() if pool["user_api"] == "blas"]
     return Provenance(
-        digests=Digests(x=array_digest(x), y=array_digest(y), labels=labels_digest(columns), rows=array_digest(rows)),
+        digests=Digests(
+            x=array_digest(x),
+            y=array_digest(y),
+            labels=labels_digest(columns),
+            rows=array_digest(rows),
+            groups=None if groups is None else groups_digest(groups),
+            covariates=labels_digest(covariates) if covariates else None,
+        ),
         options=options,
         versions=Versions(
             phasegate=__version__,
@@ -69,8 +79,21 @@ def array_digest(values: NDArray[Any]) -> str:
 
 
 def labels_digest(columns: Sequence[LabelColumn]) -> str:
-    """SHA-256 of names, types and values of the label columns as compact JSON."""
-    text = json.dumps(
-        [[column.name, column.type.value, column.values.tolist()] for column in columns], separators=(",", ":")
-    )
-    return hashlib.sha256(text.encode()).hexdigest()
+    """SHA-256 of names, types and values of the columns as compact JSON; null stands for a missing value."""
+    return _json_digest([[column.name, column.type.value, _with_nulls(column)] for column in columns])
+
+
+def groups_digest(groups: NDArray[Any]) -> str:
+    """SHA-256 of the group ids (n,) as compact JSON: numbers or text."""
+    return _json_digest(groups.tolist())
+
+
+def _with_nulls(column: LabelColumn) -> list[Any]:
+    values: list[Any] = column.values.tolist()
+    if column.present is None:
+        return values
+    return [value if present else None for value, present in zip(values, column.present, strict=True)]
+
+
+def _json_digest(value: list[Any]) -> str:
+    return hashlib.sha256(json.dumps(value, separators=(",", ":")).encode()).hexdigest()

@@ -31,6 +31,7 @@ from service.estimation.separation import regime_of, separation
 from service.estimation.stages import Stages
 from service.estimation.terms import Rule
 
+PCA_COMPONENTS = 100  # step 1
 RIDGE = 1e-6  # epsilon of step 2
 EIGENVALUE_FLOOR = 1e-12  # step 2
 FOLDS = 5  # step 4

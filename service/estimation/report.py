@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from service.estimation.labels import LabelType
 from service.estimation.options import Options
 from service.estimation.record import Record
-from service.estimation.terms import ComponentClass, Direction, Modality, Objective, RatioStatus, Regime
+from service.estimation.terms import ComponentClass, Direction, Method, Modality, Objective, RatioStatus, Regime
 
-SCHEMA_VERSION = "1.0"
+SCHEMA_VERSION = "2.0"
 
 
 @dataclass(frozen=True)
@@ -206,7 +206,7 @@ class ReportWarning(Record):
 
 @dataclass(frozen=True)
 class ClassCount(Record):
-    """How often a class occurs among the labeled rows."""
+    """How often a class occurs in its column."""
 
     name: str
     """The class."""
@@ -224,8 +224,22 @@ class LabelSummary(Record):
     """categorical (one-hot encoded) or numeric."""
     classes: tuple[ClassCount, ...] | None
     """Classes with their counts; null for a numeric column."""
+    present: int
+    """Label rows that have it; the others count as missing."""
     used: bool
-    """False for a column that does not vary and was dropped."""
+    """False for a column that was dropped: it does not vary, or too few rows have it."""
+
+
+@dataclass(frozen=True)
+class CovariateSummary(Record):
+    """One covariate as it was understood."""
+
+    name: str
+    """The covariate's name."""
+    type: LabelType
+    """categorical (one-hot encoded) or numeric."""
+    classes: tuple[ClassCount, ...] | None
+    """Classes with their counts among all pairs, (missing) for those without a value; null for a numeric covariate."""
 
 
 @dataclass(frozen=True)
@@ -248,6 +262,10 @@ class DataSummary(Record):
     """Principal components of y that were kept."""
     labels: tuple[LabelSummary, ...]
     """Label columns, in the order given."""
+    n_groups: int | None
+    """Groups that the pairs belong to; null when none were sent."""
+    covariates: tuple[CovariateSummary, ...]
+    """Covariates, in the order given."""
 
 
 @dataclass(frozen=True)
@@ -259,9 +277,13 @@ class Digests(Record):
     y: str
     """Features of modality y."""
     labels: str
-    """Names, types and values of the label columns, as compact JSON."""
+    """Names, types and values of the label columns, as compact JSON; a missing value is null."""
     rows: str
     """Label rows as 64-bit integers."""
+    groups: str | None
+    """Group ids, as compact JSON; null when none were sent."""
+    covariates: str | None
+    """Covariates, like `labels`; null when none were sent."""
 
 
 @dataclass(frozen=True)
@@ -322,8 +344,8 @@ class Report(Record):
 
     schema_version: str
     """Version of this schema: a new minor version adds fields, a new major version changes or removes them."""
-    method: str
-    """Estimator that made the report."""
+    method: Method
+    """Estimator that made the report: calibrated or reference."""
     regime: Regime
     """Regime of the direction x_to_y; the same as `regimes.x_to_y`."""
     regimes: Regimes
@@ -341,7 +363,7 @@ class Report(Record):
     spectra: Spectra
     """Components of every spectrum."""
     data: DataSummary
-    """Sizes and labels."""
+    """Sizes, labels, groups and covariates."""
     warnings: tuple[ReportWarning, ...]
     """What a reader should know, most serious first."""
     provenance: Provenance

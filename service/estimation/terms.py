@@ -53,6 +53,28 @@ class Objective(StrEnum):
     UNDETERMINED = "undetermined"
 
 
+class Method(StrEnum):
+    """Who estimates: the calibrated estimator, or the procedure exactly as published."""
+
+    CALIBRATED = "calibrated"
+    REFERENCE = "reference"
+
+
+class Scaling(StrEnum):
+    """What is done to the columns of a modality before anything else: nothing, or centre and divide by their spread."""
+
+    NONE = "none"
+    STANDARDIZE = "standardize"
+
+
+class Missing(StrEnum):
+    """What is done about missing feature values: refuse them, leave their pairs out, or put the column's mean there."""
+
+    REFUSE = "refuse"
+    DROP_ROWS = "drop_rows"
+    MEAN = "mean"
+
+
 class Rule(StrEnum):
     """The published rules for which components are signal."""
 

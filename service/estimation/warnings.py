@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from service.estimation.inputs import ValueSummary
-from service.estimation.labels import LabelColumn, LabelType, class_counts, varies
+from service.estimation.inputs import MIN_LABELED_ROWS, ValueSummary, is_sparse
+from service.estimation.labels import LabelColumn, LabelType, class_counts, present_values, varies
 from service.estimation.moments import Array, Indices
 from service.estimation.reference import FOLDS, RIDGE
 from service.estimation.report import ReportWarning, Rules, Separations
@@ -72,14 +74,12 @@ def rare_classes(columns: Sequence[LabelColumn]) -> Iterator[ReportWarning]:
     for column in columns:
         if column.type is not LabelType.CATEGORICAL:
             continue
-        rare = [name for name, count in class_counts(column).items() if count < FOLDS]
+        rare = [repr(name) for name, count in class_counts(column).items() if count < FOLDS]
         if rare:
-            more = f" and {len(rare) - SHOWN} more" if len(rare) > SHOWN else ""
             yield ReportWarning(
                 "rare_classes",
-                f"Classes of {column.name!r} with fewer than {FOLDS} labeled rows: {', '.join(map(repr, rare[:SHOWN]))}"
-                f"{more}. Their R^2 rests on so few rows that it may be far off either way: label more of them, or use "
-                "coarser classes.",
+                f"Classes of {column.name!r} with fewer than {FOLDS} labeled rows: {_listed(rare)}. Their R^2 rests on "
+                "so few rows that it may be far off either way: label more of them, or use coarser classes.",
             )
 
 
@@ -133,15 +133,48 @@ def constant_columns(part: str, summary: ValueSummary, n_features: int) -> Itera
 
 def constant_labels(columns: Sequence[LabelColumn]) -> Iterator[ReportWarning]:
     """Label columns that do not vary, which the estimate leaves out."""
-    dropped = [column.name for column in columns if not varies(column)]
+    dropped = [repr(column.name) for column in columns if not is_sparse(column) and not varies(column)]
     if dropped:
-        more = f" and {len(dropped) - SHOWN} more" if len(dropped) > SHOWN else ""
         yield ReportWarning(
-            "constant_label_columns",
-            f"Label columns that do not vary were dropped: {', '.join(map(repr, dropped[:SHOWN]))}{more}.",
+            "constant_label_columns", f"Label columns that do not vary were dropped: {_listed(dropped)}."
         )
 
 
+def sparse_labels(columns: Sequence[LabelColumn]) -> Iterator[ReportWarning]:
+    """Label columns that too few rows have, which the estimate leaves out."""
+    dropped = [f"{column.name!r} ({len(present_values(column))})" for column in columns if is_sparse(column)]
+    if dropped:
+        yield ReportWarning(
+            "sparse_label_columns",
+            f"Label columns with fewer than {MIN_LABELED_ROWS} values were dropped, here with how many each has: "
+            f"{_listed(dropped)}. Label more rows with them.",
+        )
+
+
+def groups_unused(groups: NDArray[Any] | None) -> Iterator[ReportWarning]:
+    """The published procedure knows no groups."""
+    if groups is not None:
+        yield ReportWarning(
+            "groups_unused",
+            "The published procedure knows no groups: pairs of one group stand on both sides of its cross-validation, "
+            "which flatters R^2. Use method calibrated.",
+        )
+
+
+def covariates_unused(covariates: Sequence[LabelColumn]) -> Iterator[ReportWarning]:
+    """The published procedure knows no covariates."""
+    if covariates:
+        yield ReportWarning(
+            "covariates_unused",
+            "The published procedure knows no covariates: what they explain is still in the features and in this "
+            "report. Use method calibrated.",
+        )
+
+
+def _listed(items: Sequence[str]) -> str:
+    more = f" and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
+    return ", ".join(items[:SHOWN]) + more
+
+
 def _numbers(values: Indices) -> str:
-    more = f" and {len(values) - SHOWN} more" if len(values) > SHOWN else ""
-    return ", ".join(str(int(value)) for value in values[:SHOWN]) + more
+    return _listed([str(int(value)) for value in values])

@@ -1,7 +1,8 @@
 """The array store on a local directory: the truth about every analysis.
 
     {data_dir}/tmp/                        received files, until they are an analysis
-    {data_dir}/analyses/{id}/x.npy  y.npy  labels.npy|labels.csv  rows.npy|rows.csv
+    {data_dir}/analyses/{id}/x.npy  y.npy  labels.npy|labels.csv
+                             rows, groups, covariates (.npy|.csv), if they were sent
                              submission.json
                              report.json | failure.json      the outcome, written once
                              outcome.json                    when it ran, beside report.json
@@ -16,21 +17,23 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from service.analyses.analysis import Outcome, StoredFile, Submission
 from service.analyses.errors import InvalidArrayFile, InvalidTable, LabelsTooLarge, StoreUnavailable
 from service.analyses.ports import Inputs, Upload, UploadedFile
 from service.estimation.labels import named_columns
+from service.estimation.roles import COVARIATES, LABELS, Role
 from service.storage.npy import open_npy
-from service.storage.tables import read_labels, read_rows
+from service.storage.tables import read_columns, read_groups, read_rows
 
 COPY_BYTES = 1024 * 1024
 NOT_STORED = "The upload could not be stored: the disk may be full. Try again later."
@@ -69,7 +72,7 @@ class StagedFiles:
 
 
 class DiskStore:
-    """The store under one directory; `max_label_bytes` bounds labels and rows, which are read whole."""
+    """The store under one directory; `max_label_bytes` bounds every part that is read whole: all but x and y."""
 
     def __init__(self, data_dir: Path, max_label_bytes: int) -> None:
         self._staging = data_dir / "tmp"
@@ -89,9 +92,15 @@ class DiskStore:
             try:
                 folder.mkdir(mode=0o700)
                 stored = {"x": self._receive(folder, "x", upload.x), "y": self._receive(folder, "y", upload.y)}
-                stored["labels"] = self._receive_table(folder, "labels", upload.labels)
-                if upload.rows is not None:
-                    stored["rows"] = self._receive_table(folder, "rows", upload.rows)
+                tables = {
+                    "labels": upload.labels,
+                    "rows": upload.rows,
+                    "groups": upload.groups,
+                    "covariates": upload.covariates,
+                }
+                for part, file in tables.items():
+                    if file is not None:
+                        stored[part] = self._receive(folder, part, file, self._max_label_bytes)
             except OSError as error:
                 raise StoreUnavailable(NOT_STORED) from error
             yield StagedFiles(folder, self._analyses, stored)
@@ -104,7 +113,14 @@ class DiskStore:
 
     def inputs(self, submission: Submission) -> Inputs:
         """The inputs of an analysis."""
-        parts = {"x": submission.x, "y": submission.y, "labels": submission.labels, "rows": submission.rows}
+        parts = {
+            "x": submission.x,
+            "y": submission.y,
+            "labels": submission.labels,
+            "rows": submission.rows,
+            "groups": submission.groups,
+            "covariates": submission.covariates,
+        }
         return _open(self._analyses / submission.id, {part: file.name for part, file in parts.items() if file})
 
     def outcome(self, analysis_id: str) -> Outcome | None:
@@ -163,9 +179,6 @@ class DiskStore:
         finally:
             probe.unlink(missing_ok=True)
 
-    def _receive_table(self, folder: Path, part: str, upload: UploadedFile) -> StoredFile:
-        return self._receive(folder, part, upload, self._max_label_bytes)
-
     def _receive(self, folder: Path, part: str, upload: UploadedFile, limit: int | None = None) -> StoredFile:
         head = upload.file.read(COPY_BYTES)
         name = f"{part}.npy" if limit is None or head.startswith(b"\x93NUMPY") else f"{part}.csv"
@@ -174,9 +187,7 @@ class DiskStore:
             while head:
                 size += len(head)
                 if limit is not None and size > limit:
-                    raise LabelsTooLarge(
-                        f"{part} is larger than {limit} bytes. Send fewer label rows or columns.", part=part
-                    )
+                    raise LabelsTooLarge(f"{part} is larger than {limit} bytes. Send fewer rows or columns.", part=part)
                 digest.update(head)
                 file.write(head)
                 head = upload.file.read(COPY_BYTES)
@@ -190,14 +201,25 @@ class DiskStore:
 
 def _open(folder: Path, names: Mapping[str, str]) -> Inputs:
     """Open the named files: arrays memory-mapped, tables read."""
-    labels = folder / names["labels"]
-    rows = folder / names["rows"] if "rows" in names else None
+    paths = {part: folder / name for part, name in names.items()}
     return Inputs(
-        x=open_npy(folder / names["x"], "x"),
-        y=open_npy(folder / names["y"], "y"),
-        labels=named_columns(np.array(open_npy(labels, "labels"))) if labels.suffix == ".npy" else read_labels(labels),
-        rows=None if rows is None else np.array(open_npy(rows, "rows")) if rows.suffix == ".npy" else read_rows(rows),
+        x=open_npy(paths["x"], "x"),
+        y=open_npy(paths["y"], "y"),
+        labels=_columns(paths["labels"], LABELS),
+        rows=_one_column(paths["rows"], "rows", read_rows) if "rows" in paths else None,
+        groups=_one_column(paths["groups"], "groups", read_groups) if "groups" in paths else None,
+        covariates=_columns(paths["covariates"], COVARIATES) if "covariates" in paths else None,
     )
+
+
+def _columns(path: Path, role: Role) -> dict[str, NDArray[Any]]:
+    if path.suffix == ".npy":
+        return named_columns(np.array(open_npy(path, role.part)), role)
+    return read_columns(path, role)
+
+
+def _one_column(path: Path, part: str, read: Callable[[Path], NDArray[Any]]) -> NDArray[Any]:
+    return np.array(open_npy(path, part)) if path.suffix == ".npy" else read(path)
 
 
 def _read(path: Path, adapter: TypeAdapter[Record]) -> Record | None:

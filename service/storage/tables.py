@@ -1,22 +1,28 @@
-"""Reading labels and rows from CSV: columns of text, booleans, whole numbers or real numbers."""
+"""Reading labels, covariates, groups and rows from CSV: columns of text, booleans, whole numbers or real numbers.
+
+Missing is an empty field, and in columns of numbers or booleans what stands for one (NA, null, ...) as well.
+"""
 
 from __future__ import annotations
 
 import csv
+import math
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from itertools import dropwhile
 from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.analyses.errors import InvalidTable, LabelsTooLarge, MissingLabelValue
-from service.estimation.labels import MAX_TARGETS
+from service.analyses.errors import InvalidTable, LabelsTooLarge
+from service.estimation.roles import MAX_TARGETS, Role
 
 INTEGER = re.compile(r"[+-]?(0|[1-9][0-9]*)")
 CODE = re.compile(r"[+-]?0[0-9]+")  # leading zeros tell codes apart that are one number: 07 and 7
-REAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?(nan|inf|infinity)", re.IGNORECASE)
+REAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?(inf|infinity)", re.IGNORECASE)
+NAN = re.compile(r"[+-]?nan", re.IGNORECASE)
 BOOLEANS = {"true": True, "false": False}
 ABSENT = {"na", "n/a", "null", "none", "nil", "missing", "?", "-", "."}
 MAX_FIELD_CHARACTERS = 1000
@@ -25,53 +31,28 @@ MAX_FIELDS = 2_000_000  # Python needs some 60 bytes a field while it reads them
 MAX_DIGITS = 18  # of a 64-bit integer
 
 
-def read_labels(path: Path) -> dict[str, NDArray[Any]]:
-    """Label columns by name from a CSV file with a header line.  Raises InvalidTable, MissingLabelValue.
+def read_columns(path: Path, role: Role) -> dict[str, NDArray[Any]]:
+    """Label columns or covariates by name from a CSV file with a header line.  Raises InvalidTable, LabelsTooLarge.
 
     A column is whole numbers, real numbers, booleans (true, false) or, when any value is none of these, text; codes
-    with leading zeros are text.
+    with leading zeros are text.  A column that lacks values is a masked array, or has NaN or empty text in their place.
     """
-    lines = _lines(path, "labels")
-    if not lines:
-        raise InvalidTable("labels is empty. Send a header line and one line per label row.", part="labels")
-    names = [name.strip() for name in lines[0]]
-    if len(names) == 1 and any(separator in names[0] for separator in ";\t|"):
+    return _table(path, role.part, role.entry, role.max_targets)
+
+
+def read_groups(path: Path) -> NDArray[Any]:
+    """Group ids from a CSV file with one column and a header line, typed as a column of `read_columns` is."""
+    columns = _table(path, "groups", "group id", MAX_TARGETS)
+    if len(columns) > 1:
         raise InvalidTable(
-            f"labels has one column, named {_shown(names[0])}. Separate columns by commas.", part="labels"
+            f"groups has {len(columns)} columns. Send one, with the group id of each row.", part="groups"
         )
-    if len(names) > MAX_TARGETS:
-        raise InvalidTable(f"labels has {len(names)} columns. Send at most {MAX_TARGETS}.", part="labels")
-    repeated = sorted({name for name in names if names.count(name) > 1})
-    if repeated:
-        raise InvalidTable(
-            f"labels has more than one column named {repeated[0]!r}. Give each column its own name.", part="labels"
-        )
-    if len(lines) == 1:
-        raise InvalidTable("labels has a header line and no labels. Send one line per label row.", part="labels")
-    body = lines[1:]
-    for number, line in enumerate(body):
-        if len(line) != len(names):
-            raise InvalidTable(
-                f"labels has {len(names)} columns and label {number} (counted from 0, without the header) has "
-                f"{len(line)} fields. Send as many in every line.",
-                part="labels",
-            )
-    columns = {}
-    for place, name in enumerate(names):
-        values = [line[place].strip() for line in body]
-        if "" in values:
-            raise MissingLabelValue(
-                f"Label column {name!r} has no value for label {values.index('')} (counted from 0, without the "
-                "header). Leave such rows out of labels and rows.",
-                part="labels",
-            )
-        columns[name] = _column(name, values)
-    return columns
+    return next(iter(columns.values()))
 
 
 def read_rows(path: Path) -> NDArray[Any]:
     """Row numbers from a CSV file with one number a line; a first line that is no number is a header."""
-    lines = _lines(path, "rows")
+    lines = [line for line in _lines(path, "rows") if line]
     if any(len(line) != 1 for line in lines):
         raise InvalidTable("rows has more than one column. Send one row number per line.", part="rows")
     values = [line[0].strip() for line in lines]
@@ -87,22 +68,50 @@ def read_rows(path: Path) -> NDArray[Any]:
     return np.array([int(value) for value in values], dtype=np.int64)
 
 
+def _table(path: Path, part: str, entry: str, max_columns: int) -> dict[str, NDArray[Any]]:
+    """The typed columns of a CSV file with a header line; `entry` is what a line below it stands for."""
+    lines = list(dropwhile(lambda line: not line, _lines(path, part)))
+    if not lines:
+        raise InvalidTable(f"{part} is empty. Send a header line and one line per {entry}.", part=part)
+    names = [name.strip() for name in lines[0]]
+    if len(names) == 1 and any(separator in names[0] for separator in ";\t|"):
+        raise InvalidTable(f"{part} has one column, named {_shown(names[0])}. Separate columns by commas.", part=part)
+    if len(names) > max_columns:
+        raise InvalidTable(f"{part} has {len(names)} columns. Send at most {max_columns}.", part=part)
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated:
+        raise InvalidTable(
+            f"{part} has more than one column named {repeated[0]!r}. Give each column its own name.", part=part
+        )
+    # In a table of one column an empty line is a line with an empty field.
+    body = [line or [""] for line in lines[1:]] if len(names) == 1 else [line for line in lines[1:] if line]
+    if not body:
+        raise InvalidTable(f"{part} has a header line and no {entry}s. Send one line per {entry}.", part=part)
+    for number, line in enumerate(body):
+        if len(line) != len(names):
+            raise InvalidTable(
+                f"{part} has {len(names)} columns and {entry} {number} (counted from 0, without the header) has "
+                f"{len(line)} fields. Send as many in every line.",
+                part=part,
+            )
+    return {name: _column(part, name, [line[place].strip() for line in body]) for place, name in enumerate(names)}
+
+
 def _lines(path: Path, part: str) -> list[list[str]]:
-    """The non-empty lines of a CSV file, split into fields."""
+    """The lines of a CSV file, split into fields; an empty line has none, and at the end such lines are left out."""
     csv.field_size_limit(MAX_FIELD_CHARACTERS)
     lines: list[list[str]] = []
     fields = 0
     try:
         with path.open(encoding="utf-8-sig", newline="") as file:
             for line in csv.reader(_bounded(file, part), strict=True):
-                fields += len(line)
+                fields += max(1, len(line))
                 if fields > MAX_FIELDS:
                     raise LabelsTooLarge(
-                        f"{part} has more than {MAX_FIELDS} values. Send fewer label rows or columns, or a .npy file.",
+                        f"{part} has more than {MAX_FIELDS} values. Send fewer lines or columns, or a .npy file.",
                         part=part,
                     )
-                if line:
-                    lines.append(line)
+                lines.append(line)
     except UnicodeDecodeError as error:
         raise InvalidTable(f"{part} is not UTF-8 text. Send CSV in UTF-8, or a .npy file.", part=part) from error
     except csv.Error as error:
@@ -111,12 +120,18 @@ def _lines(path: Path, part: str) -> list[list[str]]:
             "Save and send it again.",
             part=part,
         ) from error
+    while lines and not lines[-1]:
+        lines.pop()
     return lines
 
 
 def _bounded(file: TextIO, part: str) -> Iterator[str]:
     """The lines of a file, none of them longer than any table's: the reader splits a line before we can count."""
+    previous = ""
     while line := file.readline(MAX_LINE_CHARACTERS):
+        if line == "\r\n" and previous.endswith("\r"):
+            continue  # the rest of one line's end, which text written twice over has as \r\r\n
+        previous = line
         if len(line) == MAX_LINE_CHARACTERS:
             raise InvalidTable(
                 f"{part} has a line of more than {MAX_LINE_CHARACTERS} characters. Send one line per row.", part=part
@@ -124,34 +139,40 @@ def _bounded(file: TextIO, part: str) -> Iterator[str]:
         yield line
 
 
-def _column(name: str, values: list[str]) -> NDArray[Any]:
-    if all(INTEGER.fullmatch(value) for value in values):
-        longest = max(values, key=len)
+def _column(part: str, name: str, values: list[str]) -> NDArray[Any]:
+    """A typed column.  What stands for a missing value counts for nothing in what the column is."""
+    given = [value for value in values if not _is_absent(value)]
+    if not given:
+        return _text(values) if any(values) else np.full(len(values), np.nan)
+    if all(INTEGER.fullmatch(value) for value in given):
+        longest = max(given, key=len)
         if len(longest.lstrip("+-")) > MAX_DIGITS:
             raise InvalidTable(
-                f"Label column {name!r} has the whole number {_shown(longest)}, of more than {MAX_DIGITS} digits. "
+                f"Column {name!r} of {part} has the whole number {_shown(longest)}, of more than {MAX_DIGITS} digits. "
                 "Write quantities as real numbers (1.5e20), identifiers as text (id1234).",
-                part="labels",
+                part=part,
             )
-        return np.array([int(value) for value in values], dtype=np.int64)
-    if any(CODE.fullmatch(value) for value in values):
+        return _masked(values, int, np.dtype(np.int64))
+    if any(CODE.fullmatch(value) for value in given):
         return _text(values)
-    if all(REAL.fullmatch(value) for value in values):
-        return np.array([float(value) for value in values], dtype=np.float64)
-    if all(value.lower() in BOOLEANS for value in values):
-        return np.array([BOOLEANS[value.lower()] for value in values], dtype=np.bool_)
-    absent = [place for place, value in enumerate(values) if value.lower() in ABSENT]
-    present = [value for value in values if value.lower() not in ABSENT]
-    if absent and present:
-        numeric = all(REAL.fullmatch(value) for value in present)
-        if numeric or all(value.lower() in BOOLEANS for value in present):
-            kind = "numeric" if numeric else "true or false"
-            raise MissingLabelValue(
-                f"Label column {name!r} is {kind} but has {_shown(values[absent[0]])} for label {absent[0]} (counted "
-                "from 0, without the header). Leave such rows out of labels and rows.",
-                part="labels",
-            )
+    if all(REAL.fullmatch(value) for value in given):
+        return np.array([math.nan if _is_absent(value) else float(value) for value in values])
+    if all(value.lower() in BOOLEANS for value in given):
+        return _masked(values, lambda value: BOOLEANS[value.lower()], np.dtype(np.bool_))
     return _text(values)
+
+
+def _is_absent(value: str) -> bool:
+    return value == "" or value.lower() in ABSENT or NAN.fullmatch(value) is not None
+
+
+def _masked(values: list[str], read: Callable[[str], int | bool], dtype: np.dtype[Any]) -> NDArray[Any]:
+    """The column with its missing values masked; a plain array when there are none."""
+    absent = np.array([_is_absent(value) for value in values])
+    read_values = np.array(
+        [0 if gone else read(value) for value, gone in zip(values, absent, strict=True)], dtype=dtype
+    )
+    return np.ma.MaskedArray(read_values, mask=absent) if absent.any() else read_values
 
 
 def _text(values: list[str]) -> NDArray[Any]:

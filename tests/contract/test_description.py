@@ -7,6 +7,7 @@ import yaml
 
 from service.analyses.analysis import Failure
 from service.analyses.errors import AnalysisError
+from service.api.analyses import PARTS
 from service.api.app import create_app
 from service.api.description import description_yaml
 from service.api.problems import problem_of, problem_of_failure, subclasses
@@ -34,6 +35,18 @@ def test_every_operation_and_field_is_described():
             # A reference whose description would repeat that of its schema stands alone.
             reference = content.get("$ref", "").rpartition("/")[2]
             assert content.get("description") or (reference and schemas[reference]["description"]), f"{name}.{field}"
+
+
+def test_every_part_of_an_upload_is_described():
+    schemas = yaml.safe_load(description_yaml(create_app(Settings())))["components"]["schemas"]
+    assert tuple(schemas["Body_submit_v1_analyses_post"]["properties"]) == PARTS
+
+
+def test_scaling_is_sent_as_one_word_or_two_and_reported_as_two():
+    schemas = yaml.safe_load(description_yaml(create_app(Settings())))["components"]["schemas"]
+    sent = schemas["SubmittedOptions"]["properties"]["scaling"]["anyOf"]
+    assert [branch["$ref"].rpartition("/")[2] for branch in sent] == ["Scaling", "Scalings"]
+    assert schemas["Options"]["properties"]["scaling"]["$ref"].endswith("/Scalings")
 
 
 def test_the_report_is_described_in_full():

@@ -1,5 +1,6 @@
 """Analyses over HTTP, against the whole service."""
 
+import hashlib
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -9,6 +10,7 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from service.client import AnalysisFailed, Client, ProblemReceived
+from service.estimation.covariates import covariate_columns
 from service.estimation.estimate import estimate
 from service.estimation.labels import LabelType, label_columns
 from service.estimation.record import as_dict
@@ -165,7 +167,14 @@ REFUSED = {
     "wrong_shape": {"x": npy(SMALL.x[:, 0])},
     "invalid_npy": {"x": b"PK\x03\x04nonsense"},
     "invalid_csv": {"labels": b'a\n"unclosed\n'},
-    "missing_label_value": {"labels": b"a,b\n1.5,\n"},
+    "missing_label_value": {"labels": b"a,b\nu,\n" + b"u,2.5\n" * 30 + b"v,1.5\n" * 29},
+    "group_count_mismatch": {"groups": npy(np.arange(119))},
+    "missing_group_id": {"groups": b"subject\n" + b'""\n' + b"s1\n" * 119},
+    "too_few_groups": {"groups": npy(np.arange(120) % 9)},
+    "covariate_count_mismatch": {"covariates": npy(np.ones(60))},
+    "covariate_type_required": {"covariates": npy(np.arange(120))},
+    "covariate_names": {"covariates": b"depth,\n" + b"1.5,2.5\n" * 120},
+    "too_many_covariate_targets": {"covariates": b"batch\n" + b"".join(b"b%d\n" % i for i in range(201))},
     "label_names": {"labels": b"a,\n1.5,2.5\n" * 1 + b"1.5,2.5\n" * 59},
 }
 
@@ -194,7 +203,27 @@ def test_what_cannot_be_estimated_is_refused_before_the_202(http, running, code)
         ('{"rule": "magic"}', "options.rule"),
         ('{"n_components": 1}', "from 2 to 500"),
         ('{"pca_components": 2001}', "from 2 to 2000"),
-        ('{"method": "guess"}', "no method 'guess'"),
+        ('{"pca_components": "100"}', "options.pca_components"),
+        ('{"pca_variance": 0.9}', "leave out pca_variance"),
+        ('{"pca_variance": true}', "options.pca_variance"),
+        ('{"method": "guess"}', "options.method: "),
+        ('{"method": "calibrated"}', "not available yet"),
+        ('{"alpha": 0.6}', "from 0.0001 to 0.5"),
+        ('{"alpha": true}', "options.alpha"),
+        ('{"alpha": NaN}', "alpha is nan"),
+        ('{"interval_level": "0.9"}', "options.interval_level"),
+        ('{"embedding_dim": 0}', "from 1 to 2000"),
+        ('{"embedding_dim": 8.0}', "options.embedding_dim"),
+        ('{"seed": -1}', "from 0 to 4294967295"),
+        ('{"seed": false}', "options.seed"),
+        ('{"scaling": "standardize"}', "leave out scaling"),
+        ('{"scaling": {"y": "standardize"}}', "leave out scaling"),
+        ('{"scaling": "log"}', "options.scaling.x: "),
+        ('{"scaling": {"z": "none"}}', "options.scaling.z: "),
+        ('{"scaling": null}', "options.scaling: "),
+        ('{"missing": "mean"}', "leave out missing"),
+        ('{"missing": "ignore"}', "options.missing: "),
+        ('{"covariate_types": "numeric"}', "none were sent"),
         ('{"label_types": {"kind": "maybe"}}', "options.label_types.kind: "),
         ('{"n_components": true}', "options.n_components"),
         ('{"n_components": 3.0}', "options.n_components"),
@@ -208,6 +237,108 @@ def test_options_out_of_bounds_are_refused(http, options, message):
     assert message in answer.json()["detail"]
 
 
+@pytest.mark.parametrize("scaling", ["none", {"x": "none", "y": "none"}, {"y": "none"}, {}])
+def test_one_word_of_scaling_stands_for_both_modalities(http, scaling):
+    options = json.dumps({"scaling": scaling, "seed": 3})
+    answer = http.post("/v1/analyses", files=SMALL.files(), data={"options": options})
+    assert answer.status_code == 202, answer.text
+    assert answer.json()["options"]["scaling"] == {"x": "none", "y": "none"}
+    assert answer.json()["options"]["seed"] == 3
+
+
+def groups_and_covariates(n: int) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    """A subject for every two pairs, a batch that one pair in three lacks, and a depth that every second lacks."""
+    subjects = np.array([f"s{row // 2}" for row in range(n)])
+    batches = np.resize(["a", "", "b"], n)
+    return subjects, {"batch": batches, "depth": np.where(np.arange(n) % 2, np.nan, np.arange(n) / 8)}
+
+
+def covariates_csv(covariates: dict[str, np.ndarray]) -> bytes:
+    lines = [
+        f"{batch},{'' if np.isnan(depth) else float(depth)}" for batch, depth in zip(*covariates.values(), strict=True)
+    ]
+    return ("batch,depth\n" + "\n".join(lines) + "\n").encode()
+
+
+@pytest.mark.parametrize("form", ["csv", "npy"])
+def test_groups_and_covariates_reach_the_report(http, running, form):
+    sample = Sample(seed=3)
+    subjects, covariates = groups_and_covariates(sample.n)
+    groups = npy(subjects) if form == "npy" else ("subject\n" + "\n".join(subjects) + "\n").encode()
+    answer = http.post(
+        "/v1/analyses", files=sample.files(groups=groups, covariates=covariates_csv(covariates)), headers=WAIT
+    )
+    assert answer.status_code == 200, answer.text
+    analysis = answer.json()
+    assert analysis["covariate_types"] == {"batch": "categorical", "depth": "numeric"}
+    assert analysis["inputs"]["groups"] == {"size_bytes": len(groups), "sha256": hashlib.sha256(groups).hexdigest()}
+    assert analysis["inputs"]["covariates"]["size_bytes"] == len(covariates_csv(covariates))
+    stored = sorted(path.name for path in (running.data_dir / "analyses" / analysis["id"]).iterdir())
+    assert {f"groups.{form}", "covariates.csv"} <= set(stored)
+    report = http.get(analysis["links"]["report"]).json()
+    assert report["data"]["n_groups"] == 60
+    assert [c["name"] for c in report["data"]["covariates"][0]["classes"]] == ["(missing)", "a", "b"]
+    assert {"groups_unused", "covariates_unused"} <= {warning["code"] for warning in report["warnings"]}
+    columns = label_columns({"kind": sample.kind, "score": sample.score})
+    with threadpool_limits(1):
+        expected = estimate(
+            sample.x,
+            sample.y,
+            columns,
+            sample.rows,
+            groups=subjects,
+            covariates=covariate_columns(covariates),
+        )
+    assert reproducible(report) == reproducible(as_dict(expected))
+
+
+def test_covariates_of_whole_numbers_take_the_type_that_is_said(http):
+    files = SMALL.files(covariates=b"batch\n" + b"1\n\n3\n" * 40)
+    options = json.dumps({"covariate_types": {"batch": "categorical"}})
+    answer = http.post("/v1/analyses", files=files, data={"options": options}, headers=WAIT).json()
+    assert answer["covariate_types"] == {"batch": "categorical"}
+    (batch,) = http.get(answer["links"]["report"]).json()["data"]["covariates"]
+    assert {c["name"]: c["count"] for c in batch["classes"]} == {"(missing)": 40, "1": 40, "3": 40}
+
+
+@pytest.mark.parametrize("form", ["csv", "npy"])
+def test_labels_that_too_few_rows_have_are_dropped_and_the_rest_is_estimated(http, form):
+    sample = Sample(seed=4)
+    few = np.where(np.arange(sample.m) < 9, sample.score, np.nan)
+    if form == "npy":
+        labels = npy(np.column_stack([sample.score, few]))
+    else:
+        lines = [
+            f"{a!r},{'NA' if np.isnan(b) else b}" for a, b in zip(sample.score.tolist(), few.tolist(), strict=True)
+        ]
+        labels = ("label_0,label_1\n" + "\n".join(lines) + "\n").encode()
+    answer = http.post("/v1/analyses", files=sample.files(labels=labels), headers=WAIT).json()
+    report = http.get(answer["links"]["report"]).json()
+    with threadpool_limits(1):
+        expected = estimate(sample.x, sample.y, label_columns({"label_0": sample.score, "label_1": few}), sample.rows)
+    assert reproducible(report) == reproducible(as_dict(expected))
+    assert [(label["present"], label["used"]) for label in report["data"]["labels"]] == [(60, True), (9, False)]
+    assert "sparse_label_columns" in {warning["code"] for warning in report["warnings"]}
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        npy(np.where(np.arange(60) % 3, SMALL.score, np.nan)),
+        b"kind\n" + b'a\n""\nb\n' * 20,
+        b"kind\n" + b"a\n\nb\n" * 20,
+        b"score\n" + b"".join(b"%d.5\nNA\n" % i for i in range(30)),
+    ],
+    ids=["npy", "text", "empty line", "numbers"],
+)
+def test_partly_missing_labels_are_refused_where_the_method_needs_them_all(http, labels):
+    options = json.dumps({"method": "reference"})
+    answer = http.post("/v1/analyses", files=SMALL.files(labels=labels), data={"options": options})
+    assert (answer.status_code, answer.json()["code"]) == (422, "missing_label_value")
+    assert "of 60 labels" in answer.json()["detail"]
+    assert "method calibrated" in answer.json()["detail"]
+
+
 def with_nan(values: np.ndarray) -> bytes:
     broken = values.copy()
     broken[7, 3] = np.nan
@@ -219,6 +350,10 @@ FAILED = {
     "values_too_large": ({"y": npy(SMALL.y * 1e150)}, "1e+100"),
     "constant_modality": ({"x": npy(np.ones_like(SMALL.x))}, "No column of x varies"),
     "constant_labels": ({"labels": npy(np.ones(60))}, "No label column varies"),
+    "too_few_labeled_rows": (
+        {"labels": npy(np.where(np.arange(60) < 9, SMALL.score, np.nan))},
+        "No label column has 10 values",
+    ),
 }
 
 
@@ -265,6 +400,25 @@ def test_the_typed_client_submits_waits_and_reads(running, tmp_path):
         assert seen[-1] == 1.0
         assert client.report(submitted.id).regime == in_process(sample)["regime"]
         assert REPORT.validate_python(client.report_json(submitted.id)) == client.report(submitted.id)
+        groups, covariates = tmp_path / "groups.npy", tmp_path / "covariates.npy"
+        np.save(groups, np.arange(120) // 3)
+        np.save(covariates, sample.x[:, :2])
+        beside = client.submit(
+            paths["x"],
+            paths["y"],
+            labels,
+            paths["rows"],
+            SubmittedOptions(seed=5),
+            wait_s=30,
+            groups=groups,
+            covariates=covariates,
+        )
+        assert beside.options.seed == 5
+        data = client.report(beside.id).data
+        assert (data.n_groups, [covariate.name for covariate in data.covariates]) == (
+            40,
+            ["covariate_0", "covariate_1"],
+        )
         with pytest.raises(ProblemReceived, match="label_names"):
             client.submit(
                 paths["x"], paths["y"], labels, paths["rows"], SubmittedOptions(label_types={"no": LabelType.NUMERIC})

@@ -14,7 +14,8 @@ from service.analyses import lifecycle
 from service.analyses.analysis import State
 from service.analyses.errors import AnalysisNotFound, NoReport, ReportNotReady, StoreUnavailable
 from service.analyses.ports import LossReason, QueueState, Upload
-from service.estimation.errors import LabelTypeRequired, UnpairedRows
+from service.estimation.errors import InvalidOption, LabelTypeRequired, UnpairedRows
+from service.estimation.labels import LabelType
 from service.estimation.options import Options
 from service.storage import queue_scripts
 from service.storage.disk import DiskStore
@@ -104,6 +105,22 @@ def test_refused_input_is_not_queued(store, queue, connection):
     assert list(store.unsettled()) == []
 
 
+def test_groups_and_covariates_are_kept_with_the_submission_and_used_when_it_runs(store, queue):
+    upload = an_upload(groups=Part(np.arange(60) // 3), covariates=Part(np.arange(60) % 4))
+    types = {"covariate_0": LabelType.CATEGORICAL}
+    analysis_id = lifecycle.submit(store, queue, upload, Options(), None, types).submission.id
+    assert store.submission(analysis_id).covariate_types == types
+    lifecycle.run(store, queue, analysis_id, quiet)
+    data = json.loads(lifecycle.report(store, analysis_id))["data"]
+    assert data["n_groups"] == 20
+    assert [c["count"] for c in data["covariates"][0]["classes"]] == [15, 15, 15, 15]
+
+
+def test_types_of_covariates_that_were_not_sent_are_refused(store, queue):
+    with pytest.raises(InvalidOption, match="none were sent"):
+        lifecycle.submit(store, queue, an_upload(), Options(), None, {"depth": LabelType.NUMERIC})
+
+
 def test_a_submission_stands_when_the_queue_is_away_and_is_queued_when_it_is_back(store, queue, tmp_path, monkeypatch):
     away = unreachable(tmp_path)
     analysis_id = submitted(store, away)
@@ -143,7 +160,7 @@ def test_what_the_queue_gives_up_on_ends_failed(store, queue, connection, reason
 
 
 def test_a_defect_is_settled_and_does_not_leak(store, queue, monkeypatch):
-    def broken(*arguments):
+    def broken(*arguments, **named):
         raise ZeroDivisionError("secret/path")
 
     monkeypatch.setattr(lifecycle, "estimate", broken)
@@ -155,7 +172,7 @@ def test_a_defect_is_settled_and_does_not_leak(store, queue, monkeypatch):
 
 
 def test_too_little_memory_is_said(store, queue, monkeypatch):
-    def greedy(*arguments):
+    def greedy(*arguments, **named):
         raise MemoryError
 
     monkeypatch.setattr(lifecycle, "estimate", greedy)

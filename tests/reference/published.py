@@ -13,7 +13,7 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, loa
 
 from service.estimation.labels import Targets
 from service.estimation.options import Options
-from service.estimation.reference import ReferenceEstimate, SpectrumEstimate, reference
+from service.estimation.reference import PCA_COMPONENTS, ReferenceEstimate, SpectrumEstimate, reference
 from service.estimation.report import Ratio
 from service.estimation.separation import regime_of
 from service.estimation.stages import Stages, silent
@@ -56,7 +56,7 @@ def estimated(name: str, swapped: bool) -> ReferenceEstimate:
     if swapped:
         x, y = y, x
     targets = Targets(labels, tuple(f"label_{place}" for place in range(labels.shape[1])))
-    return reference(x, y, targets, Options().n_components, Options().pca_components, Stages(silent))
+    return reference(x, y, targets, Options().n_components, PCA_COMPONENTS, Stages(silent))
 
 
 def flat(tree: dict[str, Any], prefix: str = "") -> dict[str, Any]:

@@ -50,7 +50,7 @@ def test_settings_are_those_published(name):
     settings = dict(PUBLISHED[name]["settings"])
     assert settings.pop("pca_random_state") == 0  # of a randomized solver; these data sets take the exact one
     assert settings == {
-        "pca_prereduce": Options().pca_components,
+        "pca_prereduce": procedure.PCA_COMPONENTS,
         "epsilon": procedure.RIDGE,
         "n_components": Options().n_components,
         "cv_folds": procedure.FOLDS,

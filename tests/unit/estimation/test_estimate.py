@@ -4,7 +4,8 @@ import math
 import numpy as np
 import pytest
 
-from service.estimation.errors import WrongShape
+from service.estimation.covariates import covariate_columns
+from service.estimation.errors import CovariateCountMismatch, GroupCountMismatch, TooFewGroups, WrongShape
 from service.estimation.estimate import estimate
 from service.estimation.labels import LabelType, label_columns
 from service.estimation.options import Options
@@ -93,6 +94,29 @@ def test_label_summary():
     kind, size = estimate(X, Y, labels).data.labels
     assert [(c.name, c.count) for c in kind.classes] == [("a", 20), ("b", 40)]
     assert (kind.type, size.type, size.classes) == (LabelType.CATEGORICAL, LabelType.NUMERIC, None)
+
+
+def test_groups_and_covariates_are_described_and_leave_the_published_numbers_alone():
+    covariates = covariate_columns({"site": np.resize(["b", "", "b"], 60), "depth": np.resize([np.nan, 2.5], 60)})
+    report = estimate(X, Y, COLUMNS, groups=np.arange(60) // 4, covariates=covariates)
+    assert report.data.n_groups == 15
+    site, depth = report.data.covariates
+    assert [(c.name, c.count) for c in site.classes] == [("(missing)", 20), ("b", 40)]
+    assert (site.name, site.type) == ("site", LabelType.CATEGORICAL)
+    assert (depth.name, depth.type, depth.classes) == ("depth", LabelType.NUMERIC, None)
+    alone = estimate(X, Y, COLUMNS)
+    assert (alone.data.n_groups, alone.data.covariates) == (None, ())
+    for part in ("regimes", "direction", "recommendation", "separation", "phase_point", "rules", "spectra"):
+        assert getattr(report, part) == getattr(alone, part)
+
+
+def test_groups_and_covariates_are_checked():
+    with pytest.raises(GroupCountMismatch):
+        estimate(X, Y, COLUMNS, groups=np.arange(59))
+    with pytest.raises(TooFewGroups):
+        estimate(X, Y, label_columns(LABELS[:20]), np.arange(20), groups=np.arange(60) // 4)
+    with pytest.raises(CovariateCountMismatch):
+        estimate(X, Y, COLUMNS, covariates=covariate_columns(LABELS[:59]))
 
 
 def test_progress_rises_from_zero_to_one():

@@ -8,7 +8,8 @@ import pytest
 from service.estimation import errors, inputs
 from service.estimation.estimate import estimate
 from service.estimation.labels import LabelColumn, LabelType, label_columns
-from service.estimation.options import Options
+from service.estimation.options import Options, Scalings
+from service.estimation.terms import Method, Missing, Scaling
 
 from .samples import paired
 
@@ -216,15 +217,45 @@ class TestRows:
 
 
 class TestLabels:
-    @pytest.mark.parametrize("value", [np.nan, np.inf])
-    def test_non_finite(self, value):
-        labels = label_columns(with_value(LABELS, 17, 1, value))
-        words = ("'label_1'", "1 values", "label 17", "Leave those rows out")
+    @pytest.mark.parametrize("value", [np.inf, -np.inf])
+    @pytest.mark.parametrize("kind", list(LabelType))
+    def test_non_finite(self, value, kind):
+        labels = label_columns(with_value(with_value(LABELS, 17, 1, value), 3, 1, np.nan), kind)
+        words = ("Label column 'label_1'", "1 values", "label 17", "leave those rows out")
         refused(errors.NonFiniteValues, "non_finite_values", "labels", *words, labels=labels)
 
-    def test_non_finite_class(self):
-        labels = label_columns(with_value(LABELS, 17, 0, np.nan), LabelType.CATEGORICAL)
-        refused(errors.NonFiniteValues, "non_finite_values", "labels", "'label_0'", "label 17", labels=labels)
+    def test_nan_that_is_not_said_to_be_missing(self):
+        labels = [LabelColumn("a", LabelType.NUMERIC, with_value(LABELS, 17, 0, np.nan)[:, 0])]
+        refused(errors.NonFiniteValues, "non_finite_values", "labels", "'a'", "label 17", labels=labels)
+
+    @pytest.mark.parametrize("kind", list(LabelType))
+    def test_missing_values_are_not_for_the_published_procedure(self, kind):
+        labels = label_columns(with_value(with_value(LABELS, 17, 1, np.nan), 30, 1, np.nan), kind)
+        words = ("'label_1' has no value for 2 of 40 labels", "first at label 17", "method calibrated")
+        refused(errors.MissingLabelValue, "missing_label_value", "labels", *words, labels=labels)
+
+    def test_columns_that_are_dropped_may_have_missing_values(self):
+        few, constant = np.full(40, np.nan), np.where(np.arange(40) < 15, np.nan, 3.0)
+        few[:9] = LABELS[:9, 0]
+        labels = label_columns({"full": LABELS[:, 0], "few": few, "constant": constant})
+        report = estimate(X, Y, labels)
+        assert [(label.present, label.used) for label in report.data.labels] == [(40, True), (9, False), (25, False)]
+        assert report.data.n_labeled == 40
+        assert report.spectra == estimate(X, Y, label_columns({"full": LABELS[:, 0]})).spectra
+
+    def test_no_column_with_values_enough(self):
+        few = np.full((40, 2), np.nan)
+        few[:9] = LABELS[:9]
+        words = ("No label column has 10 values", "'label_0', 'label_1'", "Label more rows")
+        refused(errors.TooFewLabeledRows, "too_few_labeled_rows", "labels", *words, labels=label_columns(few))
+
+    def test_a_column_is_usable_from_ten_values_on(self):
+        values = np.full(40, np.nan)
+        values[5:15] = np.arange(10.0)
+        (column,) = label_columns(values)
+        assert inputs.check_labels([column]) == (column,)
+        values[5] = np.nan
+        assert not inputs.is_usable(label_columns(values)[0])
 
     def test_too_large(self):
         labels = label_columns(with_value(LABELS, 17, 1, -1e150))
@@ -235,25 +266,87 @@ class TestLabels:
         refused(errors.ConstantLabels, "constant_labels", "labels", "'site', 'dose'", "differ", labels=labels)
 
 
+PUBLISHED = Options(method=Method.REFERENCE)
+
+
+def chosen(**options):
+    """Options of the published procedure, but for what is given."""
+    return dataclasses.replace(PUBLISHED, **options)
+
+
 class TestOptions:
     @pytest.mark.parametrize(
         ("options", "words"),
         [
-            (Options(method="magic"), ("'magic'", "reference")),
-            (Options(rule="knee"), ("'knee'", "elbow, elbow_log, permutation")),
-            (Options(n_components=1), ("n_components is 1", "2 to 500")),
-            (Options(n_components=501), ("n_components is 501", "2 to 500")),
-            (Options(n_components=True), ("n_components is True", "2 to 500")),
-            (Options(pca_components=2.0), ("pca_components is 2.0", "2 to 2000")),
-            (Options(pca_components=2001), ("pca_components is 2001", "2 to 2000")),
+            (chosen(method="magic"), ("no method 'magic'", "calibrated, reference")),
+            (chosen(method=Method.CALIBRATED), ("calibrated is not available yet",)),
+            (chosen(rule="knee"), ("'knee'", "elbow, elbow_log, permutation")),
+            (chosen(missing="ignore"), ("'ignore'", "refuse, drop_rows, mean")),
+            (chosen(scaling="standardize"), ("scaling", "Scalings(x=..., y=...)")),
+            (chosen(scaling=Scalings(y="log")), ("no scaling.y 'log'", "none, standardize")),
+            (chosen(n_components=1), ("n_components is 1", "2 to 500")),
+            (chosen(n_components=501), ("n_components is 501", "2 to 500")),
+            (chosen(n_components=True), ("n_components is True", "2 to 500")),
+            (chosen(pca_components=1), ("pca_components is 1", "2 to 2000")),
+            (chosen(pca_components=2.0), ("pca_components is 2.0", "2 to 2000")),
+            (chosen(pca_components=2001), ("pca_components is 2001", "2 to 2000")),
+            (chosen(pca_variance=0), ("pca_variance is 0", "above 0 and at most 1")),
+            (chosen(pca_variance=1.01), ("pca_variance is 1.01", "above 0 and at most 1")),
+            (chosen(pca_variance=True), ("pca_variance is True", "above 0 and at most 1")),
+            (chosen(pca_variance=np.nan), ("pca_variance is nan", "above 0 and at most 1")),
+            (chosen(alpha=0.00009), ("alpha is 9e-05", "0.0001 to 0.5")),
+            (chosen(alpha=0.51), ("alpha is 0.51", "0.0001 to 0.5")),
+            (chosen(alpha=False), ("alpha is False", "0.0001 to 0.5")),
+            (chosen(alpha=np.nan), ("alpha is nan", "0.0001 to 0.5")),
+            (chosen(alpha="0.05"), ("alpha is 0.05", "0.0001 to 0.5")),
+            (chosen(embedding_dim=0), ("embedding_dim is 0", "1 to 2000")),
+            (chosen(embedding_dim=2001), ("embedding_dim is 2001", "1 to 2000")),
+            (chosen(embedding_dim=True), ("embedding_dim is True", "1 to 2000")),
+            (chosen(seed=-1), ("seed is -1", "0 to 4294967295")),
+            (chosen(seed=2**32), ("seed is 4294967296", "0 to 4294967295")),
+            (chosen(seed=1.0), ("seed is 1.0", "0 to 4294967295")),
+            (chosen(interval_level=0.49), ("interval_level is 0.49", "0.5 to 0.99")),
+            (chosen(interval_level=1), ("interval_level is 1", "0.5 to 0.99")),
         ],
+        ids=lambda value: ", ".join(value) if isinstance(value, tuple) else "",
     )
     def test_refused(self, options, words):
         refused(errors.InvalidOption, "invalid_option", "options", *words, options=options)
 
-    @pytest.mark.parametrize("options", [Options(n_components=2), Options(n_components=500, pca_components=2000)])
+    @pytest.mark.parametrize(
+        ("options", "name"),
+        [
+            (chosen(pca_variance=0.9), "pca_variance"),
+            (chosen(scaling=Scalings(x=Scaling.STANDARDIZE)), "scaling"),
+            (chosen(missing=Missing.MEAN), "missing"),
+            (chosen(missing=Missing.DROP_ROWS), "missing"),
+        ],
+    )
+    def test_refused_with_the_published_procedure(self, options, name):
+        words = ("The published procedure", f"leave out {name}", "method calibrated")
+        refused(errors.InvalidOption, "invalid_option", "options", *words, options=options)
+
+    @pytest.mark.parametrize(
+        "options",
+        [
+            chosen(n_components=2, alpha=0.0001, embedding_dim=1, seed=0, interval_level=0.5),
+            chosen(n_components=500, pca_components=2000, alpha=0.5, embedding_dim=2000),
+            chosen(pca_components=2, seed=2**32 - 1, interval_level=0.99),
+        ],
+    )
     def test_bounds_are_allowed(self, options):
         assert estimate(X, Y, COLUMNS, options=options).provenance.options == options
+
+    def test_the_published_procedure_keeps_100_principal_components_unless_told_otherwise(self):
+        wide = paired(n=130, dx=110, dy=120)
+        found = estimate(wide.x, wide.y, wide.columns, options=PUBLISHED)
+        said = estimate(wide.x, wide.y, wide.columns, options=chosen(pca_components=100))
+        assert (found.data.n_reduced_x, found.data.n_reduced_y) == (100, 100)
+        assert found.spectra == said.spectra
+
+    def test_what_the_published_procedure_has_no_use_for_changes_nothing(self):
+        found = estimate(X, Y, COLUMNS, options=chosen(alpha=0.2, embedding_dim=3, seed=9, interval_level=0.5))
+        assert found.spectra == estimate(X, Y, COLUMNS, options=PUBLISHED).spectra
 
 
 def test_numerical_failure(monkeypatch):

@@ -9,7 +9,17 @@ from service.estimation.errors import (
     UnsupportedType,
     WrongShape,
 )
-from service.estimation.labels import MAX_TARGETS, LabelType, class_counts, encode, label_columns, varies
+from service.estimation.labels import (
+    LabelType,
+    class_counts,
+    encode,
+    encode_column,
+    has_label,
+    label_columns,
+    target_names,
+    varies,
+)
+from service.estimation.roles import MAX_TARGETS
 
 CATEGORICAL, NUMERIC = LabelType.CATEGORICAL, LabelType.NUMERIC
 
@@ -226,3 +236,85 @@ def test_a_table_of_endless_columns_is_refused_before_it_is_taken_apart():
 def test_names_that_would_fill_the_report_are_refused():
     with pytest.raises(LabelNames, match="name of 302 characters"):
         label_columns({"a": np.array(["x" * 300, "y"])})
+
+
+HOLES = np.array([True, False, False, True, False])  # where a value is missing
+
+
+def one_masked(values, said=None):
+    (column,) = label_columns({"a": values}, said)
+    return column
+
+
+@pytest.mark.parametrize(
+    ("values", "said", "expected"),
+    [
+        (np.where(HOLES, "", np.array(["b", "a", "b", "a", "c"])), None, CATEGORICAL),
+        (np.where(HOLES, "", np.array(list("babac"))).astype(np.dtypes.StringDType()), None, CATEGORICAL),
+        (np.where(HOLES, np.nan, np.arange(5.0)), None, NUMERIC),
+        (np.where(HOLES, np.nan, np.arange(5.0)), CATEGORICAL, CATEGORICAL),
+        (np.ma.MaskedArray(np.arange(5), mask=HOLES), NUMERIC, NUMERIC),
+        (np.ma.MaskedArray(np.arange(5), mask=HOLES), CATEGORICAL, CATEGORICAL),
+        (np.ma.MaskedArray([True, True, False, False, True], mask=HOLES), None, CATEGORICAL),
+        (np.ma.MaskedArray(np.arange(5.0), mask=HOLES), None, NUMERIC),
+    ],
+)
+def test_missing_values_are_not_present(values, said, expected):
+    column = one_masked(values, said)
+    assert column.type is expected
+    assert column.present.tolist() == (~HOLES).tolist()
+    assert not isinstance(column.values, np.ma.MaskedArray)
+
+
+def test_integers_with_missing_values_still_need_a_type():
+    values = {"a": np.ma.MaskedArray(np.arange(5), mask=HOLES)}
+    refused(LabelTypeRequired, "label_type_required", values, None, "'a'")
+
+
+@pytest.mark.parametrize(
+    "values", [np.arange(3.0), np.array(["a", "b", "c"]), np.ma.MaskedArray(np.arange(3.0), mask=False)]
+)
+def test_complete_columns_say_nothing_of_presence(values):
+    assert one_masked(values).present is None
+
+
+def test_an_unnamed_table_keeps_its_mask():
+    table = np.ma.MaskedArray(np.arange(10).reshape(5, 2), mask=np.column_stack([HOLES, ~HOLES]))
+    first, second = label_columns(table, NUMERIC)
+    assert first.present.tolist() == (~HOLES).tolist()
+    assert second.present.tolist() == HOLES.tolist()
+
+
+def test_what_is_missing_is_no_class():
+    column = one_masked(np.ma.MaskedArray([9, 1, 2, 9, 1], mask=HOLES), CATEGORICAL)
+    assert class_counts(column) == {"1": 2, "2": 1}
+    assert target_names([column]) == ("a=1", "a=2")
+
+
+def test_only_present_values_vary():
+    assert not varies(one_masked(np.ma.MaskedArray([9.0, 1, 1, 9, 1], mask=HOLES)))
+    assert varies(one_masked(np.ma.MaskedArray([9.0, 1, 1, 9, 2], mask=HOLES)))
+    assert not varies(one_masked(np.full(5, np.nan)))
+
+
+@pytest.mark.parametrize("said", list(LabelType))
+def test_a_column_is_encoded_for_the_rows_that_have_it(said):
+    values = np.array([7, 3, 5, 7, 3])
+    targets = encode_column(one_masked(np.ma.MaskedArray(values, mask=HOLES), said))
+    alone = encode(label_columns({"a": values[~HOLES]}, said))
+    assert targets.positions.tolist() == [1, 2, 4]
+    assert targets.names == alone.names
+    np.testing.assert_array_equal(targets.matrix, alone.matrix, strict=True)
+
+
+def test_a_complete_column_is_encoded_for_every_row():
+    column = one_masked(np.array(["q", "p", "q"]))
+    targets = encode_column(column)
+    assert targets.positions.tolist() == [0, 1, 2]
+    np.testing.assert_array_equal(targets.matrix, encode([column]).matrix, strict=True)
+
+
+def test_a_row_has_a_label_when_any_column_has_one():
+    columns = label_columns({"a": np.where(HOLES, np.nan, 1.0), "b": np.array([np.nan, np.nan, 1, 1, np.nan])})
+    assert has_label(columns).tolist() == [False, True, True, True, True]
+    assert has_label(label_columns({"a": np.ones(5)})).all()

@@ -6,10 +6,11 @@ import pytest
 
 from service import __version__
 from service.estimation import provenance
+from service.estimation.covariates import covariate_columns
 from service.estimation.estimate import estimate
 from service.estimation.labels import LabelType, label_columns
 from service.estimation.options import Options
-from service.estimation.provenance import array_digest, labels_digest
+from service.estimation.provenance import array_digest, groups_digest, labels_digest
 from service.estimation.terms import Rule
 
 from .samples import paired
@@ -60,6 +61,44 @@ def test_labels_digest_tells_names_types_and_order_apart():
         for kind in LabelType
     }
     assert len(digests) == 6
+
+
+def test_labels_digest_has_null_for_what_is_missing():
+    columns = label_columns({"a": np.array(["x", ""]), "n": np.array([np.nan, 2.0])})
+    text = json.dumps([["a", "categorical", ["x", None]], ["n", "numeric", [None, 2.0]]], separators=(",", ":"))
+    assert labels_digest(columns) == hashlib.sha256(text.encode()).hexdigest()
+
+
+def test_labels_digest_tells_missing_from_any_value_and_forgets_what_stood_there():
+    mask = [False, True, False]
+
+    def digest(values):
+        return labels_digest(label_columns({"a": values}, LabelType.CATEGORICAL))
+
+    whole = [digest(np.array([1, value, 3])) for value in (0, 1, 2)]
+    masked = [digest(np.ma.MaskedArray([1, value, 3], mask=mask)) for value in (0, 1, 2)]
+    assert len(set(masked)) == 1
+    assert len({*whole, *masked}) == 4
+
+
+def test_groups_digest_tells_numbers_from_text_and_not_one_width_from_another():
+    numbers = np.array([1, 2, 1])
+    text = numbers.astype(str)
+    assert groups_digest(numbers) == groups_digest(numbers.astype("u1")) == hashlib.sha256(b"[1,2,1]").hexdigest()
+    assert groups_digest(text) == groups_digest(text.astype("U9")) == groups_digest(text.astype("T"))
+    assert len({groups_digest(numbers), groups_digest(text), groups_digest(numbers[::-1] + 1)}) == 3
+
+
+def test_digests_of_groups_and_covariates_are_null_unless_sent():
+    x, y, labels = paired(n=30)
+    columns = label_columns(labels)
+    without = estimate(x, y, columns).provenance.digests
+    assert (without.groups, without.covariates) == (None, None)
+    groups, covariates = np.arange(30) // 2, covariate_columns(np.ma.MaskedArray(labels[:, 0], mask=labels[:, 0] > 1))
+    found = estimate(x, y, columns, groups=groups, covariates=covariates).provenance.digests
+    assert found.groups == groups_digest(groups)
+    assert found.covariates == labels_digest(covariates)
+    assert (found.x, found.y, found.labels, found.rows) == (without.x, without.y, without.labels, without.rows)
 
 
 def test_report_holds_what_it_was_made_from(tmp_path):

@@ -7,6 +7,7 @@ import pytest
 from pydantic import TypeAdapter, ValidationError
 
 from service.estimation import report as report_module
+from service.estimation.covariates import covariate_columns
 from service.estimation.estimate import estimate
 from service.estimation.labels import label_columns
 from service.estimation.options import Options
@@ -44,7 +45,12 @@ def with_odd_names():
     return estimate(X, Y, label_columns(labels), options=Options(rule=Rule.PERMUTATION, n_components=2))
 
 
-KINDS = [typical, without_signal, without_nuisance, with_odd_names]
+def with_groups_and_covariates():
+    covariates = covariate_columns({"site": np.resize(["ü", "", "b"], 40), "depth": np.resize([np.nan, 1.5], 40)})
+    return estimate(X, Y, label_columns(LABELS), groups=np.arange(40) // 2, covariates=covariates)
+
+
+KINDS = [typical, without_signal, without_nuisance, with_odd_names, with_groups_and_covariates]
 
 
 def leaves(value):

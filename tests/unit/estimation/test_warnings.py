@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from service.estimation import warnings
+from service.estimation.covariates import covariate_columns
 from service.estimation.estimate import estimate
 from service.estimation.inputs import check_values
 from service.estimation.labels import label_columns
@@ -22,12 +23,15 @@ FROM_DATA = {
     "unlabeled_pairs_unused",
     "constant_feature_columns",
     "constant_label_columns",
+    "sparse_label_columns",
+    "groups_unused",
+    "covariates_unused",
 }
 
 
-def given(x=X, y=Y, labels=COLUMNS, rows=None):
+def given(x=X, y=Y, labels=COLUMNS, rows=None, **beside):
     """Warnings by code, those that depend on the estimate itself left out."""
-    report = estimate(x, y, labels, rows)
+    report = estimate(x, y, labels, rows, **beside)
     return {warning.code: warning.message for warning in report.warnings if warning.code in FROM_DATA}
 
 
@@ -115,6 +119,28 @@ class TestConstantColumns:
         report = estimate(X, Y, labels)
         assert [(label.name, label.used) for label in report.data.labels] == [("a", True), ("site", False)]
         assert list(report.spectra.ca[0].r2_by_label) == ["a"]
+
+
+def test_columns_that_few_rows_have_are_named_and_counted():
+    few = np.where(np.arange(60) < 9, LABELS[:, 0], np.nan)
+    constant = np.where(np.arange(60) < 10, 1.0, np.nan)
+    found = given(labels=label_columns({"a": LABELS[:, 0], "few": few, "none": few * np.nan, "constant": constant}))
+    assert set(found) == {"sparse_label_columns", "constant_label_columns"}
+    assert "fewer than 10 values" in found["sparse_label_columns"]
+    assert "'few' (9), 'none' (0)." in found["sparse_label_columns"]
+    assert "dropped: 'constant'." in found["constant_label_columns"]
+
+
+def test_the_published_procedure_says_that_it_uses_no_groups():
+    found = given(groups=np.arange(60) // 2)
+    assert list(found) == ["groups_unused"]
+    assert "method calibrated" in found["groups_unused"]
+
+
+def test_the_published_procedure_says_that_it_uses_no_covariates():
+    found = given(covariates=covariate_columns(LABELS))
+    assert list(found) == ["covariates_unused"]
+    assert "method calibrated" in found["covariates_unused"]
 
 
 def ratio(value):

@@ -1,5 +1,6 @@
 import hashlib
 import io
+import json
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -13,6 +14,7 @@ from service.analyses.errors import InvalidArrayFile, InvalidTable, LabelsTooLar
 from service.analyses.ports import Upload
 from service.estimation.labels import LabelType
 from service.estimation.options import Options
+from service.estimation.terms import Method, Rule
 from service.storage.disk import DiskStore
 
 
@@ -80,6 +82,65 @@ def test_what_is_committed_is_read_back_by_another_store(store, tmp_path):
     assert inputs.y.shape == (20, 4)
     assert list(inputs.labels) == ["kind"]
     assert inputs.rows is None
+
+
+def test_groups_and_covariates_are_stored_and_read(store):
+    groups = Part(io.BytesIO(b"subject\n" + b"s1\ns2\n" * 10))
+    with store.stage(an_upload(groups=groups, covariates=npy(np.ones((20, 2))))) as staged:
+        files = staged.files()
+        assert (files["groups"].name, files["covariates"].name) == ("groups.csv", "covariates.npy")
+        submission = Submission(
+            version=RECORD_VERSION,
+            id=new_id(),
+            submitted_at=datetime.now(UTC),
+            options=Options(seed=7),
+            label_types={"kind": LabelType.CATEGORICAL},
+            x=StoredArray(**vars(files["x"]), shape=(20, 3), dtype="float64"),
+            y=StoredArray(**vars(files["y"]), shape=(20, 4), dtype="float64"),
+            labels=files["labels"],
+            rows=None,
+            groups=files["groups"],
+            covariates=files["covariates"],
+            covariate_types={"covariate_0": LabelType.NUMERIC, "covariate_1": LabelType.NUMERIC},
+        )
+        staged.commit(submission)
+    assert store.submission(submission.id) == submission
+    inputs = store.inputs(submission)
+    assert inputs.groups.tolist() == ["s1", "s2"] * 10
+    assert list(inputs.covariates) == ["covariate_0", "covariate_1"]
+
+
+def test_groups_and_covariates_are_bounded_like_labels(store):
+    for part in ("groups", "covariates"):
+        big = Part(io.BytesIO(b"a\n" * 5001))
+        with pytest.raises(LabelsTooLarge, match=f"{part} is larger") as caught, store.stage(an_upload(**{part: big})):
+            pass
+        assert caught.value.part == part
+
+
+def test_a_submission_of_the_first_version_is_read(store, tmp_path):
+    analysis_id = committed(store).id
+    file = {"size_bytes": 1, "sha256": "00"}
+    (tmp_path / "data" / "analyses" / analysis_id / "submission.json").write_text(
+        json.dumps(
+            {
+                "version": 1,
+                "id": analysis_id,
+                "submitted_at": "2026-01-01T00:00:00Z",
+                "options": {"method": "reference", "rule": "elbow", "n_components": 50, "pca_components": 100},
+                "label_types": {"kind": "categorical"},
+                "x": {"name": "x.npy", **file, "shape": [20, 3], "dtype": "float64"},
+                "y": {"name": "y.npy", **file, "shape": [20, 4], "dtype": "float64"},
+                "labels": {"name": "labels.csv", **file},
+                "rows": None,
+            }
+        )
+    )
+    submission = store.submission(analysis_id)
+    assert submission.options == Options(method=Method.REFERENCE, rule=Rule.ELBOW, n_components=50, pca_components=100)
+    assert (submission.groups, submission.covariates, submission.covariate_types) == (None, None, {})
+    inputs = store.inputs(submission)
+    assert (inputs.groups, inputs.covariates) == (None, None)
 
 
 def test_digests_are_those_of_the_bytes_received(store, tmp_path):

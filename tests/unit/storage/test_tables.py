@@ -3,8 +3,13 @@ import tracemalloc
 import numpy as np
 import pytest
 
-from service.analyses.errors import InvalidTable, LabelsTooLarge, MissingLabelValue
-from service.storage.tables import read_labels, read_rows
+from service.analyses.errors import InvalidTable, LabelsTooLarge
+from service.estimation.roles import COVARIATES, LABELS
+from service.storage.tables import read_columns, read_groups, read_rows
+
+
+def read_labels(path):
+    return read_columns(path, LABELS)
 
 
 def written(tmp_path, text, encoding="utf-8"):
@@ -39,11 +44,6 @@ def test_columns_keep_names_order_quotes_and_unicode(tmp_path):
     assert list(columns) == ["a", "b"]
     np.testing.assert_array_equal(columns["a"], [1, 2])
     np.testing.assert_array_equal(columns["b"], ['x, "y"', "\u00fc"])
-
-
-def test_a_missing_value_is_named(tmp_path):
-    with pytest.raises(MissingLabelValue, match="'b' has no value for label 1"):
-        read_labels(written(tmp_path, "a,b\n1,x\n2, \n"))
 
 
 @pytest.mark.parametrize(
@@ -85,12 +85,6 @@ def test_rows_that_are_no_row_numbers_are_refused(tmp_path, text, message):
         read_rows(written(tmp_path, text))
 
 
-@pytest.mark.parametrize("mark", ["NA", "null", "-", "?"])
-def test_a_mark_of_absence_among_numbers_is_a_missing_value(tmp_path, mark):
-    with pytest.raises(MissingLabelValue, match=r"'a' is numeric but has .* for label 1"):
-        read_labels(written(tmp_path, f"a\n1.5\n{mark}\n2\n"))
-
-
 def test_one_long_text_does_not_cost_its_length_in_every_row(tmp_path):
     path = written(tmp_path, "a\n" + "x" * 1000 + "\n" + "a\n" * 20_000)
     tracemalloc.start()
@@ -122,10 +116,91 @@ def test_one_endless_line_is_refused_before_it_is_split(tmp_path):
     assert peak < 20_000_000
 
 
-def test_a_mark_of_absence_among_booleans_is_a_missing_value(tmp_path):
-    with pytest.raises(MissingLabelValue, match="true or false but has 'NA'"):
-        read_labels(written(tmp_path, "a\ntrue\nNA\nfalse\n"))
-
-
 def test_other_scripts_digits_are_text(tmp_path):
     assert read_labels(written(tmp_path, "a\n1\n\u0662\n"))["a"].dtype.kind == "T"
+
+
+def shown(column):
+    """A column's values, None where one is missing: masked, NaN, or empty text."""
+    values = column.tolist()
+    return [None if value is None or value == "" or value != value else value for value in values]
+
+
+@pytest.mark.parametrize(
+    ("values", "kind", "expected"),
+    [
+        (["1", "", "3"], "i", [1, None, 3]),
+        (["1", "NA", "nan", "-3"], "i", [1, None, None, -3]),
+        (["1.5", "", "2"], "f", [1.5, None, 2.0]),
+        (["1.5", "n/a", "NULL", "-nan"], "f", [1.5, None, None, None]),
+        (["true", "?", "", "False"], "b", [True, None, None, False]),
+        (["a", "", "NA"], "T", ["a", None, "NA"]),
+        (["a", " ", "1"], "T", ["a", None, "1"]),
+        (["007", "NA", ""], "T", ["007", "NA", None]),
+        (["", "", ""], "f", [None, None, None]),
+        (["NA", "", "NA"], "T", ["NA", None, "NA"]),
+        (["1", "inf", ""], "f", [1.0, np.inf, None]),
+    ],
+)
+def test_what_is_missing_says_nothing_of_a_columns_type(tmp_path, values, kind, expected):
+    columns = read_labels(written(tmp_path, "a,b\n" + "".join(f"{value},0\n" for value in values)))
+    assert columns["a"].dtype.kind == kind
+    assert shown(columns["a"]) == expected
+    assert not isinstance(columns["b"], np.ma.MaskedArray)
+
+
+def test_in_a_table_of_one_column_an_empty_line_is_a_missing_value(tmp_path):
+    text = '\na\n1\n\n3\n""\n4\n\n\n'
+    assert shown(read_labels(written(tmp_path, text))["a"]) == [1, None, 3, None, 4]
+
+
+def test_empty_lines_of_a_wider_table_say_nothing(tmp_path):
+    assert shown(read_labels(written(tmp_path, "a,b\n1,2\n\n3,4\n"))["a"]) == [1, 3]
+
+
+def test_doubled_line_ends_are_one(tmp_path):
+    assert shown(read_labels(written(tmp_path, "a\r\r\n1\r\r\n\r\r\n2\r\r\n"))["a"]) == [1, None, 2]
+
+
+def test_endless_empty_lines_are_refused_while_they_are_read(tmp_path):
+    with pytest.raises(LabelsTooLarge, match="2000000 values"):
+        read_labels(written(tmp_path, "a\n1" + "\n" * 2_000_001 + "2\n"))
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [(["7", "7", "12"], "i"), (["s1", "s2", "7"], "T"), (["007", "7", "12"], "T"), (["1.5", "2", "3"], "f")],
+)
+def test_group_ids_are_typed_like_any_column(tmp_path, values, kind):
+    groups = read_groups(written(tmp_path, "subject\n" + "\n".join(values) + "\n"))
+    assert (groups.dtype.kind, groups.shape) == (kind, (3,))
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("", "groups is empty"),
+        ("subject\n", "no group ids"),
+        ("a,b\n1,2\n", "groups has 2 columns"),
+        ("a;b\n1;2\n", "Separate columns by commas"),
+        ("a\n1,2\n", "group id 0 .* 2 fields"),
+    ],
+)
+def test_unreadable_groups_are_refused(tmp_path, text, message):
+    with pytest.raises(InvalidTable, match=message) as caught:
+        read_groups(written(tmp_path, text))
+    assert caught.value.part == "groups"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (",".join(f"c{place}" for place in range(201)) + "\n", "covariates has 201 columns. Send at most 200"),
+        ("a,b\n1,2\n3\n", "covariates has 2 columns and pair 1"),
+        ("a\n1234567890123456789\n", "'a' of covariates .* more than 18 digits"),
+    ],
+)
+def test_unreadable_covariates_are_refused(tmp_path, text, message):
+    with pytest.raises(InvalidTable, match=message) as caught:
+        read_columns(written(tmp_path, text), COVARIATES)
+    assert caught.value.part == "covariates"

@@ -59,3 +59,18 @@ class Rule(StrEnum):
     ELBOW = "elbow"
     ELBOW_LOG = "elbow_log"
     PERMUTATION = "permutation"
+
+
+class Scaling(StrEnum):
+    """What features are divided by before anything else."""
+
+    NONE = "none"
+    STANDARDIZE = "standardize"
+
+
+class Missing(StrEnum):
+    """What is done about missing feature values (NaN)."""
+
+    REFUSE = "refuse"
+    DROP_ROWS = "drop_rows"
+    MEAN = "mean"

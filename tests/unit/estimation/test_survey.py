@@ -163,7 +163,7 @@ class TestRefusals:
         y = Y.copy()
         y[:, 3] = np.nan
         with pytest.raises(
-            errors.MissingColumn, match="1 columns of y .* column 3 .* Leave those columns out"
+            errors.MissingColumn, match=r"1 columns of y .* column 3 .* Leave those columns out"
         ) as caught:
             survey(X, y, missing=Missing.MEAN, chunk_bytes=8 * 12 * 7)
         assert (caught.value.code, caught.value.part) == ("missing_column", "y")

@@ -14,6 +14,7 @@ from service.analyses.analysis import State
 from service.estimation.labels import LabelType
 from service.estimation.options import Options
 from service.estimation.report import Report
+from service.estimation.terms import Missing, Scaling
 
 REPORT = TypeAdapter(Report)
 
@@ -28,6 +29,18 @@ class SubmittedOptions(Options):
     def options(self) -> Options:
         """The options of the estimation alone."""
         return Options(**{field.name: getattr(self, field.name) for field in fields(Options)})
+
+
+@dataclass(frozen=True)
+class CheckOptions(SubmittedOptions):
+    """What `phasegate check` may be told: the options of an upload, and those that only a preflight has a use for."""
+
+    scaling: Scaling = Scaling.NONE
+    """What is done to the columns of both modalities first: none or standardize."""
+    missing: Missing = Missing.REFUSE
+    """What is done about missing feature values: refuse, drop_rows or mean."""
+    covariate_types: dict[str, LabelType] | LabelType | None = None
+    """Type of each covariate by name, or one type for all. Covariates of whole numbers need it."""
 
 
 class WireModel(BaseModel):

@@ -63,7 +63,7 @@ def principal_basis(
     n_components: int,
     variance: float | None = None,
     *,
-    scaling: Scaling = Scaling.NONE,
+    scaling: Scaling | str = Scaling.NONE,
     seed: int = 0,
     chunk_bytes: int = CHUNK_BYTES,
 ) -> Basis:
@@ -83,11 +83,12 @@ def principal_basis(
 
     Returns: the basis.  Up to rounding, directions do not depend on offset or unit of the modality.
 
-    Raises: ConstantModality when the variance is no double precision number; NumericalFailure.
+    Raises: ConstantModality when the variance is no double precision number; NumericalFailure; ValueError for another
+    `scaling`.
     """
     columns = side.varying
     scale = np.ones(len(side.means))
-    if scaling is Scaling.STANDARDIZE:
+    if Scaling(scaling) is Scaling.STANDARDIZE:
         scale[columns] = side.deviations[columns]
     spread = side.deviations[columns] / scale[columns]
     common = float(spread.max())

@@ -61,7 +61,7 @@ class Survey:
 
 
 def survey(
-    x: NDArray[Any], y: NDArray[Any], *, missing: Missing = Missing.REFUSE, chunk_bytes: int = CHUNK_BYTES
+    x: NDArray[Any], y: NDArray[Any], *, missing: Missing | str = Missing.REFUSE, chunk_bytes: int = CHUNK_BYTES
 ) -> Survey:
     """Read x (n, dx) and y (n, dy) once, together, in chunks of rows; memory does not grow with n.
 
@@ -70,8 +70,10 @@ def survey(
     are always refused.  Sums of products are kept for a modality with at most as many columns as pairs and at most
     PRODUCTS_LIMIT of them.
 
-    Raises: NonFiniteValues, ValuesTooLarge, MissingColumn, ConstantModality, TooFewPairs.
+    Raises: NonFiniteValues, ValuesTooLarge, MissingColumn, ConstantModality, TooFewPairs; ValueError for another
+    `missing`.
     """
+    missing = Missing(missing)
     n = len(x)
     kept = np.ones(n, dtype=bool)
     readings = [_Reading("x", x, missing), _Reading("y", y, missing)]
@@ -123,7 +125,7 @@ class _Reading:
         self.largest = 0.0
         self.bad_count = 0
         self.bad_first = (0, 0)
-        self.hashes = np.arange(n, dtype=np.int64)  # a pair that does not count repeats no other
+        self.hashes = np.arange(n, dtype=np.int64)  # a row that does not count or has a gap repeats no other
 
     @property
     def refused(self) -> bool:
@@ -156,7 +158,8 @@ class _Reading:
 
     def add(self, numbers: Indices, chunk: Array) -> None:
         """Take rows that count, with their row numbers, into the sums."""
-        self.hashes[numbers] = row_hashes(chunk)
+        whole = np.flatnonzero(~np.isnan(chunk).any(axis=1)) if self.n_missing.any() else slice(None)
+        self.hashes[numbers[whole]] = row_hashes(chunk[whole])
         self.sums.add(chunk)
 
     def refuse_values(self) -> None:

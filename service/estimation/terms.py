@@ -53,24 +53,24 @@ class Objective(StrEnum):
     UNDETERMINED = "undetermined"
 
 
-class Rule(StrEnum):
-    """The published rules for which components are signal."""
-
-    ELBOW = "elbow"
-    ELBOW_LOG = "elbow_log"
-    PERMUTATION = "permutation"
-
-
 class Scaling(StrEnum):
-    """What features are divided by before anything else."""
+    """What is done to the columns of a modality before anything else: nothing, or centre and divide by their spread."""
 
     NONE = "none"
     STANDARDIZE = "standardize"
 
 
 class Missing(StrEnum):
-    """What is done about missing feature values (NaN)."""
+    """What is done about missing feature values: refuse them, leave their pairs out, or put the column's mean there."""
 
     REFUSE = "refuse"
     DROP_ROWS = "drop_rows"
     MEAN = "mean"
+
+
+class Rule(StrEnum):
+    """The published rules for which components are signal."""
+
+    ELBOW = "elbow"
+    ELBOW_LOG = "elbow_log"
+    PERMUTATION = "permutation"

@@ -194,3 +194,10 @@ def test_numerical_failure(monkeypatch):
     monkeypatch.setattr("scipy.linalg.eigh", diverge)
     with pytest.raises(NumericalFailure, match=r"components of x did not converge\. Set the option `scaling`"):
         based(spread_out())
+
+
+def test_scaling_may_be_said_in_plain_text_but_not_anyhow():
+    x = spread_out()
+    np.testing.assert_allclose(based(x, scaling="standardize").scale, x.std(0), rtol=1e-12)
+    with pytest.raises(ValueError, match="robust"):
+        based(x, scaling="robust")

@@ -267,3 +267,10 @@ def test_input_is_never_changed():
     survey(x, y, missing=Missing.MEAN)
     np.testing.assert_array_equal(x, before)
     np.testing.assert_array_equal(y, Y)
+
+
+def test_missing_may_be_said_in_plain_text_but_not_anyhow():
+    x = with_missing(X, [(4, 2)])
+    assert survey(x, Y, missing="drop_rows").n_pairs == 59
+    with pytest.raises(ValueError, match="median"):
+        survey(x, Y, missing="median")

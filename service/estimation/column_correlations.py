@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
+from numpy.typing import NDArray
 
 from service.estimation.moments import Array, Indices
 
@@ -45,35 +48,51 @@ class HalfProducts:
         return found
 
 
+@dataclass(frozen=True)
+class StandardTargets:
+    """Label targets of mean 0 and variance 1 over the rows that have them; a target that does not vary is 0."""
+
+    values: Array  # (m, L), 0 where a row has none
+    present: NDArray[np.bool_]  # (m, L)
+    counts: Array  # (L,)
+
+
+def standard_targets(targets: Array) -> StandardTargets:
+    """Standardise `targets` (m, L), NaN where a row has none."""
+    present = np.isfinite(targets)
+    counts = np.maximum(present.sum(axis=0), 1).astype(np.float64)
+    values = np.where(present, targets, 0.0)
+    values = np.where(present, values - values.sum(axis=0) / counts, 0.0)
+    # By the largest first: the squares of very small and very large labels leave double precision.
+    largest = np.abs(values).max(axis=0, initial=0.0)
+    values /= np.where(largest > 0, largest, 1.0)
+    deviations = np.sqrt(np.einsum("ml,ml->l", values, values) / counts)
+    values /= np.where(deviations > 0, deviations, 1.0)
+    return StandardTargets(values, present, counts)
+
+
 class LabelProducts:
     """Products of every column of a modality with every label target, over the rows that have the target."""
 
-    def __init__(self, n_columns: int, targets: Array) -> None:
-        """Sums of no rows yet; targets (m, L), NaN where a row has none."""
-        self._present = np.isfinite(targets).astype(np.float64)
-        filled = np.where(self._present > 0, targets, 0.0)
-        counts = np.maximum(self._present.sum(axis=0), 1)
-        centred = np.where(self._present > 0, filled - filled.sum(axis=0) / counts, 0.0)
-        largest = np.abs(centred).max(axis=0, initial=0.0)
-        centred /= np.where(largest > 0, largest, 1.0)
-        deviations = np.sqrt((centred**2).sum(axis=0) / counts)
-        self._targets = centred / np.where(deviations > 0, deviations, 1.0)  # mean 0, variance 1 or 0
-        self._counts = counts
-        self._first = np.zeros((n_columns, targets.shape[1]))
+    def __init__(self, n_columns: int, targets: StandardTargets) -> None:
+        """Sums of no rows yet."""
+        self._targets = targets
+        self._first = np.zeros((n_columns, targets.values.shape[1]))
         self._second = np.zeros_like(self._first)
         self._cross = np.zeros_like(self._first)
 
     def add(self, rows: Array, places: Indices) -> None:
         """Add standardised rows (k, d), which the targets at `places` (k,) belong to."""
-        present = self._present[places]
+        present = self._targets.present[places].astype(np.float64)
         self._first += rows.T @ present
         self._second += (rows**2).T @ present
-        self._cross += rows.T @ self._targets[places]
+        self._cross += rows.T @ self._targets.values[places]
 
     def correlations(self) -> Array:
         """Correlations (d, L); 0 where a column or a target does not vary."""
-        mean = self._first / self._counts
-        return np.asarray(self._cross / self._counts * _inverse_root(self._second / self._counts - mean**2))
+        counts = self._targets.counts
+        mean = self._first / counts
+        return np.asarray(self._cross / counts * _inverse_root(self._second / counts - mean**2))
 
 
 def _inverse_root(variances: Array) -> Array:

@@ -7,10 +7,10 @@ from collections.abc import Iterator
 import numpy as np
 from scipy import linalg
 
-from service.estimation.association import cross_validated_r2, fold_scores
+from service.estimation.association import Scores, cross_validated_r2
 from service.estimation.basis import Basis
 from service.estimation.labels import Targets
-from service.estimation.moments import Array, BlockMoments, Pooled, shuffled_blocks
+from service.estimation.moments import Array, BlockMoments, Blocks, Pooled, PredictorSums, shuffled_blocks
 from service.estimation.report import ReportWarning
 from service.estimation.survey import ModalitySurvey
 from service.estimation.warnings import SHOWN
@@ -181,6 +181,17 @@ def _held_out_r2(scores: Array, targets: Array) -> Array:
         predictors = scores[rows] - scores[rows].mean(axis=0)
         deviations = predictors.std(axis=0)
         predictors = predictors[:, deviations > 0] / deviations[deviations > 0]
-        folds = fold_scores(predictors.T[:, :, None], shuffled_blocks(len(rows), FOLDS, SEED))
-        found[chosen] = cross_validated_r2(folds, targets[np.ix_(rows, chosen)], LABEL_RIDGE * len(rows))[0]
+        prepared = _one_component(predictors, shuffled_blocks(len(rows), FOLDS, SEED))
+        found[chosen] = cross_validated_r2(prepared, targets[np.ix_(rows, chosen)], LABEL_RIDGE * len(rows))[0]
     return found
+
+
+def _one_component(predictors: Array, folds: Blocks) -> Scores:
+    """All predictors (m, p) as those of a single component: what `fold_scores` gives, by matrix products."""
+    ordered = predictors[folds.order]
+    parts = [ordered[rows] for rows in folds.slices()]
+    sums = PredictorSums(
+        first=np.stack([part.sum(axis=0)[None] for part in parts]),
+        second=np.stack([(part.T @ part)[None] for part in parts]),
+    )
+    return Scores(np.ascontiguousarray(ordered.T)[:, :, None], sums, folds)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from service.estimation.basis import Basis
 from service.estimation.chunks import CHUNK_BYTES, kept_chunks
-from service.estimation.column_correlations import HalfProducts, LabelProducts
+from service.estimation.column_correlations import HalfProducts, LabelProducts, standard_targets
 from service.estimation.moments import Array, BlockMoments, Indices
 from service.estimation.survey import ModalitySurvey, Survey
 
@@ -64,7 +64,8 @@ def reduce(
     sums = _BlockSums(int(blocks.max()) + 1, basis_x.n_components, basis_y.n_components)
     n_columns = (x.shape[1], y.shape[1])
     halves = HalfProducts(*n_columns) if n_columns[0] * n_columns[1] <= CROSS_LIMIT else None
-    of_labels = [] if targets is None else [LabelProducts(d, targets) for d in n_columns]
+    standard = None if targets is None else standard_targets(targets)
+    of_labels = [] if standard is None else [LabelProducts(d, standard) for d in n_columns]
     order = np.argsort(labeled, kind="stable")
     in_order = labeled[order]
     n_found = 0

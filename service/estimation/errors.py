@@ -9,6 +9,7 @@ EstimationError
 |   +-- TooFewLabeledRows       too_few_labeled_rows
 |   +-- NonFiniteValues         non_finite_values
 |   +-- ValuesTooLarge          values_too_large
+|   +-- MissingColumn           missing_column
 |   +-- ConstantModality        constant_modality
 |   +-- ConstantLabels          constant_labels
 |   +-- LabelCountMismatch      label_count_mismatch
@@ -94,6 +95,12 @@ class ValuesTooLarge(InputError):
     """A value is so large that its square leaves double precision."""
 
     code = "values_too_large"
+
+
+class MissingColumn(InputError):
+    """Every value of a feature column is missing."""
+
+    code = "missing_column"
 
 
 class ConstantModality(InputError):

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Any
@@ -14,9 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from service.estimation.chunks import CHUNK_BYTES, row_chunks, row_hashes
 from service.estimation.errors import (
     ConstantLabels,
     ConstantModality,
+    InputError,
     InvalidOption,
     LabelCountMismatch,
     LabelRowOutOfRange,
@@ -45,7 +47,6 @@ ALPHA_BOUNDS = (0.0001, 0.5)
 SEED_BOUNDS = (0, 2**32 - 1)
 INTERVAL_BOUNDS = (0.5, 0.99)
 MAGNITUDE_LIMIT = 1e100  # squares and their sums stay far from the largest double, 1.8e308
-CHUNK_BYTES = 32 * 1024**2
 
 
 @dataclass(frozen=True)
@@ -122,7 +123,7 @@ def check_values(part: str, values: NDArray[Any]) -> ValueSummary:
     high = np.full(values.shape[1], -np.inf)
     hashes = np.empty(len(values), dtype=np.int64)
     bad_count, bad_first = 0, (0, 0)
-    for start, chunk in _chunks(values):
+    for start, (chunk,) in row_chunks((values,), CHUNK_BYTES):
         finite = np.isfinite(chunk)
         if not finite.all():
             if bad_count == 0:
@@ -133,23 +134,39 @@ def check_values(part: str, values: NDArray[Any]) -> ValueSummary:
             continue
         np.minimum(low, chunk.min(axis=0), out=low)
         np.maximum(high, chunk.max(axis=0), out=high)
-        hashes[start : start + len(chunk)] = [hash(row.tobytes()) for row in chunk]
+        hashes[start : start + len(chunk)] = row_hashes(chunk)
     if bad_count:
-        raise NonFiniteValues(
-            f"{part} has {bad_count} values that are NaN or infinite, the first at row {bad_first[0]}, column "
-            f"{bad_first[1]} (counted from 0). Remove those rows from x and y, or fill the values in.",
-            part=part,
-        )
-    if max(-low.min(), high.max()) > MAGNITUDE_LIMIT:
-        raise ValuesTooLarge(
-            f"{part} has a value of size {max(-low.min(), high.max()):.3g}, more than {MAGNITUDE_LIMIT:g}. "
-            "Divide the features by a constant, or look for a marker of missing values.",
-            part=part,
-        )
+        raise non_finite(part, bad_count, bad_first, "Remove those rows from x and y, or fill the values in.")
+    largest = max(-low.min(), high.max())
+    if largest > MAGNITUDE_LIMIT:
+        raise too_large(part, largest)
     constant = np.flatnonzero(low == high)
     if len(constant) == values.shape[1]:
-        raise ConstantModality(f"No column of {part} varies. Check that the right features were sent.", part=part)
+        raise not_varying(part)
     return ValueSummary(constant, hashes)
+
+
+def non_finite(part: str, count: int, first: tuple[int, int], advice: str, kind: str = "NaN or infinite") -> InputError:
+    """The refusal of `count` values that are not finite, the first at (row, column)."""
+    return NonFiniteValues(
+        f"{part} has {count} values that are {kind}, the first at row {first[0]}, column {first[1]} (counted from 0). "
+        f"{advice}",
+        part=part,
+    )
+
+
+def too_large(part: str, size: float) -> InputError:
+    """The refusal of a value whose square leaves double precision."""
+    return ValuesTooLarge(
+        f"{part} has a value of size {size:.3g}, more than {MAGNITUDE_LIMIT:g}. "
+        "Divide the features by a constant, or look for a marker of missing values.",
+        part=part,
+    )
+
+
+def not_varying(part: str) -> InputError:
+    """The refusal of a modality without a column that varies."""
+    return ConstantModality(f"No column of {part} varies. Check that the right features were sent.", part=part)
 
 
 def check_labeled_features(part: str, labeled: Array) -> None:
@@ -312,10 +329,3 @@ def _check_rows(rows: NDArray[Any], n: int, n_labels: int) -> Indices:
             part="rows",
         )
     return rows.astype(np.int64)
-
-
-def _chunks(values: NDArray[Any]) -> Iterator[tuple[int, Array]]:
-    step = max(1, CHUNK_BYTES // (8 * values.shape[1]))
-    for start in range(0, len(values), step):
-        # Adding 0 turns -0.0 into 0.0, which is equal but has other bytes.
-        yield start, np.asarray(values[start : start + step], dtype=np.float64) + 0.0

@@ -6,7 +6,9 @@ permutations of label rows) cost a matrix product each and never a pass per comp
 
 from __future__ import annotations
 
+import heapq
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,6 +55,65 @@ def shuffled_blocks(n: int, count: int, seed: int) -> Blocks:
     sizes = np.full(count, n // count)
     sizes[: n % count] += 1
     return Blocks(order, (0, *(int(b) for b in np.cumsum(sizes))))
+
+
+def assign_blocks(
+    n: int, groups: NDArray[Any] | None, count: int, seed: int, kept: NDArray[np.bool_] | None = None
+) -> Indices:
+    """The block (n,) of each row, 0 to at most count - 1: groups are never split, sizes are as even as that allows.
+
+    With `groups` (n,), one id per row, the largest group first goes to the block that has fewest rows, equal groups in
+    a seeded order; there are no more blocks than groups.  Without groups a seeded shuffle is cut evenly.  Rows for
+    which `kept` (n,) is false are in block -1 and count nowhere.
+    """
+    rows = np.arange(n) if kept is None else np.flatnonzero(kept)
+    generator = np.random.RandomState(seed)
+    blocks = np.full(n, -1, dtype=np.int64)
+    if groups is None:
+        blocks[rows[generator.permutation(len(rows))]] = np.arange(len(rows)) % count
+        return blocks
+    _, group_of_row, sizes = np.unique(groups[rows], return_inverse=True, return_counts=True)
+    shuffled = generator.permutation(len(sizes))
+    block_of_group = np.empty(len(sizes), dtype=np.int64)
+    filled = [(0, block) for block in range(min(count, len(sizes)))]
+    for group in shuffled[np.argsort(-sizes[shuffled], kind="stable")]:
+        size, block = filled[0]
+        block_of_group[group] = block
+        heapq.heapreplace(filled, (size + int(sizes[group]), block))
+    blocks[rows] = block_of_group[group_of_row]
+    return blocks
+
+
+@dataclass(frozen=True)
+class Pooled:
+    """Moments of all rows of some blocks: how many, mean (D,) and covariance (D, D), over n."""
+
+    n: float
+    mean: Array
+    covariance: Array
+
+
+@dataclass(frozen=True)
+class BlockMoments:
+    """Moment sums of z = [x reduced, y reduced] (D = r_x + r_y columns) over each of B blocks of rows.
+
+    Memory is 8 B D^2 bytes.  z is centred over all rows already, so that sums of blocks lose no digits.
+    """
+
+    counts: Array  # (B,), rows
+    first: Array  # (B, D), sums
+    second: Array  # (B, D, D), sums of products
+    n_x: int  # the first n_x columns belong to x
+
+    def pooled(self, weights: Array) -> Pooled:
+        """Moments of the blocks, each counted `weights` (B,) times: folds and jackknife leave out, bootstraps repeat.
+
+        The weights must not all be 0.
+        """
+        n = float(weights @ self.counts)
+        mean = weights @ self.first / n
+        covariance = np.tensordot(weights, self.second, axes=1) / n - np.outer(mean, mean)
+        return Pooled(n, mean, covariance)
 
 
 @dataclass(frozen=True)

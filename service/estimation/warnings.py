@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,13 +10,16 @@ from numpy.typing import NDArray
 
 from service.estimation.inputs import MIN_LABELED_ROWS, ValueSummary, is_sparse
 from service.estimation.labels import LabelColumn, LabelType, class_counts, present_values, varies
-from service.estimation.moments import Array, Indices
+from service.estimation.moments import Array
 from service.estimation.reference import FOLDS, RIDGE
 from service.estimation.report import ReportWarning, Rules, Separations
 from service.estimation.terms import Rule
 
 NEAR_BOUNDARY = 0.1  # |log ratio| below which a ratio is called near 1
 RIDGE_SHARE = 0.01  # share of a modality's mean variance above which the ridge is worth a warning
+SMALL_CLASS = 10  # rows below which a class is small whatever the other classes
+UNEVEN = 0.2  # share of an even class size below which a class is small
+FEW_LABELS = 50
 SHOWN = 10  # columns or names listed before the rest is counted
 
 
@@ -44,14 +47,16 @@ def near_boundary(separations: Separations) -> Iterator[ReportWarning]:
         )
 
 
-def few_pairs(n_used: int, n_features: tuple[int, int]) -> Iterator[ReportWarning]:
+def few_pairs(
+    n_used: int, n_features: tuple[int, int], advice: str = "Label more pairs or send fewer features."
+) -> Iterator[ReportWarning]:
     """A modality has at least as many features as pairs are used: its covariance is singular."""
     wide = [f"{part} has {d}" for part, d in zip(("x", "y"), n_features, strict=True) if d >= n_used]
     if wide:
         yield ReportWarning(
             "fewer_pairs_than_features",
             f"{n_used} pairs were used and {' and '.join(wide)} features: not every direction of the features can be "
-            "told from noise. Label more pairs or send fewer features.",
+            f"told from noise. {advice}",
         )
 
 
@@ -78,9 +83,36 @@ def rare_classes(columns: Sequence[LabelColumn]) -> Iterator[ReportWarning]:
         if rare:
             yield ReportWarning(
                 "rare_classes",
-                f"Classes of {column.name!r} with fewer than {FOLDS} labeled rows: {_listed(rare)}. Their R^2 rests on "
+                f"Classes of {column.name!r} with fewer than {FOLDS} labeled rows: {listed(rare)}. Their R^2 rests on "
                 "so few rows that it may be far off either way: label more of them, or use coarser classes.",
             )
+
+
+def class_imbalance(columns: Sequence[LabelColumn]) -> Iterator[ReportWarning]:
+    """Classes in every fold, one of them so small that it decides nothing, or whatever a few rows make it decide."""
+    for column in columns:
+        if column.type is not LabelType.CATEGORICAL:
+            continue
+        counts = class_counts(column)
+        name, smallest = min(counts.items(), key=lambda entry: entry[1])
+        n_rows = sum(counts.values())
+        if smallest >= FOLDS and (smallest < SMALL_CLASS or smallest < UNEVEN * n_rows / len(counts)):
+            yield ReportWarning(
+                "class_imbalance",
+                f"The smallest of {len(counts)} classes of {column.name!r} is {name!r}, with {smallest} of {n_rows} "
+                f"labeled rows ({100 * smallest / n_rows:.2g} %). What tells it apart rests on those rows and can be "
+                "missed: label more of them, if need be at the cost of the large classes.",
+            )
+
+
+def few_labels(n_labeled: int) -> Iterator[ReportWarning]:
+    """So few labeled rows that components can hardly be told to be signal or nuisance."""
+    if n_labeled < FEW_LABELS:
+        yield ReportWarning(
+            "few_labels",
+            f"{n_labeled} rows are labeled. With fewer than {FEW_LABELS}, weak signal is hardly told from chance: "
+            "label more rows.",
+        )
 
 
 def small_scale(part: str, labeled: Array) -> Iterator[ReportWarning]:
@@ -127,7 +159,7 @@ def constant_columns(part: str, summary: ValueSummary, n_features: int) -> Itera
         yield ReportWarning(
             "constant_feature_columns",
             f"{len(constant)} of {n_features} columns of {part} do not vary and carry nothing: "
-            f"{_numbers(constant)} (counted from 0).",
+            f"{listed(constant)} (counted from 0).",
         )
 
 
@@ -136,7 +168,7 @@ def constant_labels(columns: Sequence[LabelColumn]) -> Iterator[ReportWarning]:
     dropped = [repr(column.name) for column in columns if not is_sparse(column) and not varies(column)]
     if dropped:
         yield ReportWarning(
-            "constant_label_columns", f"Label columns that do not vary were dropped: {_listed(dropped)}."
+            "constant_label_columns", f"Label columns that do not vary were dropped: {listed(dropped)}."
         )
 
 
@@ -147,7 +179,7 @@ def sparse_labels(columns: Sequence[LabelColumn]) -> Iterator[ReportWarning]:
         yield ReportWarning(
             "sparse_label_columns",
             f"Label columns with fewer than {MIN_LABELED_ROWS} values were dropped, here with how many each has: "
-            f"{_listed(dropped)}. Label more rows with them.",
+            f"{listed(dropped)}. Label more rows with them.",
         )
 
 
@@ -171,10 +203,8 @@ def covariates_unused(covariates: Sequence[LabelColumn]) -> Iterator[ReportWarni
         )
 
 
-def _listed(items: Sequence[str]) -> str:
-    more = f" and {len(items) - SHOWN} more" if len(items) > SHOWN else ""
-    return ", ".join(items[:SHOWN]) + more
-
-
-def _numbers(values: Indices) -> str:
-    return _listed([str(int(value)) for value in values])
+def listed(items: Iterable[object]) -> str:
+    """The first items, and how many more there are."""
+    shown = [str(item) for item in items]
+    more = f" and {len(shown) - SHOWN} more" if len(shown) > SHOWN else ""
+    return ", ".join(shown[:SHOWN]) + more

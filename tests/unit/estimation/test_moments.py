@@ -3,7 +3,9 @@ import pytest
 from sklearn.model_selection import KFold
 
 from service.estimation.moments import (
+    BlockMoments,
     Blocks,
+    assign_blocks,
     centred,
     covariance,
     cross_sums,
@@ -55,3 +57,68 @@ def test_sums_over_uneven_blocks_match_a_loop():
             np.testing.assert_allclose(sums.first[block, component], part.sum(1))
             np.testing.assert_allclose(sums.second[block, component], part @ part.T)
             np.testing.assert_allclose(cross[block, component], part @ labels[rows])
+
+
+class TestAssignedBlocks:
+    def test_without_groups_sizes_differ_by_one_at_most(self):
+        blocks = assign_blocks(47, None, 20, seed=0)
+        assert sorted(np.bincount(blocks)) == [2] * 13 + [3] * 7
+        assert blocks.tolist() == assign_blocks(47, None, 20, seed=0).tolist()
+        assert blocks.tolist() != assign_blocks(47, None, 20, seed=1).tolist()
+        assert blocks.tolist() != (np.arange(47) % 20).tolist()
+
+    def test_fewer_rows_than_blocks(self):
+        assert sorted(assign_blocks(7, None, 20, seed=0)) == list(range(7))
+
+    @pytest.mark.parametrize("seed", range(5))
+    def test_groups_are_never_split_and_sizes_are_even(self, seed):
+        rng = np.random.default_rng(seed)
+        groups = rng.permutation(np.repeat(np.arange(60) * 7 - 3, rng.integers(1, 9, 60)))
+        blocks = assign_blocks(len(groups), groups, 8, seed)
+        for group in np.unique(groups):
+            assert len(set(blocks[groups == group])) == 1
+        sizes = np.bincount(blocks, minlength=8)
+        assert sizes.max() - sizes.min() <= 2  # of groups of up to 8 rows: small ones go last and fill up
+
+    def test_the_largest_group_has_a_block_of_its_own_when_it_is_that_large(self):
+        groups = np.array(["big"] * 30 + ["a", "b", "c"] * 5)
+        blocks = assign_blocks(45, groups, 3, seed=0)
+        assert set(blocks[:30]).isdisjoint(blocks[30:])
+        assert sorted(np.bincount(blocks)) == [5, 10, 30]
+
+    def test_no_more_blocks_than_groups(self):
+        groups = np.array([5, 5, 9, 9, 9, 2])
+        assert sorted(set(assign_blocks(6, groups, 20, seed=0))) == [0, 1, 2]
+        assert set(assign_blocks(6, np.zeros(6), 20, seed=0)) == {0}
+
+    def test_ties_are_broken_by_the_seed(self):
+        groups = np.arange(40)
+        assert assign_blocks(40, groups, 5, 0).tolist() == assign_blocks(40, groups, 5, 0).tolist()
+        assert assign_blocks(40, groups, 5, 0).tolist() != assign_blocks(40, groups, 5, 1).tolist()
+
+    @pytest.mark.parametrize("groups", [None, np.repeat(np.arange(10), 3)])
+    def test_rows_that_do_not_count_are_in_no_block(self, groups):
+        kept = np.arange(30) % 7 != 2
+        blocks = assign_blocks(30, groups, 5, 0, kept)
+        assert (blocks[~kept] == -1).all()
+        assert sorted(np.bincount(blocks[kept])) == [5, 5, 5, 5, 6] if groups is None else (blocks[kept] >= 0).all()
+
+    def test_the_stream_is_frozen(self):
+        assert assign_blocks(10, None, 3, seed=7).tolist() == [2, 1, 0, 1, 0, 1, 2, 0, 0, 2]
+
+
+def test_pooled_moments_are_those_of_the_rows():
+    rng = np.random.default_rng(2)
+    rows, blocks = rng.standard_normal((30, 4)), assign_blocks(30, None, 4, seed=0)
+    parts = [rows[blocks == block] for block in range(4)]
+    moments = BlockMoments(
+        counts=np.array([len(part) for part in parts], dtype=float),
+        first=np.stack([part.sum(0) for part in parts]),
+        second=np.stack([part.T @ part for part in parts]),
+        n_x=3,
+    )
+    found = moments.pooled(np.array([1.0, 0.0, 2.0, 1.0]))
+    repeated = np.vstack([parts[0], parts[2], parts[2], parts[3]])
+    assert found.n == len(repeated)
+    np.testing.assert_allclose(found.mean, repeated.mean(0))
+    np.testing.assert_allclose(found.covariance, np.cov(repeated.T, bias=True))

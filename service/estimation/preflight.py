@@ -1,0 +1,225 @@
+"""Look before an estimate: the accidents that real data have had, found in the two passes, most serious first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from service.estimation import inputs
+from service.estimation.basis import Basis, principal_basis
+from service.estimation.covariates import check_covariates
+from service.estimation.errors import TooFewLabeledRows
+from service.estimation.feature_warnings import collinear_columns, heavy_tails, missing_values, unequal_scales
+from service.estimation.groups import check_groups
+from service.estimation.inputs import MIN_LABELED_ROWS
+from service.estimation.labels import LabelColumn, Targets, encode, has_label
+from service.estimation.leakage import copied_columns, labels_linear_in_one_modality, near_copy
+from service.estimation.moments import Indices, assign_blocks
+from service.estimation.record import Record
+from service.estimation.reduction import Reduction, reduce
+from service.estimation.repeats import identifiers_need_groups, repeated_rows_need_groups
+from service.estimation.report import ReportWarning
+from service.estimation.survey import Survey, survey
+from service.estimation.terms import Missing, Scaling
+from service.estimation.warnings import (
+    class_imbalance,
+    constant_columns,
+    constant_labels,
+    duplicate_rows,
+    few_labels,
+    few_pairs,
+    rare_classes,
+)
+
+# Most serious first.  The answer is wrong with the first group, weaker than it looks with the rest.
+SERIOUS = (
+    "pairing_not_better_than_shuffled",  # found with the evidence, not here: `beside` brings it in
+    "labels_linear_in_one_modality",
+    "copied_columns",
+    "near_copy",
+    "repeated_rows_need_groups",
+)
+LESS_SERIOUS = (
+    "duplicate_rows",
+    "heavy_tails",
+    "unequal_scales",
+    "missing_values",
+    "fewer_pairs_than_features",
+    "few_labels",
+    "rare_classes",
+    "class_imbalance",
+    "collinear_columns",
+    "constant_feature_columns",
+    "constant_label_columns",
+)
+ORDER = {code: place for place, code in enumerate((*SERIOUS, *LESS_SERIOUS))}
+
+COMPONENTS = 100  # principal components of each modality in which `check` looks
+BLOCKS = 20
+SEED = 0
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What the preflight looks at: both passes, and what came with the features."""
+
+    survey: Survey
+    basis_x: Basis
+    basis_y: Basis
+    reduction: Reduction  # with the label targets' correlations
+    columns: Sequence[LabelColumn]  # as given, those that do not vary with them
+    targets: Targets  # (m, L), of the columns that vary
+    labeled: Indices  # (m,), the row of each label
+    groups: NDArray[Any] | None = None  # (n,)
+    covariates: Sequence[LabelColumn] = ()  # (n,) each
+
+
+@dataclass(frozen=True)
+class PreflightData(Record):
+    """The data that a preflight speaks of."""
+
+    n_pairs: int
+    """Pairs in the dataset."""
+    n_pairs_used: int
+    """Pairs that were looked at: those without a missing value when such pairs are left out."""
+    n_labeled: int
+    """Pairs with a label, among those looked at."""
+    n_features_x: int
+    """Columns of x."""
+    n_features_y: int
+    """Columns of y."""
+    n_missing_x: int
+    """Missing values of x."""
+    n_missing_y: int
+    """Missing values of y."""
+    rank_x: int
+    """Principal components of x that vary."""
+    rank_y: int
+    """Principal components of y that vary."""
+    n_groups: int | None
+    """Groups of rows that belong together; null without groups."""
+    labels: tuple[str, ...]
+    """Names of the label columns."""
+
+
+@dataclass(frozen=True)
+class Preflight(Record):
+    """What was found before an estimate."""
+
+    data: PreflightData
+    """Sizes and labels."""
+    serious: bool
+    """Whether a warning says that an estimate would be wrong, not merely weak."""
+    warnings: tuple[ReportWarning, ...]
+    """What was found, most serious first."""
+
+
+def preflight(evidence: Evidence, beside: Sequence[ReportWarning] = ()) -> tuple[ReportWarning, ...]:
+    """Every warning that the evidence calls for and those found `beside`, most serious first."""
+    found = [*beside, *_found(evidence)]
+    return tuple(sorted(found, key=lambda warning: ORDER.get(warning.code, len(ORDER))))
+
+
+def check(
+    x: NDArray[Any],
+    y: NDArray[Any],
+    labels: Sequence[LabelColumn],
+    rows: NDArray[Any] | None = None,
+    *,
+    groups: NDArray[Any] | None = None,
+    covariates: Sequence[LabelColumn] = (),
+    scaling_x: Scaling | str = Scaling.NONE,
+    scaling_y: Scaling | str = Scaling.NONE,
+    missing: Missing | str = Missing.REFUSE,
+) -> Preflight:
+    """Run the preflight alone: both passes over the features, no estimate.
+
+    Arguments: x (n, dx), y (n, dy), may be memory-mapped; labels and rows as `estimate` takes them; groups (n,), equal
+    for rows that belong together; covariates (n,) each; scaling of x and y and missing, see `principal_basis` and
+    `survey`.
+
+    Raises: errors.InputError for input that cannot be estimated, errors.NumericalFailure.
+    """
+    label_rows = inputs.check_form(x, y, inputs.label_count(labels), rows)
+    inputs.check_labels(labels)
+    if groups is not None:
+        groups = check_groups(groups, len(x), label_rows[has_label(labels)])
+    check_covariates(covariates, len(x))
+    surveyed = survey(x, y, missing=missing)
+    columns, labeled = _labels_that_count(labels, label_rows, surveyed)
+    targets = encode(inputs.check_labels(columns))
+    basis_x = principal_basis(surveyed.x, x, COMPONENTS, scaling=scaling_x, seed=SEED)
+    basis_y = principal_basis(surveyed.y, y, COMPONENTS, scaling=scaling_y, seed=SEED)
+    blocks = assign_blocks(len(x), groups, BLOCKS, SEED, surveyed.kept)
+    found = reduce(x, y, surveyed, basis_x, basis_y, blocks, labeled, targets.matrix)
+    evidence = Evidence(surveyed, basis_x, basis_y, found, columns, targets, labeled, groups, covariates)
+    warnings = preflight(evidence)
+    return Preflight(
+        data=PreflightData(
+            n_pairs=len(x),
+            n_pairs_used=surveyed.n_pairs,
+            n_labeled=len(labeled),
+            n_features_x=x.shape[1],
+            n_features_y=y.shape[1],
+            n_missing_x=int(surveyed.x.n_missing.sum()),
+            n_missing_y=int(surveyed.y.n_missing.sum()),
+            rank_x=basis_x.rank,
+            rank_y=basis_y.rank,
+            n_groups=None if groups is None else len(np.unique(groups)),
+            labels=tuple(column.name for column in labels),
+        ),
+        serious=any(warning.code in SERIOUS for warning in warnings),
+        warnings=warnings,
+    )
+
+
+def _found(evidence: Evidence) -> Iterator[ReportWarning]:
+    x, y = evidence.survey.x, evidence.survey.y
+    reduction, targets = evidence.reduction, evidence.targets
+    n_pairs, n_used = len(x.summary.row_hashes), evidence.survey.n_pairs
+    n_features = (len(x.means), len(y.means))
+    for part, scores, correlations in (
+        ("x", reduction.labeled_x, reduction.label_correlations_x),
+        ("y", reduction.labeled_y, reduction.label_correlations_y),
+    ):
+        if correlations is not None:
+            yield from labels_linear_in_one_modality(part, scores, correlations, targets)
+    copies = list(copied_columns(reduction.column_correlations))
+    yield from copies or near_copy(reduction.moments, (x, evidence.basis_x), (y, evidence.basis_y))
+    yield from duplicate_rows(x.summary, y.summary)
+    if evidence.groups is None:
+        yield from repeated_rows_need_groups(x.summary, y.summary, evidence.labeled)
+        yield from identifiers_need_groups(evidence.columns, evidence.covariates)
+    yield from few_pairs(n_used, n_features, "Send more pairs, with or without labels, or fewer features.")
+    yield from missing_values(evidence.survey, n_pairs)
+    for part, tails in (("x", reduction.tails_x), ("y", reduction.tails_y)):
+        yield from heavy_tails(part, tails, n_used)
+    for side, basis in ((x, evidence.basis_x), (y, evidence.basis_y)):
+        yield from unequal_scales(side, basis)
+        yield from collinear_columns(side, basis)
+        yield from constant_columns(side.part, side.summary, len(side.means))
+    yield from few_labels(len(evidence.labeled))
+    yield from rare_classes(evidence.columns)
+    yield from class_imbalance(evidence.columns)
+    yield from constant_labels(evidence.columns)
+
+
+def _labels_that_count(
+    columns: Sequence[LabelColumn], rows: Indices, surveyed: Survey
+) -> tuple[tuple[LabelColumn, ...], Indices]:
+    """The labels of the pairs that count, with their rows."""
+    if surveyed.kept is None:
+        return tuple(columns), rows
+    counting = surveyed.kept[rows]
+    if counting.sum() < MIN_LABELED_ROWS:
+        raise TooFewLabeledRows(
+            f"{len(rows) - counting.sum()} of {len(rows)} labeled pairs have a missing value and were left out; "
+            f"{counting.sum()} are left. An estimate needs at least {MIN_LABELED_ROWS}: label more rows without one, "
+            "or set the option `missing` to mean.",
+            part="rows",
+        )
+    return tuple(replace(column, values=column.values[counting]) for column in columns), rows[counting]

@@ -1,0 +1,53 @@
+import numpy as np
+import pytest
+
+from service.analyses.errors import InvalidArrayFile, InvalidTable
+from service.storage.local_files import open_files
+
+X, Y = np.arange(12.0).reshape(4, 3), np.arange(8, dtype=np.float32).reshape(4, 2)
+
+
+@pytest.fixture
+def folder(tmp_path):
+    np.save(tmp_path / "x.npy", X)
+    np.save(tmp_path / "y.npy", Y)
+    (tmp_path / "labels.csv").write_text("kind,dose\na,1.5\nb,2.5\n")
+    np.save(tmp_path / "labels.npy", np.array([0.5, 1.5]))
+    (tmp_path / "rows.csv").write_text("3\n0\n")
+    np.save(tmp_path / "rows.npy", np.array([3, 0]))
+    (tmp_path / "groups.csv").write_text("subject\ns1\ns1\ns2\ns2\n")
+    np.save(tmp_path / "groups.npy", np.array([7, 7, 9, 9]))
+    return tmp_path
+
+
+def test_features_are_mapped_and_the_rest_is_left_out(folder):
+    given = open_files(folder / "x.npy", folder / "y.npy", folder / "labels.csv")
+    assert isinstance(given.x, np.memmap)
+    np.testing.assert_array_equal(given.x, X)
+    np.testing.assert_array_equal(given.y, Y)
+    assert list(given.labels) == ["kind", "dose"]
+    assert (given.rows, given.groups, given.covariates) == (None, None, None)
+
+
+@pytest.mark.parametrize("kind", ["csv", "npy"])
+def test_every_other_part_is_csv_or_npy_whatever_its_name(folder, kind):
+    renamed = {}
+    for part in ("labels", "rows", "groups"):
+        renamed[part] = folder / f"{part}.data"
+        (folder / f"{part}.{kind}").rename(renamed[part])
+    given = open_files(folder / "x.npy", folder / "y.npy", **renamed, covariates=renamed["labels"])
+    np.testing.assert_array_equal(given.rows, [3, 0])
+    assert given.groups.tolist() == (["s1", "s1", "s2", "s2"] if kind == "csv" else [7, 7, 9, 9])
+    assert list(given.labels) == (["kind", "dose"] if kind == "csv" else ["label_0"])
+    assert list(given.covariates) == (["kind", "dose"] if kind == "csv" else ["covariate_0"])
+
+
+def test_groups_are_one_column(folder):
+    (folder / "groups.csv").write_text("subject,site\ns1,a\n")
+    with pytest.raises(InvalidTable, match="groups has 2 columns"):
+        open_files(folder / "x.npy", folder / "y.npy", folder / "labels.csv", groups=folder / "groups.csv")
+
+
+def test_features_are_npy(folder):
+    with pytest.raises(InvalidArrayFile, match=r"x is not a \.npy file"):
+        open_files(folder / "labels.csv", folder / "y.npy", folder / "labels.csv")

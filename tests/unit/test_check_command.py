@@ -1,0 +1,116 @@
+"""`phasegate check`: what it prints and what its exit code says."""
+
+import json
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from service.cli import app
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    rng = np.random.default_rng(0)
+    signal = rng.standard_normal((120, 2))
+    x = signal @ rng.standard_normal((2, 6)) + rng.standard_normal((120, 6))
+    y = signal @ rng.standard_normal((2, 4)) + rng.standard_normal((120, 4))
+    np.save(tmp_path / "x.npy", x)
+    np.save(tmp_path / "y.npy", y)
+    np.savetxt(tmp_path / "labels.csv", signal[:, 0], header="age", comments="")
+    np.savetxt(tmp_path / "groups.csv", np.arange(120) // 2, fmt="%d", header="subject", comments="")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, ["check", "x.npy", "y.npy", "--labels", "labels.csv", *arguments])
+
+
+def change(name, **values):
+    array = np.load(name)
+    for column, value in values.items():
+        array[:, int(column[1:])] = value
+    np.save(name, array)
+
+
+def test_nothing_is_found_in_clean_data(folder):
+    result = run()
+    assert result.exit_code == 0
+    for words in ("120", "6 features of rank 6", "4 features of rank 4", "120 pairs: age", "Nothing was found"):
+        assert words in result.stdout
+
+
+def test_a_warning_that_is_not_serious(folder):
+    change("x.npy", c2=1.0)
+    result = run()
+    assert result.exit_code == 0
+    assert "Warning constant_feature_columns: 1 of 6 columns of x" in result.stdout
+
+
+def test_a_serious_warning(folder):
+    change("y.npy", c3=np.load("x.npy")[:, 1])
+    result = run()
+    assert result.exit_code == 1
+    assert "Serious copied_columns" in result.stdout
+
+
+def test_as_json(folder):
+    change("y.npy", c3=np.load("x.npy")[:, 1])
+    result = run("--json", "--groups", "groups.csv")
+    assert result.exit_code == 1
+    found = json.loads(result.stdout)
+    assert found["serious"] is True
+    assert found["data"]["n_groups"] == 60
+    assert [warning["code"] for warning in found["warnings"]] == ["copied_columns"]
+
+
+def test_options_and_the_other_parts_are_read(folder):
+    values = np.load("x.npy")
+    values[3, 0] = np.nan
+    values[:, 4] *= 1e4
+    np.save("x.npy", values)
+    np.save("rows.npy", np.arange(60))
+    (folder / "labels.csv").write_text("digit\n" + "".join(f"{i % 3}\n" for i in range(60)))
+    (folder / "covariates.csv").write_text("donor\n" + "".join(f"{i // 6}\n" for i in range(120)))
+    options = {
+        "label_types": {"digit": "categorical"},
+        "covariate_types": "categorical",
+        "scaling": "standardize",
+        "missing": "drop_rows",
+    }
+    given = ("--rows", "rows.npy", "--covariates", "covariates.csv", "--json")
+    result = run("--options", json.dumps(options), *given)
+    found = json.loads(result.stdout)
+    assert (found["data"]["n_pairs_used"], found["data"]["n_labeled"]) == (119, 59)
+    assert [warning["code"] for warning in found["warnings"]] == ["repeated_rows_need_groups", "missing_values"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--options", '{"scaling": "robust"}'), "The options are wrong. scaling"),
+        (("--options", "{"), "The options are wrong."),
+        (("--options", '{"unheard_of": 1}'), "unheard_of"),
+        (("--rows", "y.npy"), "rows has shape (120, 4)"),
+        (("--groups", "x.npy"), "groups has shape (120, 6)"),
+    ],
+)
+def test_bad_input_is_said_in_one_line(folder, arguments, words):
+    result = run(*arguments)
+    assert result.exit_code == 2
+    assert result.stdout == ""
+    assert result.stderr.startswith("phasegate: ")
+    assert words in result.stderr
+
+
+def test_values_that_cannot_be_estimated(folder):
+    change("y.npy", c1=np.nan)
+    result = run()
+    assert result.exit_code == 2
+    assert "y has 120 values that are NaN or infinite" in result.stderr
+    assert "`missing` to drop_rows or mean" in result.stderr
+
+
+def test_a_file_that_is_not_there(folder):
+    assert run("--groups", "nowhere.csv").exit_code == 2

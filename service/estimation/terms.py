@@ -35,6 +35,28 @@ class ComponentClass(StrEnum):
     NUISANCE = "nuisance"
 
 
+class Encoder(StrEnum):
+    """What a rehearsal probes: raw features, or the optimal linear encoder of an objective."""
+
+    X = "x"
+    Y = "y"
+    BOTH = "both"
+    CA_X = "ca_x"
+    CA_Y = "ca_y"
+    CA_BOTH = "ca_both"
+    CP_X_TO_Y = "cp_x_to_y"
+    CP_Y_TO_X = "cp_y_to_x"
+    PCA_X = "pca_x"
+    PCA_Y = "pca_y"
+
+
+class Metric(StrEnum):
+    """How a probe's predictions of a label column are scored."""
+
+    R2 = "r2"
+    BALANCED_ACCURACY = "balanced_accuracy"
+
+
 class RatioStatus(StrEnum):
     """Whether a separation ratio is a number: without signal it is 0, without nuisance infinite."""
 

@@ -16,23 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import linalg
 
-from service.estimation.moments import Array, Indices
+from service.estimation.moments import Array, BlockMoments
 from service.estimation.terms import Encoder
 
 RANK_TOLERANCE = 1e-10  # a variance below this share of the modality's largest is rounding of the sums, not a direction
-
-
-@dataclass(frozen=True)
-class PairSums:
-    """Sums over s disjoint sets of pairs of z = [x, y], the x coordinates first.
-
-    `counts` (s,) pairs, `first` (s, r) = sum z, `second` (s, r, r) = sum z z^T.  The origin is free but common to all
-    sets; covariances lose digits to an origin many standard deviations off the mean.
-    """
-
-    counts: Array
-    first: Array
-    second: Array
 
 
 @dataclass(frozen=True)
@@ -72,29 +59,12 @@ class Planned:
     embedding_dim: int | None
 
 
-def pair_sums(x: Array, y: Array, sets: Indices, n_sets: int) -> PairSums:
-    """Sums of the pairs x (n, rx), y (n, ry) by the set 0..n_sets-1 that each belongs to; `sets` is (n,)."""
-    z = np.hstack([x, y])
-    parts = [z[sets == place] for place in range(n_sets)]
-    return PairSums(
-        counts=np.array([float(len(part)) for part in parts]),
-        first=np.array([part.sum(axis=0) for part in parts]),
-        second=np.array([part.T @ part for part in parts]),
-    )
-
-
-def without(sums: PairSums, part: PairSums) -> PairSums:
-    """Sums of the same sets without the pairs of `part`, which are among them: all pairs less the labeled ones."""
-    return PairSums(sums.counts - part.counts, sums.first - part.first, sums.second - part.second)
-
-
-def covariances(sums: PairSums, chosen: NDArray[np.bool_], n_x: int) -> Covariances:
-    """Covariances over all pairs of the `chosen` (s,) sets; the first `n_x` coordinates are x's."""
-    n = float(sums.counts[chosen].sum())
-    mean = sums.first[chosen].sum(axis=0) / n
-    matrix = sums.second[chosen].sum(axis=0) / n - np.outer(mean, mean)
-    x, y = _principal_axes(matrix[:n_x, :n_x], n), _principal_axes(matrix[n_x:, n_x:], n)
-    return Covariances(x, y, x.axes.T @ matrix[:n_x, n_x:] @ y.axes)
+def covariances(moments: BlockMoments, chosen: NDArray[np.bool_]) -> Covariances:
+    """Covariances over all pairs of the `chosen` (B,) blocks."""
+    pooled = moments.pooled(chosen.astype(np.float64))
+    part_x, part_y = slice(None, moments.n_x), slice(moments.n_x, None)
+    x, y = (_principal_axes(pooled.covariance[part, part], pooled.n) for part in (part_x, part_y))
+    return Covariances(x, y, x.axes.T @ pooled.covariance[part_x, part_y] @ y.axes)
 
 
 def planned(dims: Sequence[int], rank_x: int, rank_y: int) -> tuple[Planned, ...]:

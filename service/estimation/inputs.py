@@ -32,7 +32,7 @@ from service.estimation.errors import (
     ValuesTooLarge,
     WrongShape,
 )
-from service.estimation.labels import LabelColumn, present_values, varies
+from service.estimation.labels import LabelColumn, present_places, present_values, varies
 from service.estimation.moments import Array, Indices
 from service.estimation.options import UNSCALED, Options, Scalings
 from service.estimation.roles import LABELS, Role
@@ -229,10 +229,9 @@ def check_finite_columns(columns: Sequence[LabelColumn], role: Role) -> None:
         what = f"{role.column.capitalize()} {column.name!r}"
         finite = np.isfinite(values)
         if not finite.all():
-            places = np.arange(len(values)) if column.present is None else np.flatnonzero(column.present)
             raise NonFiniteValues(
                 f"{what} has {int((~finite).sum())} values that are NaN or infinite, the first at {role.entry} "
-                f"{places[~finite][0]} (counted from 0). Mend them, or leave those rows out.",
+                f"{present_places(column)[~finite][0]} (counted from 0). Mend them, or leave those rows out.",
                 part=role.part,
             )
         largest = float(np.abs(values).max())

@@ -132,6 +132,11 @@ def present_values(column: LabelColumn) -> NDArray[Any]:
     return column.values if column.present is None else column.values[column.present]
 
 
+def present_places(column: LabelColumn) -> Indices:
+    """The places of the values that are not missing (m_present,), among the m label rows."""
+    return np.arange(len(column.values)) if column.present is None else np.flatnonzero(column.present)
+
+
 def has_label(columns: Sequence[LabelColumn]) -> NDArray[np.bool_]:
     """Which label rows (m,) have a value in at least one column."""
     found = np.zeros(len(columns[0].values), dtype=np.bool_)
@@ -200,9 +205,7 @@ def encode(columns: Sequence[LabelColumn]) -> Targets:
 
 def encode_column(column: LabelColumn) -> ColumnTargets:
     """Targets of one column, complete or not, for the label rows that have it."""
-    n_rows = len(column.values)
-    positions = np.arange(n_rows) if column.present is None else np.flatnonzero(column.present)
-    return ColumnTargets(_matrix(column), target_names([column]), positions)
+    return ColumnTargets(_matrix(column), target_names([column]), present_places(column))
 
 
 def _matrix(column: LabelColumn) -> Array:

@@ -95,15 +95,16 @@ class Pooled:
 
 @dataclass(frozen=True)
 class BlockMoments:
-    """Moment sums of z = [x reduced, y reduced] (D = r_x + r_y columns) over each of B blocks of rows.
+    """Moment sums of z = [x, y] (D columns, x's first) over each of B disjoint blocks of rows.
 
-    Memory is 8 B D^2 bytes.  z is centred over all rows already, so that sums of blocks lose no digits.
+    Memory is 8 B D^2 bytes.  The origin is free but common to all blocks; covariances lose digits to an origin many
+    standard deviations off the mean.
     """
 
     counts: Array  # (B,), rows
     first: Array  # (B, D), sums
     second: Array  # (B, D, D), sums of products
-    n_x: int  # the first n_x columns belong to x
+    n_x: int  # columns of x
 
     def pooled(self, weights: Array) -> Pooled:
         """Moments of the blocks, each counted `weights` (B,) times: folds and jackknife leave out, bootstraps repeat.
@@ -114,6 +115,57 @@ class BlockMoments:
         mean = weights @ self.first / n
         covariance = np.tensordot(weights, self.second, axes=1) / n - np.outer(mean, mean)
         return Pooled(n, mean, covariance)
+
+
+class BlockSums:
+    """Block moments while rows are being read."""
+
+    def __init__(self, n_blocks: int, n_x: int, n_y: int) -> None:
+        """Sums of no rows yet."""
+        width = n_x + n_y
+        self._n_x = n_x
+        self._counts = np.zeros(n_blocks)
+        self._first = np.zeros((n_blocks, width))
+        self._second = np.zeros((n_blocks, width, width))
+
+    def add(self, blocks: Indices, x: Array, y: Array) -> None:
+        """Add rows x (m, n_x), y (m, n_y) to the blocks (m,) that they belong to; those of block -1 count nowhere."""
+        order = np.argsort(blocks, kind="stable")
+        z = np.hstack([x, y])[order]
+        bounds = np.searchsorted(blocks[order], np.arange(len(self._counts) + 1))
+        for block in np.flatnonzero(np.diff(bounds)):
+            rows = z[bounds[block] : bounds[block + 1]]
+            self._counts[block] += len(rows)
+            self._first[block] += rows.sum(axis=0)
+            self._second[block] += rows.T @ rows
+
+    def finish(self) -> BlockMoments:
+        """The moments of all rows added."""
+        return BlockMoments(self._counts, self._first, self._second, self._n_x)
+
+
+def block_moments(x: Array, y: Array, blocks: Indices, n_blocks: int) -> BlockMoments:
+    """Moments of x (n, n_x) and y (n, n_y) over the blocks 0..n_blocks-1 that `blocks` (n,) puts the rows in."""
+    sums = BlockSums(n_blocks, x.shape[1], y.shape[1])
+    sums.add(blocks, x, y)
+    return sums.finish()
+
+
+def without(moments: BlockMoments, part: BlockMoments) -> BlockMoments:
+    """Moments of the same blocks without the rows of `part`, which are among them: all pairs less the labeled ones."""
+    return BlockMoments(
+        moments.counts - part.counts, moments.first - part.first, moments.second - part.second, moments.n_x
+    )
+
+
+def side_by_side(moments: BlockMoments, others: BlockMoments) -> BlockMoments:
+    """The blocks of `moments`, then those of `others`."""
+    return BlockMoments(
+        counts=np.concatenate([moments.counts, others.counts]),
+        first=np.concatenate([moments.first, others.first]),
+        second=np.concatenate([moments.second, others.second]),
+        n_x=moments.n_x,
+    )
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from service.estimation.basis import Basis
 from service.estimation.chunks import CHUNK_BYTES, kept_chunks
 from service.estimation.column_correlations import HalfProducts, LabelProducts, standard_targets
-from service.estimation.moments import Array, BlockMoments, Indices
+from service.estimation.moments import Array, BlockMoments, BlockSums, Indices
 from service.estimation.survey import ModalitySurvey, Survey
 
 CROSS_LIMIT = 4_000_000  # products of a column of x with a column of y that are kept: twice 32 MB
@@ -61,7 +61,7 @@ def reduce(
     Raises: ValueError when a labeled row does not count.
     """
     collected = [_Collected(side, basis, len(labeled)) for side, basis in ((survey.x, basis_x), (survey.y, basis_y))]
-    sums = _BlockSums(int(blocks.max()) + 1, basis_x.n_components, basis_y.n_components)
+    sums = BlockSums(int(blocks.max()) + 1, basis_x.n_components, basis_y.n_components)
     n_columns = (x.shape[1], y.shape[1])
     halves = HalfProducts(*n_columns) if n_columns[0] * n_columns[1] <= CROSS_LIMIT else None
     standard = None if targets is None else standard_targets(targets)
@@ -73,7 +73,7 @@ def reduce(
         for part, chunk in zip(collected, chunks, strict=True):
             part.standardize(chunk)
         scores = [part.scores(numbers, chunk) for part, chunk in zip(collected, chunks, strict=True)]
-        sums.add(blocks[numbers], np.hstack(scores))
+        sums.add(blocks[numbers], *scores)
         if halves is not None:
             halves.add(blocks[numbers] % 2, *chunks)
         here = slice(*np.searchsorted(in_order, [numbers[0], numbers[-1] + 1]))
@@ -100,30 +100,6 @@ def reduce(
         label_correlations_x=correlations[0],
         label_correlations_y=correlations[1],
     )
-
-
-class _BlockSums:
-    """Moment sums of reduced scores per block."""
-
-    def __init__(self, n_blocks: int, n_x: int, n_y: int) -> None:
-        width = n_x + n_y
-        self.n_x = n_x
-        self.counts = np.zeros(n_blocks)
-        self.first = np.zeros((n_blocks, width))
-        self.second = np.zeros((n_blocks, width, width))
-
-    def add(self, blocks: Indices, scores: Array) -> None:
-        order = np.argsort(blocks, kind="stable")
-        blocks, scores = blocks[order], scores[order]
-        bounds = np.searchsorted(blocks, np.arange(len(self.counts) + 1))
-        for block in np.unique(blocks):
-            rows = scores[bounds[block] : bounds[block + 1]]
-            self.counts[block] += len(rows)
-            self.first[block] += rows.sum(axis=0)
-            self.second[block] += rows.T @ rows
-
-    def finish(self) -> BlockMoments:
-        return BlockMoments(self.counts, self.first, self.second, self.n_x)
 
 
 class _Collected:

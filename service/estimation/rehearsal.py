@@ -8,21 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.estimation.encoders import (
-    Covariances,
-    PairSums,
-    Planned,
-    covariances,
-    encoding_matrices,
-    pair_sums,
-    planned,
-)
-from service.estimation.labels import LabelColumn, LabelType
-from service.estimation.moments import Array, Indices
+from service.estimation.encoders import Covariances, Planned, covariances, encoding_matrices, planned
+from service.estimation.labels import LabelColumn, LabelType, present_places, present_values
+from service.estimation.moments import Array, BlockMoments, Indices, block_moments, side_by_side
 from service.estimation.probes import (
     LEAST_FOLDS,
     Classes,
@@ -41,8 +34,6 @@ LEAST_ENCODER_PAIRS = 20
 # feature the sample's leading canonical correlations are 1 whatever the data.
 PAIRS_PER_FEATURE = 2
 ANY_FOLD = -1  # the fold of unlabeled pairs that share no group with a labeled one
-
-Present = NDArray[np.bool_] | None
 
 
 @dataclass(frozen=True)
@@ -104,15 +95,14 @@ class Rehearsal(Record):
 
 
 def rehearse(
-    unlabeled: PairSums,
+    unlabeled: BlockMoments,
     unlabeled_folds: Indices,
     labeled_x: Array,
     labeled_y: Array,
     folds: Indices,
     columns: Sequence[LabelColumn],
     dims: Sequence[int],
-    present: Sequence[Present] | None = None,
-    groups: Indices | None = None,
+    groups: NDArray[Any] | None = None,
 ) -> Rehearsal:
     """Fit every linear encoder without the rows it is scored on, and probe its embedding on the labels.
 
@@ -121,21 +111,18 @@ def rehearse(
     labeled rows outside f, its ridge chosen among them by leaving out one more fold at a time.
 
     Arguments:
-        unlabeled: sums over s sets of unlabeled pairs of [x, y], in the coordinates of `labeled_x` and `labeled_y`.
-        unlabeled_folds (s,): the fold whose groups the set shares and whose encoders must not see it; -1 for none.
-        labeled_x (m, rx), labeled_y (m, ry): features of the labeled rows, about the origin of the sums.
+        unlabeled: moments of B blocks of unlabeled pairs, in the coordinates of `labeled_x` and `labeled_y`.
+        unlabeled_folds (B,): the fold whose groups the block shares and whose encoders must not see it; -1 for none.
+        labeled_x (m, rx), labeled_y (m, ry): features of the labeled rows, about the origin of the moments.
         folds (m,): the fold 0..F-1 of every labeled row; rows of one group are in one fold.
-        columns: label columns (m,).
+        columns: label columns (m,), each probed on the rows that have it.
         dims: dimensions of the embeddings; those above an encoder's rank are lowered to it.
-        present: for each column the rows (m,) that have a value, or None for all; None for all of all columns.
-        groups (m,): the group of every labeled row, any integers; None where every row is its own.
+        groups (m,): the group of every labeled row, whole numbers or text; None where every row is its own.
 
     Returns: the rehearsal.  Its rows do not depend on a modality's origin or unit.  A label column that varies too
     little, or has values in fewer than three folds, is left out with the reason.
     """
-    asked = [
-        _asked(column, mask, folds) for column, mask in zip(columns, present or [None] * len(columns), strict=True)
-    ]
+    asked = [_asked(column, folds) for column in columns]
     scored = [one for one in asked if one.reason is None]
     fits = _fits(unlabeled, unlabeled_folds, labeled_x, labeled_y, folds) if scored else _Fits([], 0, False)
     plan = planned(dims, min(f.x.rank for f in fits.found), min(f.y.rank for f in fits.found)) if scored else ()
@@ -171,22 +158,17 @@ class _Fits:
     cross_fitted: bool
 
 
-def _fits(unlabeled: PairSums, unlabeled_folds: Indices, x: Array, y: Array, folds: Indices) -> _Fits:
+def _fits(unlabeled: BlockMoments, unlabeled_folds: Indices, x: Array, y: Array, folds: Indices) -> _Fits:
     n_folds = int(folds.max(initial=-1)) + 1
-    labeled = pair_sums(x, y, folds, n_folds)
-    sums = PairSums(
-        counts=np.concatenate([unlabeled.counts, labeled.counts]),
-        first=np.concatenate([unlabeled.first, labeled.first]),
-        second=np.concatenate([unlabeled.second, labeled.second]),
-    )
-    set_folds = np.concatenate([unlabeled_folds, np.arange(n_folds)])
-    is_unlabeled = np.arange(len(set_folds)) < len(unlabeled_folds)
-    outside = [set_folds != fold for fold in range(n_folds)]
-    fewest = min(float(sums.counts[mask & is_unlabeled].sum()) for mask in outside)
+    moments = side_by_side(unlabeled, block_moments(x, y, folds, n_folds))
+    block_folds = np.concatenate([unlabeled_folds, np.arange(n_folds)])
+    is_unlabeled = np.arange(len(block_folds)) < len(unlabeled_folds)
+    outside = [block_folds != fold for fold in range(n_folds)]
+    fewest = min(float(moments.counts[mask & is_unlabeled].sum()) for mask in outside)
     cross_fitted = fewest < max(LEAST_ENCODER_PAIRS, PAIRS_PER_FEATURE * (x.shape[1] + y.shape[1]))
     chosen = [mask if cross_fitted else mask & is_unlabeled for mask in outside]
-    made = {mask.tobytes(): covariances(sums, mask, x.shape[1]) for mask in chosen}
-    fewest_pairs = min(int(sums.counts[mask].sum()) for mask in chosen)
+    made = {mask.tobytes(): covariances(moments, mask) for mask in chosen}
+    fewest_pairs = min(int(moments.counts[mask].sum()) for mask in chosen)
     return _Fits([made[mask.tobytes()] for mask in chosen], fewest_pairs, cross_fitted)
 
 
@@ -201,18 +183,18 @@ class _Asked:
     reason: str | None
 
 
-def _asked(column: LabelColumn, present: Present, folds: Indices) -> _Asked:
-    given = np.arange(len(column.values)) if present is None else np.flatnonzero(present)
+def _asked(column: LabelColumn, folds: Indices) -> _Asked:
+    given, present = present_places(column), present_values(column)
     rows, values, n_classes = given, np.zeros(0), None
     if column.type is LabelType.CATEGORICAL:
         # A class of one fold only is unknown whenever it is held out.
-        classes, codes = np.unique(column.values[given], return_inverse=True)
+        classes, codes = np.unique(present, return_inverse=True)
         in_folds = [len(np.unique(folds[given[codes == code]])) for code in range(len(classes))]
         known = np.flatnonzero(np.array(in_folds, dtype=np.int64) >= 2)
         kept = np.isin(codes, known)
         rows, values, n_classes = given[kept], np.searchsorted(known, codes[kept]).astype(np.float64), len(known)
     elif len(given):
-        values = column.values[given].astype(np.float64)
+        values = present.astype(np.float64)
         # R^2 does not depend on a label's unit, but the squares of very small labels would underflow.
         values = values - values.mean()
         values = values / (np.abs(values).max() or 1.0)

@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from service.estimation.encoders import PairSums, Planned, covariances, encoding_matrices, pair_sums, planned, without
+from service.estimation.encoders import Planned, covariances, encoding_matrices, planned
+from service.estimation.moments import BlockMoments, block_moments
 from service.estimation.terms import Encoder
 from tests.unit.estimation.naive_rehearsal import naive_encoder
 from tests.unit.estimation.samples import paired
@@ -13,44 +14,19 @@ MANY = 1e13  # copies of a sample, which take the ridge of whitening below round
 
 
 def fitted(x, y, copies=1.0):
-    sums = pair_sums(x, y, np.zeros(len(x), dtype=int), 1)
-    return covariances(PairSums(*(copies * part for part in (sums.counts, sums.first, sums.second))), EVERY, x.shape[1])
+    once = block_moments(x, y, np.zeros(len(x), dtype=int), 1)
+    return covariances(BlockMoments(copies * once.counts, copies * once.first, copies * once.second, once.n_x), EVERY)
 
 
 def matrix_of(encoder, k, x, y, copies=1.0):
     return encoding_matrices(fitted(x, y, copies), [Planned(Encoder(encoder), k)])[0]
 
 
-def test_sums_of_sets_match_a_loop():
-    sample = paired(n=11)
-    sets = np.array([0, 2, 0, 2, 2, 0, 3, 0, 2, 2, 0])
-    sums = pair_sums(sample.x, sample.y, sets, 4)
-    z = np.hstack([sample.x, sample.y])
-    assert sums.counts.tolist() == [5, 0, 5, 1]
-    for place in range(4):
-        np.testing.assert_allclose(sums.first[place], sum((row for row in z[sets == place]), np.zeros(12)))
-        products = sum((np.outer(row, row) for row in z[sets == place]), np.zeros((12, 12)))
-        np.testing.assert_allclose(sums.second[place], products)
-
-
-def test_all_pairs_without_some_are_the_others():
-    sample = paired(n=30)
-    sets, labeled = np.arange(30) % 4, np.arange(30) % 3 == 0
-    labeled[sets == 2] = True
-    x, y = sample.x, sample.y
-    every, part = pair_sums(x, y, sets, 4), pair_sums(x[labeled], y[labeled], sets[labeled], 4)
-    rest, expected = without(every, part), pair_sums(x[~labeled], y[~labeled], sets[~labeled], 4)
-    assert rest.counts.tolist() == expected.counts.tolist()
-    assert rest.counts[2] == 0
-    np.testing.assert_allclose(rest.first, expected.first, rtol=0, atol=1e-12)
-    np.testing.assert_allclose(rest.second, expected.second, rtol=0, atol=1e-12)
-
-
-def test_covariances_are_those_of_the_chosen_sets():
+def test_covariances_are_those_of_the_chosen_blocks():
     sample = paired(n=40)
-    sets = np.arange(40) % 3
-    found = covariances(pair_sums(sample.x, sample.y, sets, 3), np.array([True, False, True]), 7)
-    x, y = sample.x[sets != 1], sample.y[sets != 1]
+    blocks = np.arange(40) % 3
+    found = covariances(block_moments(sample.x, sample.y, blocks, 3), np.array([True, False, True]))
+    x, y = sample.x[blocks != 1], sample.y[blocks != 1]
     joint = np.cov(x.T, y.T, bias=True)
     for modality, expected in ((found.x, joint[:7, :7]), (found.y, joint[7:, 7:])):
         rebuilt = (modality.axes * modality.variances) @ modality.axes.T

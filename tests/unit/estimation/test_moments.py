@@ -3,16 +3,21 @@ import pytest
 from sklearn.model_selection import KFold
 
 from service.estimation.moments import (
-    BlockMoments,
     Blocks,
+    BlockSums,
     assign_blocks,
+    block_moments,
     centred,
     covariance,
     cross_sums,
     label_sums,
     predictor_sums,
     shuffled_blocks,
+    side_by_side,
+    without,
 )
+
+from .samples import paired
 
 
 @pytest.mark.parametrize("n", [10, 20, 23, 178, 569])
@@ -107,18 +112,65 @@ class TestAssignedBlocks:
         assert assign_blocks(10, None, 3, seed=7).tolist() == [2, 1, 0, 1, 0, 1, 2, 0, 0, 2]
 
 
+def test_moments_of_blocks_match_a_loop():
+    sample = paired(n=11)
+    blocks = np.array([0, 2, 0, 2, 2, -1, 3, 0, 2, 2, 0])
+    moments = block_moments(sample.x, sample.y, blocks, 5)
+    z = np.hstack([sample.x, sample.y])
+    assert moments.counts.tolist() == [4, 0, 5, 1, 0]
+    assert moments.n_x == 7
+    for block in range(5):
+        np.testing.assert_allclose(moments.first[block], sum((row for row in z[blocks == block]), np.zeros(12)))
+        products = sum((np.outer(row, row) for row in z[blocks == block]), np.zeros((12, 12)))
+        np.testing.assert_allclose(moments.second[block], products)
+
+
+def test_rows_may_be_added_in_portions():
+    sample = paired(n=30)
+    blocks = np.arange(30) % 4
+    sums = BlockSums(4, 7, 5)
+    for rows in (slice(0, 1), slice(1, 20), slice(20, 20), slice(20, 30)):
+        sums.add(blocks[rows], sample.x[rows], sample.y[rows])
+    found, expected = sums.finish(), block_moments(sample.x, sample.y, blocks, 4)
+    assert found.counts.tolist() == expected.counts.tolist()
+    np.testing.assert_allclose(found.first, expected.first, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(found.second, expected.second, rtol=0, atol=1e-12)
+
+
+def test_all_pairs_without_some_are_the_others():
+    sample = paired(n=30)
+    blocks, labeled = np.arange(30) % 4, np.arange(30) % 3 == 0
+    labeled[blocks == 2] = True
+    x, y = sample.x, sample.y
+    every, part = block_moments(x, y, blocks, 4), block_moments(x[labeled], y[labeled], blocks[labeled], 4)
+    rest, expected = without(every, part), block_moments(x[~labeled], y[~labeled], blocks[~labeled], 4)
+    assert rest.counts.tolist() == expected.counts.tolist()
+    assert rest.counts[2] == 0
+    assert rest.n_x == 7
+    np.testing.assert_allclose(rest.first, expected.first, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(rest.second, expected.second, rtol=0, atol=1e-12)
+
+
+def test_blocks_side_by_side_keep_their_order():
+    sample = paired(n=30)
+    blocks = np.arange(30) % 3
+    whole = block_moments(sample.x, sample.y, blocks, 3)
+    first = block_moments(sample.x[::3], sample.y[::3], blocks[::3], 1)
+    others = blocks > 0
+    rest = block_moments(sample.x[others], sample.y[others], blocks[others] - 1, 2)
+    found = side_by_side(first, rest)
+    np.testing.assert_array_equal(found.counts, whole.counts)
+    np.testing.assert_allclose(found.first, whole.first, rtol=0, atol=1e-12)
+    np.testing.assert_allclose(found.second, whole.second, rtol=0, atol=1e-12)
+    assert found.n_x == 7
+
+
 def test_pooled_moments_are_those_of_the_rows():
     rng = np.random.default_rng(2)
     rows, blocks = rng.standard_normal((30, 4)), assign_blocks(30, None, 4, seed=0)
-    parts = [rows[blocks == block] for block in range(4)]
-    moments = BlockMoments(
-        counts=np.array([len(part) for part in parts], dtype=float),
-        first=np.stack([part.sum(0) for part in parts]),
-        second=np.stack([part.T @ part for part in parts]),
-        n_x=3,
-    )
-    found = moments.pooled(np.array([1.0, 0.0, 2.0, 1.0]))
-    repeated = np.vstack([parts[0], parts[2], parts[2], parts[3]])
+    found = block_moments(rows[:, :3], rows[:, 3:], blocks, 4).pooled(np.array([1.0, 0.0, 2.0, 1.0]))
+    parts = [rows[blocks == block] for block in (0, 2, 2, 3)]
+    repeated = np.vstack(parts)
     assert found.n == len(repeated)
     np.testing.assert_allclose(found.mean, repeated.mean(0))
     np.testing.assert_allclose(found.covariance, np.cov(repeated.T, bias=True))

@@ -5,8 +5,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from service.estimation.encoders import PairSums, pair_sums, without
 from service.estimation.labels import LabelColumn, LabelType, label_columns
+from service.estimation.moments import BlockMoments, block_moments, without
 from service.estimation.record import to_json
 from service.estimation.rehearsal import ANY_FOLD, Rehearsal, rehearse
 from service.estimation.terms import Encoder, Metric
@@ -18,8 +18,8 @@ DX, DY = 7, 5
 
 
 def sums_of(x, y):
-    """All pairs as one set."""
-    return pair_sums(x, y, np.zeros(len(x), dtype=int), 1)
+    """All pairs as one block."""
+    return block_moments(x, y, np.zeros(len(x), dtype=int), 1)
 
 
 def problem(seed=0, n=120, m=45, n_folds=5):
@@ -39,10 +39,10 @@ def rehearsed(x, y, folds, columns, dims=(3,), **more) -> Rehearsal:
     return rehearse(sums_of(x[m:], y[m:]), ANYWHERE, x[:m], y[:m], folds, columns, dims, **more)
 
 
-def naive(x, y, folds, column, dims, seen, groups=None, present=None):
+def naive(x, y, folds, column, dims, seen, groups=None):
     """Rows by encoder and dimension: score, error, difference, error.  `seen[f]` are the pairs that encoders see."""
     m = len(folds)
-    rows = np.arange(m) if present is None else np.flatnonzero(present)
+    rows = np.arange(m) if column.present is None else np.flatnonzero(column.present)
     units = np.arange(m)[rows] if groups is None else groups[rows]
     values, n_classes = column.values[rows], None
     if column.type is LabelType.CATEGORICAL:
@@ -116,7 +116,7 @@ def test_encoders_see_no_unlabeled_pair_of_a_held_out_group(n, cross_fitted):
     group_folds[11] = ANY_FOLD  # nobody of this group is labeled
     groups[:45] %= 11
     folds = group_folds[groups[:45]]
-    unlabeled = pair_sums(x[45:], y[45:], groups[45:], 12)
+    unlabeled = block_moments(x[45:], y[45:], groups[45:], 12)
     found = rehearse(unlabeled, group_folds, x[:45], y[:45], folds, columns, (2,), groups=groups[:45])
     labeled = np.arange(n) < 45
     seen = [(group_folds[groups] != fold) & (cross_fitted | ~labeled) for fold in range(4)]
@@ -127,16 +127,17 @@ def test_encoders_see_no_unlabeled_pair_of_a_held_out_group(n, cross_fitted):
 
 def test_no_unlabeled_set_at_all_is_no_unlabeled_pair():
     x, y, folds, columns = problem(n=45)
-    none = PairSums(np.zeros(0), np.zeros((0, DX + DY)), np.zeros((0, DX + DY, DX + DY)))
+    none = BlockMoments(np.zeros(0), np.zeros((0, DX + DY)), np.zeros((0, DX + DY, DX + DY)), DX)
     found = rehearse(none, np.zeros(0, dtype=int), x, y, folds, columns, (2,))
-    np.testing.assert_array_equal(numbers(found), numbers(rehearsed(x, y, folds, columns, (2,))))
+    expected = numbers(rehearsed(x, y, folds, columns, (2,)))  # of one empty block
+    np.testing.assert_allclose(numbers(found), expected, rtol=0, atol=1e-9)
 
 
 @pytest.mark.parametrize("n", [120, 45])
 def test_unlabeled_sums_may_be_those_of_all_pairs_without_the_labeled(n):
     x, y, folds, columns = problem(seed=13, n=n)
     blocks = np.arange(n) % 10
-    every, labeled = pair_sums(x, y, blocks, 10), pair_sums(x[:45], y[:45], blocks[:45], 10)
+    every, labeled = block_moments(x, y, blocks, 10), block_moments(x[:45], y[:45], blocks[:45], 10)
     found = rehearse(without(every, labeled), np.full(10, ANY_FOLD), x[:45], y[:45], folds, columns, (2,))
     np.testing.assert_allclose(numbers(found), numbers(rehearsed(x, y, folds, columns, (2,))), rtol=0, atol=1e-9)
 
@@ -168,28 +169,30 @@ def test_scores_do_not_depend_on_a_label_s_origin_or_unit_or_on_the_names_of_cla
 def test_encoders_do_not_see_labeled_pairs_where_enough_are_unlabeled():
     """A labeled pair without a value is neither probed nor, here, part of what encoders are fitted on."""
     x, y, folds, columns = problem(seed=5)
-    present = [np.arange(45) > 4] * 2
-    plain = numbers(rehearsed(x, y, folds, columns, present=present))
+    columns = [replace(column, present=np.arange(45) > 4) for column in columns]
+    plain = numbers(rehearsed(x, y, folds, columns))
     x[:5] *= -40
-    assert numbers(rehearsed(x, y, folds, columns, present=present)) == pytest.approx(plain, abs=1e-9)
+    assert numbers(rehearsed(x, y, folds, columns)) == pytest.approx(plain, abs=1e-9)
     few = slice(0, 60)
-    assert rehearsed(x[few], y[few], folds, columns, present=present).cross_fitted
-    before = numbers(rehearsed(x[few], y[few], folds, columns, present=present))
+    assert rehearsed(x[few], y[few], folds, columns).cross_fitted
+    before = numbers(rehearsed(x[few], y[few], folds, columns))
     x[:5] *= -40
-    assert numbers(rehearsed(x[few], y[few], folds, columns, present=present)) != pytest.approx(before, abs=1e-3)
+    assert numbers(rehearsed(x[few], y[few], folds, columns)) != pytest.approx(before, abs=1e-3)
 
 
 def test_missing_values_are_left_out():
     x, y, folds, columns = problem(seed=6)
     rng = np.random.default_rng(6)
-    present = [rng.random(45) > 0.3, None]
     height, kind = columns
-    holed = (replace(height, values=np.where(present[0], height.values, np.nan)), kind)
-    found = rehearsed(x, y, folds, holed, dims=(2,), present=present)
+    hidden = (rng.random(45) < 0.3, rng.random(45) < 0.2)
+    holed = label_columns(
+        {"height": np.where(hidden[0], np.nan, height.values), "kind": np.ma.MaskedArray(kind.values, hidden[1])},
+        {"kind": LabelType.CATEGORICAL},
+    )
+    found = rehearsed(x, y, folds, (*holed, replace(kind, name="whole")), dims=(2,))
     seen = [np.arange(120) >= 45] * 5
-    expected = {"height": present[0], "kind": None}
-    check(found, holed, lambda column: naive(x, y, folds, column, (2,), seen, present=expected[column.name]))
-    assert [label.n_rows for label in found.labels] == [present[0].sum(), 45]
+    check(found, (*holed, replace(kind, name="whole")), lambda column: naive(x, y, folds, column, (2,), seen))
+    assert [label.n_rows for label in found.labels] == [45 - hidden[0].sum(), 45 - hidden[1].sum(), 45]
 
 
 def test_columns_with_values_in_the_same_rows_do_not_disturb_each_other():
@@ -254,10 +257,9 @@ def test_columns_that_cannot_be_scored_are_left_out_with_the_reason():
     x, y, folds, (height, kind) = problem(seed=11)
     constant = replace(height, name="constant", values=np.full(45, 2.5))
     scattered = LabelColumn("scattered", LabelType.CATEGORICAL, np.arange(45).astype(str))
-    nowhere = replace(kind, name="nowhere")
-    narrow = replace(height, name="narrow")
-    present = [None, None, np.zeros(45, dtype=bool), folds < 2, None]
-    found = rehearsed(x, y, folds, [constant, scattered, nowhere, narrow, height], present=present)
+    nowhere = replace(kind, name="nowhere", present=np.zeros(45, dtype=bool))
+    narrow = replace(height, name="narrow", present=folds < 2)
+    found = rehearsed(x, y, folds, [constant, scattered, nowhere, narrow, height])
     reasons = {label.label: label.left_out for label in found.labels}
     for name in ("constant", "scattered"):
         assert reasons[name].startswith(f"Label column '{name}' does not vary enough")

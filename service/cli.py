@@ -109,42 +109,39 @@ def check(
     rows: Annotated[Path | None, typer.Option(help="Row of each label.", exists=True, dir_okay=False)] = None,
     groups: Annotated[Path | None, typer.Option(help="Group of each pair.", exists=True, dir_okay=False)] = None,
     covariates: Annotated[Path | None, typer.Option(help="Covariates.", exists=True, dir_okay=False)] = None,
-    options: Annotated[str, typer.Option(help="Options as JSON, as in an upload.")] = "{}",
+    options: Annotated[
+        str, typer.Option(help="Options as JSON, as in an upload; the method counts for nothing.")
+    ] = "{}",
     as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON and nothing else.")] = False,
 ) -> None:
     """Look for accidents in paired data before an analysis: no server, nothing is stored.
 
     Exit code 0: nothing serious; 1: a serious warning, an analysis would mislead; 2: the input cannot be analysed.
     """
-    from pydantic import TypeAdapter
     from rich.console import Console
 
     from service.analyses.errors import UploadError
-    from service.estimation.covariates import covariate_columns
+    from service.analyses.lifecycle import typed_covariates
     from service.estimation.errors import EstimationError
     from service.estimation.labels import label_columns
     from service.estimation.preflight import check as look
     from service.estimation.record import to_json
     from service.figures.preflight import draw_preflight
-    from service.schemas import SubmittedOptions
-    from service.storage.local_files import open_files
+    from service.schemas import read_options
+    from service.storage.input_files import open_inputs
 
     try:
-        chosen = TypeAdapter(SubmittedOptions).validate_json(options)
-        given = open_files(x, y, labels, rows, groups, covariates)
+        chosen = read_options(options)
+        given = open_inputs(x, y, labels, rows, groups, covariates)
         found = look(
             given.x,
             given.y,
             label_columns(given.labels, chosen.label_types),
             given.rows,
+            chosen.options(),
             groups=given.groups,
-            covariates=() if given.covariates is None else covariate_columns(given.covariates, chosen.covariate_types),
-            scaling_x=chosen.scaling.x,
-            scaling_y=chosen.scaling.y,
-            missing=chosen.missing,
+            covariates=typed_covariates(given, chosen.covariate_types),
         )
-    except ValidationError as error:
-        fail(f"The options are wrong. {_said(error)}.")
     except (EstimationError, UploadError) as error:
         fail(error.message)
     if as_json:
@@ -172,13 +169,10 @@ def read_settings(**given: Any) -> Settings:
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:
-        fail(f"Settings are wrong. {_said(error)}.")
-
-
-def _said(error: ValidationError) -> str:
-    return "; ".join(
-        f"{'.'.join(str(step) for step in item['loc'])}: {item['msg']}" for item in error.errors(include_url=False)
-    )
+        wrong = [
+            f"{'.'.join(str(step) for step in item['loc'])}: {item['msg']}" for item in error.errors(include_url=False)
+        ]
+        fail("Settings are wrong. " + "; ".join(wrong) + ".")
 
 
 def fail(message: str) -> NoReturn:

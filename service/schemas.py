@@ -9,15 +9,17 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 
 from service.analyses.analysis import State
+from service.estimation.errors import InvalidOption
 from service.estimation.labels import LabelType
 from service.estimation.options import UNSCALED, Options, Scalings
 from service.estimation.report import Report
 from service.estimation.terms import Scaling
 
 REPORT = TypeAdapter(Report)
+OPTIONS_BYTES = 64 * 1024
 
 
 def _for_both(scaling: Any) -> Any:
@@ -40,6 +42,26 @@ class SubmittedOptions(Options):
     def options(self) -> Options:
         """The options of the estimation alone."""
         return Options(**{field.name: getattr(self, field.name) for field in fields(Options)})
+
+
+OPTIONS = TypeAdapter(SubmittedOptions)
+
+
+def read_options(text: str | bytes) -> SubmittedOptions:
+    """The options that a JSON object says, defaults where it says nothing.  Raises InvalidOption."""
+    if len(text) > OPTIONS_BYTES:
+        raise InvalidOption(f"options exceed {OPTIONS_BYTES} bytes. Send the few that differ.", part="options")
+    try:
+        return OPTIONS.validate_json(text, strict=True)
+    except ValidationError as error:
+        first = error.errors(include_url=False, include_input=False)[0]
+        # pydantic names the branch of a union as a step of its own, with brackets in it.
+        place = ".".join(str(step)[:40] for step in first["loc"] if "[" not in str(step) and step != "LabelType")
+        where = f"options.{place}" if place else "options"
+        raise InvalidOption(
+            f"{where}: {first['msg']}. The options are one JSON object; the README and /docs list them.",
+            part="options",
+        ) from error
 
 
 class WireModel(BaseModel):

@@ -79,11 +79,6 @@ def submit(
     labels that the method cannot take; StoreUnavailable.  Nothing stays behind then.
     """
     checks.check_options(options)
-    if covariate_types and upload.covariates is None:
-        raise InvalidOption(
-            "options.covariate_types says the type of covariates, and none were sent. Send them, or leave it out.",
-            part="options",
-        )
     with store.stage(upload) as staged:
         received = staged.inputs()
         columns = label_columns(received.labels, label_types)
@@ -91,7 +86,7 @@ def submit(
         checks.check_complete(columns, options.method)
         if received.groups is not None:
             check_groups(received.groups, len(received.x), rows[has_label(columns)])
-        covariates = _covariates(received, covariate_types)
+        covariates = typed_covariates(received, covariate_types)
         check_covariates(covariates, len(received.x))
         files = staged.files()
         submission = Submission(
@@ -116,6 +111,18 @@ def submit(
         # The 202 stands: the submission is stored, and `reconcile` queues it when the queue is back.
         log.warning("queue_unavailable", analysis_id=submission.id)
     return describe(store, queue, submission.id)
+
+
+def typed_covariates(received: Inputs, types: LabelTypes) -> tuple[LabelColumn, ...]:
+    """The covariates that were received, none if none were.  Raises InvalidOption for types of none, InputError."""
+    if received.covariates is not None:
+        return covariate_columns(received.covariates, types)
+    if types:
+        raise InvalidOption(
+            "options.covariate_types says the type of covariates, and none were sent. Send them, or leave it out.",
+            part="options",
+        )
+    return ()
 
 
 def describe(store: Store, queue: Queue, analysis_id: str) -> Analysis:
@@ -171,7 +178,7 @@ def run(store: Store, queue: Queue, analysis_id: str, progress: Callable[[Progre
             submission.options,
             lambda stage, fraction: progress(Progress(stage, fraction)),
             groups=received.groups,
-            covariates=_covariates(received, submission.covariate_types),
+            covariates=typed_covariates(received, submission.covariate_types),
         )
         finish(found, None)
     except (EstimationError, UploadError) as error:
@@ -260,10 +267,6 @@ def _assemble(submission: Submission, outcome: Outcome | None, entry: QueueEntry
         progress=entry.progress or Progress("start", 0.0),
         failure=None,
     )
-
-
-def _covariates(received: Inputs, types: LabelTypes) -> tuple[LabelColumn, ...]:
-    return () if received.covariates is None else covariate_columns(received.covariates, types)
 
 
 def _failure(error: EstimationError | AnalysisError) -> Failure:

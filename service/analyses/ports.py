@@ -73,7 +73,7 @@ class Queue(Protocol):
 
 @dataclass(frozen=True)
 class Inputs:
-    """Uploaded inputs, opened but not checked: arrays memory-mapped, label columns and covariates by name."""
+    """Inputs, opened but not checked: arrays memory-mapped, label columns and covariates by name."""
 
     x: NDArray[Any]
     y: NDArray[Any]

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 
 from fastapi import APIRouter, File, Form, Header, Request, Response, UploadFile
 from fastapi.concurrency import run_in_threadpool
-from pydantic import TypeAdapter, ValidationError
 from starlette.datastructures import FormData
 from starlette.datastructures import UploadFile as ReceivedFile
 
@@ -17,9 +16,9 @@ from service.analyses.errors import InvalidRequest
 from service.analyses.ports import Upload
 from service.api import problems
 from service.api.access import ServicesDep
-from service.estimation.errors import InvalidOption
 from service.estimation.report import Report
 from service.schemas import (
+    OPTIONS_BYTES,
     AnalysisView,
     ArrayView,
     FileView,
@@ -27,16 +26,14 @@ from service.schemas import (
     LinksView,
     Problem,
     ProgressView,
-    SubmittedOptions,
+    read_options,
 )
 from service.storage.redis_queue import wait_for_announcement
 
 router = APIRouter(prefix="/v1/analyses", tags=["analyses"])
 
-OPTIONS = TypeAdapter(SubmittedOptions)
 WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?([0-9]{1,9})(?![0-9.])", re.IGNORECASE)
 PARTS = ("x", "y", "labels", "rows", "groups", "covariates", "options")
-OPTIONS_BYTES = 64 * 1024
 
 
 def _problem(description: str) -> dict[str, Any]:
@@ -105,7 +102,7 @@ async def submit(
     """
     _check_parts(await request.form())
     text = await options.read(OPTIONS_BYTES + 1) if isinstance(options, ReceivedFile) else options
-    chosen = _options(text)
+    chosen = read_options(text or "{}")
     upload = Upload(x=x, y=y, labels=labels, rows=rows, groups=groups, covariates=covariates)
     analysis = await run_in_threadpool(
         lifecycle.submit,
@@ -171,23 +168,6 @@ def _check_parts(form: FormData) -> None:
             raise InvalidRequest(f"There is no part {name[:40]!r}. The parts are {', '.join(PARTS)}.")
         if names.count(name) > 1:
             raise InvalidRequest(f"Part {name!r} was sent {names.count(name)} times. Send it once.", part=name)
-
-
-def _options(text: str | bytes | None) -> SubmittedOptions:
-    if not text:
-        return SubmittedOptions()
-    if len(text) > OPTIONS_BYTES:
-        raise InvalidOption(f"options exceed {OPTIONS_BYTES} bytes. Send the few that differ.", part="options")
-    try:
-        return OPTIONS.validate_json(text, strict=True)
-    except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        # pydantic names the branch of a union as a step of its own, with brackets in it.
-        place = ".".join(str(step)[:40] for step in first["loc"] if "[" not in str(step) and step != "LabelType")
-        where = f"options.{place}" if place else "options"
-        raise InvalidOption(
-            f"{where}: {first['msg']}. The options are one JSON object; /docs lists them.", part="options"
-        ) from error
 
 
 def _wait(prefer: str, longest_s: float) -> float | None:

@@ -14,9 +14,10 @@ from service import __version__
 from service.analyses.errors import QueueUnavailable
 from service.analyses.lifecycle import reconcile_queue, reconcile_store
 from service.api import analyses, health, problems
-from service.api.analyses import OPTIONS_BYTES, PARTS
+from service.api.analyses import PARTS
 from service.api.body_limit import BodyLimit
 from service.api.description import describe
+from service.schemas import OPTIONS_BYTES
 from service.settings import Settings
 from service.wiring import Services, build
 

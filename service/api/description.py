@@ -7,8 +7,8 @@ from typing import Any
 import yaml
 from fastapi import FastAPI
 
-from service.api.analyses import OPTIONS
 from service.api.problems import MEDIA_TYPE
+from service.schemas import OPTIONS
 
 
 def describe(app: FastAPI) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Rows of memory-mapped features, a bounded number of bytes at a time: the only way in which features are read."""
+"""Rows of memory-mapped features, a bounded number of bytes at a time."""
 
 from __future__ import annotations
 

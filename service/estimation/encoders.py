@@ -62,9 +62,8 @@ class Planned:
 def covariances(moments: BlockMoments, chosen: NDArray[np.bool_]) -> Covariances:
     """Covariances over all pairs of the `chosen` (B,) blocks."""
     pooled = moments.pooled(chosen.astype(np.float64))
-    part_x, part_y = slice(None, moments.n_x), slice(moments.n_x, None)
-    x, y = (_principal_axes(pooled.covariance[part, part], pooled.n) for part in (part_x, part_y))
-    return Covariances(x, y, x.axes.T @ pooled.covariance[part_x, part_y] @ y.axes)
+    x, y = (_principal_axes(pooled.covariance[side, side], pooled.n) for side in moments.sides)
+    return Covariances(x, y, x.axes.T @ pooled.covariance[moments.sides] @ y.axes)
 
 
 def planned(dims: Sequence[int], rank_x: int, rank_y: int) -> tuple[Planned, ...]:

@@ -59,6 +59,15 @@ class ValueSummary:
 
 def check_options(options: Options) -> None:
     """Refuse options outside their bounds, and those that the method has no use for.  Raises InvalidOption."""
+    check_bounds(options)
+    if options.method == Method.CALIBRATED:  # NOT AVAILABLE YET: remove these two lines when it is
+        raise InvalidOption("Method calibrated is not available yet. Use reference.", part="options")
+    if options.method == Method.REFERENCE:
+        _check_published(options)
+
+
+def check_bounds(options: Options) -> None:
+    """Refuse options outside their bounds, whatever the method.  Raises InvalidOption."""
     _check_word("method", options.method, Method)
     _check_word("rule", options.rule, Rule)
     _check_word("missing", options.missing, Missing)
@@ -78,10 +87,6 @@ def check_options(options: Options) -> None:
         raise InvalidOption(
             f"pca_variance is {str(options.pca_variance)[:40]}. Use a number above 0 and at most 1.", part="options"
         )
-    if options.method == Method.CALIBRATED:  # NOT AVAILABLE YET: remove these two lines when it is
-        raise InvalidOption("Method calibrated is not available yet. Use reference.", part="options")
-    if options.method == Method.REFERENCE:
-        _check_published(options)
 
 
 def check_form(x: NDArray[Any], y: NDArray[Any], n_labels: int, rows: NDArray[Any] | None) -> Indices:

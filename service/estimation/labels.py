@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
@@ -53,7 +53,7 @@ class LabelColumn:
 
 @dataclass(frozen=True)
 class Targets:
-    """What components are held against: `matrix` (m, L) with one name per column."""
+    """What components are held against: `matrix` (m, L) with one name per column, NaN where a row has no value."""
 
     matrix: Array
     names: tuple[str, ...]
@@ -145,6 +145,11 @@ def has_label(columns: Sequence[LabelColumn]) -> NDArray[np.bool_]:
     return found
 
 
+def in_rows(columns: Sequence[LabelColumn], chosen: NDArray[np.bool_]) -> tuple[LabelColumn, ...]:
+    """The same columns for the label rows for which `chosen` (m,) is true."""
+    return tuple(_in_rows(column, chosen) for column in columns)
+
+
 def class_name(value: Any) -> str:
     """How a class is called: true and false for booleans, 1 for 1.0, else the value itself."""
     if isinstance(value, np.bool_):
@@ -199,13 +204,23 @@ def target_names(columns: Sequence[LabelColumn], role: Role = LABELS) -> tuple[s
 
 
 def encode(columns: Sequence[LabelColumn]) -> Targets:
-    """Targets of complete columns: a numeric column as it is, a categorical one one-hot, in sorted class order."""
-    return Targets(np.hstack([_matrix(column) for column in columns]), target_names(columns))
+    """Targets of columns, for every label row: a numeric column as it is, a categorical one one-hot, in sorted class
+    order; NaN where a row does not have the column."""
+    return Targets(np.hstack([_with_gaps(column) for column in columns]), target_names(columns))
 
 
 def encode_column(column: LabelColumn) -> ColumnTargets:
     """Targets of one column, complete or not, for the label rows that have it."""
     return ColumnTargets(_matrix(column), target_names([column]), present_places(column))
+
+
+def _with_gaps(column: LabelColumn) -> Array:
+    matrix = _matrix(column)
+    if column.present is None:
+        return matrix
+    whole = np.full((len(column.values), matrix.shape[1]), np.nan)
+    whole[column.present] = matrix
+    return whole
 
 
 def _matrix(column: LabelColumn) -> Array:
@@ -214,6 +229,13 @@ def _matrix(column: LabelColumn) -> Array:
         return values.astype(np.float64)[:, None]
     one_hot: Array = (values[:, None] == np.unique(values)).astype(np.float64)
     return one_hot
+
+
+def _in_rows(column: LabelColumn, chosen: NDArray[np.bool_]) -> LabelColumn:
+    present = None if column.present is None else column.present[chosen]
+    if present is not None and present.all():
+        present = None
+    return replace(column, values=column.values[chosen], present=present)
 
 
 def _typed(name: str, given: NDArray[Any], types: Mapping[str, LabelType | str], role: Role) -> LabelColumn:

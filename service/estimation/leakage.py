@@ -13,7 +13,7 @@ from service.estimation.labels import Targets
 from service.estimation.moments import Array, BlockMoments, Blocks, Pooled, PredictorSums, shuffled_blocks
 from service.estimation.report import ReportWarning
 from service.estimation.survey import ModalitySurvey
-from service.estimation.warnings import SHOWN
+from service.estimation.warnings import listed
 
 COPIED = 0.999  # absolute correlation of two columns from which one is a copy of the other
 NEAR_COPY = 0.985  # held-out canonical correlation from which a modality nearly contains a measurement of the other
@@ -39,11 +39,10 @@ def copied_columns(correlations: Array | None) -> Iterator[ReportWarning]:
     weakest = np.abs(correlations).min(axis=0)
     pairs = np.argwhere((weakest > COPIED) & (correlations[0] * correlations[1] > 0))
     if len(pairs):
-        said = ", ".join(f"column {j} of x and column {k} of y" for j, k in pairs[:SHOWN])
-        more = f" and {len(pairs) - SHOWN} more" if len(pairs) > SHOWN else ""
+        said = listed(f"column {j} of x and column {k} of y" for j, k in pairs)
         yield ReportWarning(
             "copied_columns",
-            f"x and y have columns in common, as they are or rescaled: {said}{more} (counted from 0). A column that is "
+            f"x and y have columns in common, as they are or rescaled: {said} (counted from 0). A column that is "
             "in both is shared by construction, and every objective will find it: leave it out of one modality.",
         )
 
@@ -57,10 +56,10 @@ def near_copy(
         return
     component = int(correlations.argmax())
     whole = moments.pooled(np.ones(len(moments.counts)))
-    weights = _canonical(whole, moments.n_x, np.sqrt(np.diag(whole.covariance)))
+    weights = _canonical(whole, moments.sides, np.sqrt(np.diag(whole.covariance)))
     named = [
         _loading_columns(side, basis, whole.covariance[part, part], weight[:, component])
-        for (side, basis), part, weight in zip((x, y), _parts(moments.n_x), weights, strict=True)
+        for (side, basis), part, weight in zip((x, y), moments.sides, weights, strict=True)
     ]
     yield ReportWarning(
         "near_copy",
@@ -83,12 +82,12 @@ def held_out_correlations(moments: BlockMoments) -> Array:
         return np.empty(0)
     everything = np.ones(len(moments.counts))
     scale = np.sqrt(np.diag(moments.pooled(everything).covariance))
-    x, y = _parts(moments.n_x)
+    x, y = moments.sides
     folds = []
     for fold in range(n_folds):
         held = np.zeros(len(everything))
         held[filled[fold::n_folds]] = 1.0
-        a, b = _canonical(moments.pooled(everything - held), moments.n_x, scale)
+        a, b = _canonical(moments.pooled(everything - held), moments.sides, scale)
         rows = moments.pooled(held)
         products = rows.n * rows.covariance
         folds.append(
@@ -117,26 +116,21 @@ def labels_linear_in_one_modality(
     copied = np.abs(correlations).max(axis=0) ** 2 > LABEL_R2
     found = np.flatnonzero(shared & (linear | copied))
     if len(found):
-        said = ", ".join(
+        said = listed(
             repr(targets.names[t]) + (f" (column {column[t]} of {part}, counted from 0)" if copied[t] else "")
-            for t in found[:SHOWN]
+            for t in found
         )
-        more = f" and {len(found) - SHOWN} more" if len(found) > SHOWN else ""
         yield ReportWarning(
             "labels_linear_in_one_modality",
-            f"Label targets that are linear functions of {part}, to within R^2 {LABEL_R2}: {said}{more}. Labels made "
+            f"Label targets that are linear functions of {part}, to within R^2 {LABEL_R2}: {said}. Labels made "
             f"from {part} say what {part} contains, not what x and y share: leave these labels out, or take what they "
             f"were made from out of {part}.",
         )
 
 
-def _parts(n_x: int) -> tuple[slice, slice]:
-    return slice(None, n_x), slice(n_x, None)
-
-
-def _canonical(pooled: Pooled, n_x: int, scale: Array) -> tuple[Array, Array]:
+def _canonical(pooled: Pooled, sides: tuple[slice, slice], scale: Array) -> tuple[Array, Array]:
     """Weights (r_x, k) and (r_y, k) of the leading canonical components, fitted in units of `scale` (D,)."""
-    x, y = _parts(n_x)
+    x, y = sides
     covariance = pooled.covariance / np.outer(scale, scale) + CANONICAL_RIDGE * np.eye(len(scale))
     roots = [linalg.cholesky(covariance[part, part], lower=True) for part in (x, y)]
     half = linalg.solve_triangular(roots[0], covariance[x, y], lower=True)

@@ -106,6 +106,11 @@ class BlockMoments:
     second: Array  # (B, D, D), sums of products
     n_x: int  # columns of x
 
+    @property
+    def sides(self) -> tuple[slice, slice]:
+        """The places of x's columns and of y's."""
+        return slice(None, self.n_x), slice(self.n_x, None)
+
     def pooled(self, weights: Array) -> Pooled:
         """Moments of the blocks, each counted `weights` (B,) times: folds and jackknife leave out, bootstraps repeat.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -16,15 +16,15 @@ from service.estimation.errors import TooFewLabeledRows
 from service.estimation.feature_warnings import collinear_columns, heavy_tails, missing_values, unequal_scales
 from service.estimation.groups import check_groups
 from service.estimation.inputs import MIN_LABELED_ROWS
-from service.estimation.labels import LabelColumn, Targets, encode, has_label
+from service.estimation.labels import LabelColumn, Targets, encode, has_label, in_rows
 from service.estimation.leakage import copied_columns, labels_linear_in_one_modality, near_copy
 from service.estimation.moments import Indices, assign_blocks
+from service.estimation.options import Options
 from service.estimation.record import Record
 from service.estimation.reduction import Reduction, reduce
 from service.estimation.repeats import identifiers_need_groups, repeated_rows_need_groups
 from service.estimation.report import ReportWarning
 from service.estimation.survey import Survey, survey
-from service.estimation.terms import Missing, Scaling
 from service.estimation.warnings import (
     class_imbalance,
     constant_columns,
@@ -33,6 +33,7 @@ from service.estimation.warnings import (
     few_labels,
     few_pairs,
     rare_classes,
+    sparse_labels,
 )
 
 # Most serious first.  The answer is wrong with the first group, weaker than it looks with the rest.
@@ -55,12 +56,12 @@ LESS_SERIOUS = (
     "collinear_columns",
     "constant_feature_columns",
     "constant_label_columns",
+    "sparse_label_columns",
 )
 ORDER = {code: place for place, code in enumerate((*SERIOUS, *LESS_SERIOUS))}
 
 COMPONENTS = 100  # principal components of each modality in which `check` looks
 BLOCKS = 20
-SEED = 0
 
 
 @dataclass(frozen=True)
@@ -71,8 +72,8 @@ class Evidence:
     basis_x: Basis
     basis_y: Basis
     reduction: Reduction  # with the label targets' correlations
-    columns: Sequence[LabelColumn]  # as given, those that do not vary with them
-    targets: Targets  # (m, L), of the columns that vary
+    columns: Sequence[LabelColumn]  # (m,) each, those that are not used with them
+    targets: Targets  # (m, L), of the columns that are used
     labeled: Indices  # (m,), the row of each label
     groups: NDArray[Any] | None = None  # (n,)
     covariates: Sequence[LabelColumn] = ()  # (n,) each
@@ -87,7 +88,7 @@ class PreflightData(Record):
     n_pairs_used: int
     """Pairs that were looked at: those without a missing value when such pairs are left out."""
     n_labeled: int
-    """Pairs with a label, among those looked at."""
+    """Pairs with a label in at least one column, among those looked at."""
     n_features_x: int
     """Columns of x."""
     n_features_y: int
@@ -129,32 +130,35 @@ def check(
     y: NDArray[Any],
     labels: Sequence[LabelColumn],
     rows: NDArray[Any] | None = None,
+    options: Options | None = None,
     *,
     groups: NDArray[Any] | None = None,
     covariates: Sequence[LabelColumn] = (),
-    scaling_x: Scaling | str = Scaling.NONE,
-    scaling_y: Scaling | str = Scaling.NONE,
-    missing: Missing | str = Missing.REFUSE,
 ) -> Preflight:
     """Run the preflight alone: both passes over the features, no estimate.
 
-    Arguments: x (n, dx), y (n, dy), may be memory-mapped; labels and rows as `estimate` takes them; groups (n,), equal
-    for rows that belong together; covariates (n,) each; scaling of x and y and missing, see `principal_basis` and
-    `survey`.
+    Arguments: as `estimate` takes them.  Of the options `scaling`, `missing` and `seed` count, whatever the method.
 
     Raises: errors.InputError for input that cannot be estimated, errors.NumericalFailure.
     """
+    options = options or Options()
+    inputs.check_bounds(options)
     label_rows = inputs.check_form(x, y, inputs.label_count(labels), rows)
     inputs.check_labels(labels)
+    some = has_label(labels)
+    columns, labeled = in_rows(labels, some), label_rows[some]
     if groups is not None:
-        groups = check_groups(groups, len(x), label_rows[has_label(labels)])
+        groups = check_groups(groups, len(x), labeled)
     check_covariates(covariates, len(x))
-    surveyed = survey(x, y, missing=missing)
-    columns, labeled = _labels_that_count(labels, label_rows, surveyed)
+    surveyed = survey(x, y, missing=options.missing)
+    if surveyed.kept is not None:
+        columns, labeled = _labels_that_count(columns, labeled, surveyed.kept)
+        if groups is not None:
+            check_groups(groups, len(x), labeled)
     targets = encode(inputs.check_labels(columns))
-    basis_x = principal_basis(surveyed.x, x, COMPONENTS, scaling=scaling_x, seed=SEED)
-    basis_y = principal_basis(surveyed.y, y, COMPONENTS, scaling=scaling_y, seed=SEED)
-    blocks = assign_blocks(len(x), groups, BLOCKS, SEED, surveyed.kept)
+    basis_x = principal_basis(surveyed.x, x, COMPONENTS, scaling=options.scaling.x, seed=options.seed)
+    basis_y = principal_basis(surveyed.y, y, COMPONENTS, scaling=options.scaling.y, seed=options.seed)
+    blocks = assign_blocks(len(x), groups, BLOCKS, options.seed, surveyed.kept)
     found = reduce(x, y, surveyed, basis_x, basis_y, blocks, labeled, targets.matrix)
     evidence = Evidence(surveyed, basis_x, basis_y, found, columns, targets, labeled, groups, covariates)
     warnings = preflight(evidence)
@@ -180,6 +184,7 @@ def check(
 def _found(evidence: Evidence) -> Iterator[ReportWarning]:
     x, y = evidence.survey.x, evidence.survey.y
     reduction, targets = evidence.reduction, evidence.targets
+    used = [column for column in evidence.columns if inputs.is_usable(column)]
     n_pairs, n_used = len(x.summary.row_hashes), evidence.survey.n_pairs
     n_features = (len(x.means), len(y.means))
     for part, scores, correlations in (
@@ -202,19 +207,18 @@ def _found(evidence: Evidence) -> Iterator[ReportWarning]:
         yield from unequal_scales(side, basis)
         yield from collinear_columns(side, basis)
         yield from constant_columns(side.part, side.summary, len(side.means))
-    yield from few_labels(len(evidence.labeled))
-    yield from rare_classes(evidence.columns)
-    yield from class_imbalance(evidence.columns)
+    yield from few_labels(used)
+    yield from rare_classes(used)
+    yield from class_imbalance(used)
     yield from constant_labels(evidence.columns)
+    yield from sparse_labels(evidence.columns)
 
 
 def _labels_that_count(
-    columns: Sequence[LabelColumn], rows: Indices, surveyed: Survey
+    columns: Sequence[LabelColumn], rows: Indices, kept: NDArray[np.bool_]
 ) -> tuple[tuple[LabelColumn, ...], Indices]:
     """The labels of the pairs that count, with their rows."""
-    if surveyed.kept is None:
-        return tuple(columns), rows
-    counting = surveyed.kept[rows]
+    counting = kept[rows]
     if counting.sum() < MIN_LABELED_ROWS:
         raise TooFewLabeledRows(
             f"{len(rows) - counting.sum()} of {len(rows)} labeled pairs have a missing value and were left out; "
@@ -222,4 +226,4 @@ def _labels_that_count(
             "or set the option `missing` to mean.",
             part="rows",
         )
-    return tuple(replace(column, values=column.values[counting]) for column in columns), rows[counting]
+    return in_rows(columns, counting), rows[counting]

@@ -9,8 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from service.estimation.covariates import MISSING_CLASS
 from service.estimation.inputs import ValueSummary
-from service.estimation.labels import LabelColumn, LabelType
+from service.estimation.labels import LabelColumn, LabelType, present_values
 from service.estimation.moments import Indices
 from service.estimation.report import ReportWarning
 
@@ -59,13 +60,11 @@ def identifiers_need_groups(
 ) -> Iterator[ReportWarning]:
     """A label column or covariate that names subjects: a name that says so, or many numbered classes of a few rows."""
     for kind, column in (*(("Label column", c) for c in labels), *(("Covariate", c) for c in covariates)):
-        if column.values.dtype.kind not in "UTiu":
-            continue
-        ids, sizes = np.unique(column.values, return_counts=True)
-        if _looks_like_identifiers(column, ids, sizes):
+        ids, sizes = np.unique(_identifiers(column), return_counts=True)
+        if len(ids) and _looks_like_identifiers(column, ids, sizes):
             yield ReportWarning(
                 "repeated_rows_need_groups",
-                f"{kind} {column.name!r} has {len(ids)} values in {len(column.values)} rows, up to {sizes.max()} rows "
+                f"{kind} {column.name!r} has {len(ids)} values in {sizes.sum()} rows, up to {sizes.max()} rows "
                 "of one value: it looks like an identifier of subjects that were measured several times, whose rows "
                 "are not independent. Send it as `groups`, so that they are held out together, and not as a label.",
             )
@@ -86,6 +85,17 @@ def _repeated(own: NDArray[np.int64], other: NDArray[np.int64]) -> tuple[int, in
 def _pairs(x: NDArray[np.int64], y: NDArray[np.int64]) -> NDArray[np.int64]:
     """The distinct pairs of hashes."""
     return np.unique(np.stack([x, y], axis=1), axis=0)
+
+
+def _identifiers(column: LabelColumn) -> NDArray[Any]:
+    """The values that may be identifiers: text and whole numbers, without those that are missing."""
+    values: NDArray[Any] = present_values(column)
+    if values.dtype.kind in "UT":
+        named: NDArray[Any] = values[values != MISSING_CLASS]
+        return named
+    # A numeric covariate that lacks values is kept as real numbers.
+    whole = values.dtype.kind in "iu" or (values.dtype.kind == "f" and bool(np.all(values == np.floor(values))))
+    return values if whole else values[:0]
 
 
 def _looks_like_identifiers(column: LabelColumn, ids: NDArray[Any], sizes: NDArray[np.int64]) -> bool:

@@ -94,6 +94,8 @@ def class_imbalance(columns: Sequence[LabelColumn]) -> Iterator[ReportWarning]:
         if column.type is not LabelType.CATEGORICAL:
             continue
         counts = class_counts(column)
+        if len(counts) < 2:
+            continue
         name, smallest = min(counts.items(), key=lambda entry: entry[1])
         n_rows = sum(counts.values())
         if smallest >= FOLDS and (smallest < SMALL_CLASS or smallest < UNEVEN * n_rows / len(counts)):
@@ -105,13 +107,15 @@ def class_imbalance(columns: Sequence[LabelColumn]) -> Iterator[ReportWarning]:
             )
 
 
-def few_labels(n_labeled: int) -> Iterator[ReportWarning]:
-    """So few labeled rows that components can hardly be told to be signal or nuisance."""
-    if n_labeled < FEW_LABELS:
+def few_labels(columns: Sequence[LabelColumn]) -> Iterator[ReportWarning]:
+    """Label columns that so few rows have that components can hardly be told to be signal or nuisance."""
+    sizes = {column.name: len(present_values(column)) for column in columns}
+    few = [f"{name!r} ({size})" for name, size in sizes.items() if size < FEW_LABELS]
+    if few:
         yield ReportWarning(
             "few_labels",
-            f"{n_labeled} rows are labeled. With fewer than {FEW_LABELS}, weak signal is hardly told from chance: "
-            "label more rows.",
+            f"Label columns with fewer than {FEW_LABELS} values, here with how many each has: {listed(few)}. Weak "
+            "signal in them is hardly told from chance: label more rows with them.",
         )
 
 

@@ -17,23 +17,19 @@ import hashlib
 import os
 import secrets
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
-import numpy as np
-from numpy.typing import NDArray
 from pydantic import TypeAdapter
 
 from service.analyses.analysis import Outcome, StoredFile, Submission
 from service.analyses.errors import InvalidArrayFile, InvalidTable, LabelsTooLarge, StoreUnavailable
 from service.analyses.ports import Inputs, Upload, UploadedFile
-from service.estimation.labels import named_columns
-from service.estimation.roles import COVARIATES, LABELS, Role
-from service.storage.npy import open_npy
-from service.storage.tables import read_columns, read_groups, read_rows
+from service.storage.input_files import open_inputs
+from service.storage.npy import MAGIC
 
 COPY_BYTES = 1024 * 1024
 NOT_STORED = "The upload could not be stored: the disk may be full. Try again later."
@@ -58,7 +54,7 @@ class StagedFiles:
 
     def inputs(self) -> Inputs:
         """The received inputs."""
-        return _open(self.folder, {part: file.name for part, file in self.stored.items()})
+        return open_inputs(**{part: self.folder / file.name for part, file in self.stored.items()})
 
     def commit(self, submission: Submission) -> None:
         """Write the submission beside the files, and move both where analyses are.  Raises StoreUnavailable."""
@@ -121,7 +117,8 @@ class DiskStore:
             "groups": submission.groups,
             "covariates": submission.covariates,
         }
-        return _open(self._analyses / submission.id, {part: file.name for part, file in parts.items() if file})
+        folder = self._analyses / submission.id
+        return open_inputs(**{part: folder / file.name for part, file in parts.items() if file})
 
     def outcome(self, analysis_id: str) -> Outcome | None:
         """How an analysis ended, or None if it has not."""
@@ -181,7 +178,7 @@ class DiskStore:
 
     def _receive(self, folder: Path, part: str, upload: UploadedFile, limit: int | None = None) -> StoredFile:
         head = upload.file.read(COPY_BYTES)
-        name = f"{part}.npy" if limit is None or head.startswith(b"\x93NUMPY") else f"{part}.csv"
+        name = f"{part}.npy" if limit is None or head.startswith(MAGIC) else f"{part}.csv"
         digest, size = hashlib.sha256(), 0
         with (folder / name).open("wb") as file:
             while head:
@@ -197,29 +194,6 @@ class DiskStore:
             kind = InvalidArrayFile if limit is None else InvalidTable
             raise kind(f"{part} is empty. Send a file with data.", part=part)
         return StoredFile(name, size, digest.hexdigest())
-
-
-def _open(folder: Path, names: Mapping[str, str]) -> Inputs:
-    """Open the named files: arrays memory-mapped, tables read."""
-    paths = {part: folder / name for part, name in names.items()}
-    return Inputs(
-        x=open_npy(paths["x"], "x"),
-        y=open_npy(paths["y"], "y"),
-        labels=_columns(paths["labels"], LABELS),
-        rows=_one_column(paths["rows"], "rows", read_rows) if "rows" in paths else None,
-        groups=_one_column(paths["groups"], "groups", read_groups) if "groups" in paths else None,
-        covariates=_columns(paths["covariates"], COVARIATES) if "covariates" in paths else None,
-    )
-
-
-def _columns(path: Path, role: Role) -> dict[str, NDArray[Any]]:
-    if path.suffix == ".npy":
-        return named_columns(np.array(open_npy(path, role.part)), role)
-    return read_columns(path, role)
-
-
-def _one_column(path: Path, part: str, read: Callable[[Path], NDArray[Any]]) -> NDArray[Any]:
-    return np.array(open_npy(path, part)) if path.suffix == ".npy" else read(path)
 
 
 def _read(path: Path, adapter: TypeAdapter[Record]) -> Record | None:

@@ -18,7 +18,14 @@ from service.analyses.errors import InvalidArrayFile
 MAX_HEADER_BYTES = 10_000
 MAX_DIMENSIONS = 2  # everything that Phasegate reads is a column or a table
 MAX_LENGTH = 2**40  # of a dimension; an empty array may announce anything
+MAGIC = npy_format.MAGIC_PREFIX
 READERS = {(1, 0): npy_format.read_array_header_1_0, (2, 0): npy_format.read_array_header_2_0}
+
+
+def is_npy(path: Path) -> bool:
+    """Whether a file begins as .npy files do, whatever its name."""
+    with path.open("rb") as file:
+        return file.read(len(MAGIC)) == MAGIC
 
 
 def open_npy(path: Path, part: str) -> NDArray[Any]:

@@ -76,7 +76,7 @@ def test_options_and_the_other_parts_are_read(folder):
     options = {
         "label_types": {"digit": "categorical"},
         "covariate_types": "categorical",
-        "scaling": "standardize",
+        "scaling": {"x": "standardize"},
         "missing": "drop_rows",
     }
     given = ("--rows", "rows.npy", "--covariates", "covariates.csv", "--json")
@@ -89,9 +89,11 @@ def test_options_and_the_other_parts_are_read(folder):
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        (("--options", '{"scaling": "robust"}'), "The options are wrong. scaling"),
-        (("--options", "{"), "The options are wrong."),
+        (("--options", '{"scaling": "robust"}'), "options.scaling.x: "),
+        (("--options", "{"), "options: Invalid JSON"),
         (("--options", '{"unheard_of": 1}'), "unheard_of"),
+        (("--options", '{"covariate_types": "numeric"}'), "none were sent"),
+        (("--options", '{"seed": -1}'), "seed is -1"),
         (("--rows", "y.npy"), "rows has shape (120, 4)"),
         (("--groups", "x.npy"), "groups has shape (120, 6)"),
     ],
@@ -102,6 +104,23 @@ def test_bad_input_is_said_in_one_line(folder, arguments, words):
     assert result.stdout == ""
     assert result.stderr.startswith("phasegate: ")
     assert words in result.stderr
+
+
+def test_missing_values_of_every_part(folder):
+    ages = np.loadtxt("labels.csv", skiprows=1)
+    kinds = ["" if i % 3 else f"k{i % 2}" for i in range(120)]
+    depths = ["NA" if i % 5 == 0 else f"{i}.5" for i in range(120)]
+    for name, lines in (
+        ("labels", ["age,kind", *(f"{age},{kind}" for age, kind in zip(ages, kinds, strict=True))]),
+        ("covariates", ["depth", *depths]),
+        ("groups", ["subject", *(f"s{i // 3}" for i in range(120))]),
+    ):
+        (folder / f"{name}.csv").write_text("\n".join(lines) + "\n")
+    result = run("--covariates", "covariates.csv", "--groups", "groups.csv", "--json")
+    found = json.loads(result.stdout)
+    assert (found["data"]["n_labeled"], found["data"]["n_groups"]) == (120, 40)
+    assert [warning["code"] for warning in found["warnings"]] == ["few_labels"]
+    assert "'kind' (40)" in found["warnings"][0]["message"]
 
 
 def test_values_that_cannot_be_estimated(folder):

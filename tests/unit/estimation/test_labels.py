@@ -15,6 +15,7 @@ from service.estimation.labels import (
     encode,
     encode_column,
     has_label,
+    in_rows,
     label_columns,
     target_names,
     varies,
@@ -318,3 +319,29 @@ def test_a_row_has_a_label_when_any_column_has_one():
     columns = label_columns({"a": np.where(HOLES, np.nan, 1.0), "b": np.array([np.nan, np.nan, 1, 1, np.nan])})
     assert has_label(columns).tolist() == [False, True, True, True, True]
     assert has_label(label_columns({"a": np.ones(5)})).all()
+
+
+def test_together_columns_have_gaps_where_a_row_lacks_them():
+    columns = label_columns(
+        {
+            "a": np.ma.MaskedArray([9, 1, 2, 9, 1], mask=HOLES),
+            "b": np.array([0.5, np.nan, 1.5, 2.5, 3.5]),
+            "c": np.array(["q", "p", "q", "p", "p"]),
+        },
+        {"a": CATEGORICAL},
+    )
+    targets = encode(columns)
+    assert targets.names == ("a=1", "a=2", "b", "c=p", "c=q")
+    gap = np.nan
+    expected = [[gap, gap, 0.5, 0, 1], [1, 0, gap, 1, 0], [0, 1, 1.5, 0, 1], [gap, gap, 2.5, 1, 0], [1, 0, 3.5, 1, 0]]
+    np.testing.assert_array_equal(targets.matrix, np.array(expected), strict=True)
+
+
+def test_columns_of_some_rows():
+    columns = label_columns({"a": np.where(HOLES, np.nan, np.arange(5.0)), "b": np.array(list("vwxyz"))})
+    chosen = np.array([True, True, False, False, True])
+    a, b = in_rows(columns, chosen)
+    assert a.present.tolist() == [False, True, True]
+    assert a.values[1:].tolist() == [1.0, 4.0]
+    assert (b.values.tolist(), b.present) == (["v", "w", "z"], None)
+    assert in_rows(columns, ~HOLES)[0].present is None

@@ -9,15 +9,23 @@ import pytest
 from service.estimation import feature_warnings, leakage, preflight, repeats, warnings
 from service.estimation.basis import principal_basis
 from service.estimation.covariates import covariate_columns
-from service.estimation.errors import CovariateCountMismatch, GroupCountMismatch, InputError, TooFewLabeledRows
+from service.estimation.errors import (
+    CovariateCountMismatch,
+    GroupCountMismatch,
+    InputError,
+    InvalidOption,
+    TooFewGroups,
+    TooFewLabeledRows,
+)
 from service.estimation.labels import Targets, label_columns
 from service.estimation.moments import assign_blocks
+from service.estimation.options import Options, Scalings
 from service.estimation.preflight import LESS_SERIOUS, ORDER, SERIOUS, check
 from service.estimation.record import as_dict
 from service.estimation.reduction import reduce
 from service.estimation.report import ReportWarning
 from service.estimation.survey import survey
-from service.estimation.terms import Missing, Scaling
+from service.estimation.terms import Method, Missing, Scaling
 
 from .samples import paired
 
@@ -30,10 +38,11 @@ def clean(seed, n=200, dx=9, dy=6):
     return sample.x, sample.y, {"age": sample.labels[:, 0], "dose": sample.labels[:, 1], "kind": kind}
 
 
-def found(x, y, labels, rows=None, **options):
+def found(x, y, labels, rows=None, *, groups=None, covariates=(), **options):
     """Messages by code; the messages of one code in a list."""
     messages = {}
-    for warning in check(x, y, label_columns(labels), rows, **options).warnings:
+    report = check(x, y, label_columns(labels), rows, Options(**options), groups=groups, covariates=covariates)
+    for warning in report.warnings:
         messages.setdefault(warning.code, []).append(warning.message)
     return messages
 
@@ -57,7 +66,7 @@ class TestCopiedColumns:
     def test_a_column_in_both_is_named(self, seed, factor):
         x, y, labels = clean(seed)
         y[:, 4] = factor * x[:, 7] + 12.0
-        messages = found(x, y, labels, scaling_y="standardize")
+        messages = found(x, y, labels, scaling=Scalings(y="standardize"))
         assert set(messages) == {"copied_columns"}
         assert "column 7 of x and column 4 of y (counted from 0)" in messages["copied_columns"][0]
 
@@ -92,7 +101,7 @@ class TestNearCopy:
         rng = np.random.default_rng(seed)
         sensor = rng.standard_normal(200)
         x[:, 2], y[:, 5] = 7 * sensor, sensor + 0.1 * rng.standard_normal(200)
-        messages = found(x, y, labels, scaling_x=scaling, scaling_y=scaling)
+        messages = found(x, y, labels, scaling=Scalings(scaling, scaling))
         assert set(messages) == {"near_copy"}
         (message,) = messages["near_copy"]
         assert re.search(r"correlate at 0\.99\d in rows", message)
@@ -163,7 +172,7 @@ class TestLabelsFromFeatures:
         x, y, labels = clean(0)
         x[:, 8] *= 1e-3
         labels["age"] = x[:, 8].copy()
-        messages = found(x, y, labels, scaling_x=Scaling.NONE)
+        messages = found(x, y, labels)
         assert "'age' (column 8 of x, counted from 0)" in messages["labels_linear_in_one_modality"][0]
 
     def test_a_class_that_is_a_column(self):
@@ -286,9 +295,23 @@ class TestIdentifiers:
 
     def test_a_covariate(self):
         x, y, labels = clean(2)
-        plate = label_columns({"animal": np.repeat(np.arange(20), 10)}, "numeric")
+        plate = covariate_columns({"animal": np.repeat(np.arange(20), 10)}, "numeric")
         (message,) = found(x, y, labels, covariates=plate)["repeated_rows_need_groups"]
         assert message.startswith("Covariate 'animal' has 20 values")
+
+    @pytest.mark.parametrize("type_", ["categorical", "numeric"])
+    def test_missing_values_are_no_identifier(self, type_):
+        ids = np.ma.MaskedArray(np.where(np.arange(200) < 160, np.arange(200) // 4, 7), np.arange(200) >= 160)
+        for column in (*label_columns({"subject": ids}, type_), *covariate_columns({"subject": ids}, type_)):
+            (warning,) = repeats.identifiers_need_groups([column], ())
+            assert "'subject' has 40 values in 160 rows, up to 4 rows of one value" in warning.message
+
+    def test_empty_text_is_no_identifier(self):
+        names = np.array([f"s{i // 4}" if i < 160 else "" for i in range(200)])
+        for column in (*label_columns({"kind": names}), *covariate_columns({"kind": names})):
+            (warning,) = repeats.identifiers_need_groups((), [column])
+            assert "Covariate 'kind' has 40 values in 160 rows" in warning.message
+        assert list(repeats.identifiers_need_groups(label_columns({"subject": np.full(200, "")}), ())) == []
 
     @pytest.mark.parametrize(
         ("name", "values"),
@@ -359,7 +382,7 @@ class TestUnequalScales:
     def test_not_due_once_standardized_or_below(self):
         x, y, labels = clean(2)
         y[:, 5] *= 1e4
-        assert found(x, y, labels, scaling_y=Scaling.STANDARDIZE) == {}
+        assert found(x, y, labels, scaling=Scalings(y=Scaling.STANDARDIZE)) == {}
         x, y, labels = clean(2)
         x /= x.std(0)
         x[:, 2] *= 99
@@ -407,7 +430,7 @@ class TestMissingValues:
     def test_labels_of_pairs_left_out_go_with_them(self):
         x, y, labels = clean(1)
         x[::2, 0] = np.nan
-        report = check(x, y, label_columns(labels), missing=Missing.DROP_ROWS)
+        report = check(x, y, label_columns(labels), options=Options(missing=Missing.DROP_ROWS))
         assert (report.data.n_pairs, report.data.n_pairs_used, report.data.n_labeled) == (200, 100, 100)
         assert (report.data.n_missing_x, report.data.n_missing_y) == (100, 0)
 
@@ -416,14 +439,15 @@ class TestMissingValues:
         rows = np.arange(12)
         x[:3, 0] = np.nan
         with pytest.raises(TooFewLabeledRows, match=r"3 of 12 labeled pairs .* 9 are left"):
-            check(x, y, label_columns({"age": labels["age"][:12]}), rows, missing=Missing.DROP_ROWS)
+            check(x, y, label_columns({"age": labels["age"][:12]}), rows, Options(missing=Missing.DROP_ROWS))
 
 
 class TestLabels:
     def test_few(self):
         x, y, labels = clean(0)
         few = {name: values[:49] for name, values in labels.items()}
-        assert found(x, y, few, np.arange(49))["few_labels"][0].startswith("49 rows are labeled")
+        (message,) = found(x, y, few, np.arange(49))["few_labels"]
+        assert "fewer than 50 values, here with how many each has: 'age' (49), 'dose' (49), 'kind' (49)." in message
         enough = {name: values[:50] for name, values in labels.items()}
         assert "few_labels" not in found(x, y, enough, np.arange(50))
 
@@ -455,6 +479,73 @@ class TestLabels:
         x, y, labels = clean(3)
         labels["site"] = np.full(200, "here")
         assert list(found(x, y, labels)) == ["constant_label_columns"]
+
+
+class TestPartlyMissingLabels:
+    """Rows that lack a column count for nothing in what is said of it, whatever stands in their place."""
+
+    def test_few_of_one_column(self):
+        x, y, labels = clean(0)
+        labels["dose"] = np.where(np.arange(200) < 40, labels["dose"], np.nan)
+        (message,) = found(x, y, labels)["few_labels"]
+        assert "each has: 'dose' (40). Weak" in message
+
+    def test_too_few_to_be_used(self):
+        x, y, labels = clean(1)
+        labels["kind"] = np.where(np.arange(200) < 9, labels["kind"], "")
+        (message,) = found(x, y, labels)["sparse_label_columns"]
+        assert "'kind' (9)" in message
+        assert list(found(x, y, labels)) == ["sparse_label_columns"]
+
+    def test_classes(self):
+        x, y, _ = clean(2)
+        kinds = np.ma.MaskedArray(np.repeat([1, 0, 2], [100, 9, 91]), np.arange(200) >= 109)
+        columns = label_columns({"kind": kinds}, "categorical")
+        (warning,) = check(x, y, columns).warnings
+        assert warning.code == "class_imbalance"
+        assert "of 2 classes of 'kind' is '0', with 9 of 109 labeled rows" in warning.message
+        (warning,) = warnings.rare_classes(label_columns({"kind": kinds[96:]}, "categorical"))
+        assert "labeled rows: '1'. Their" in warning.message
+
+    def test_a_column_that_nobody_has_breaks_nothing(self):
+        nobody = label_columns({"kind": np.full(200, ""), "age": np.full(200, np.nan)})
+        assert list(warnings.class_imbalance(nobody)) == list(warnings.rare_classes(nobody)) == []
+
+    @pytest.mark.parametrize("seed", SEEDS)
+    def test_made_from_features_where_there_are_any(self, seed):
+        x, y, labels = clean(seed)
+        has = np.random.default_rng(seed).random(200) < 0.5
+        labels["dose"] = np.where(has, y @ [1.0, 2.0, 0.0, -1.0, 0.5, 3.0], np.nan)
+        labels["age"] = np.where(has, np.nan, labels["age"])
+        messages = found(x, y, labels)
+        assert list(messages) == ["labels_linear_in_one_modality"]
+        assert "0.999: 'dose'. Labels" in messages["labels_linear_in_one_modality"][0]
+
+    @pytest.mark.parametrize("seed", SEEDS)
+    def test_clean_ones_give_none(self, seed):
+        x, y, labels = clean(seed)
+        has = np.random.default_rng(seed).random((3, 200)) < 0.6
+        labels = {
+            "age": np.where(has[0], labels["age"], np.nan),
+            "dose": np.where(has[1], labels["dose"], np.nan),
+            "kind": np.where(has[2], labels["kind"], ""),
+        }
+        assert found(x, y, labels) == {}
+        n_labeled = has.any(axis=0).sum()
+        assert n_labeled < 200
+        assert check(x, y, label_columns(labels)).data.n_labeled == n_labeled
+
+    def test_go_with_pairs_that_are_left_out(self):
+        x, y, labels = clean(3)
+        x[:100, 0] = np.nan
+        labels = {"age": np.where(np.arange(200) < 150, labels["age"], np.nan), "kind": labels["kind"]}
+        labels["kind"][50:60] = labels["kind"][195:] = ""
+        report = check(x, y, label_columns(labels), options=Options(missing=Missing.DROP_ROWS))
+        assert (report.data.n_pairs_used, report.data.n_labeled) == (100, 95)
+        assert "few_labels" not in {warning.code for warning in report.warnings}
+        labels["age"][140:] = np.nan
+        messages = found(x, y, labels, missing="drop_rows")
+        assert "each has: 'age' (40). Weak" in messages["few_labels"][0]
 
 
 def test_fewer_pairs_than_features():
@@ -535,6 +626,28 @@ class TestCheck:
             check(x, y, label_columns(labels), groups=np.arange(199))
         with pytest.raises(CovariateCountMismatch, match="199 rows and there are 200 pairs"):
             check(x, y, label_columns(labels), covariates=covariate_columns(np.arange(199.0)))
+
+    def test_too_few_groups_among_the_labeled(self):
+        x, y, labels = clean(2)
+        groups = np.arange(200) // 19
+        assert check(x, y, label_columns(labels), groups=groups).data.n_groups == 11
+        some = label_columns({name: values[:171] for name, values in labels.items()})
+        with pytest.raises(TooFewGroups, match="171 labeled pairs belong to 9 groups"):
+            check(x, y, some, np.arange(171), groups=groups)
+
+    def test_too_few_groups_among_the_labeled_pairs_that_are_left(self):
+        x, y, labels = clean(2)
+        x[171:, 0] = np.nan
+        with pytest.raises(TooFewGroups, match="171 labeled pairs belong to 9 groups"):
+            check(x, y, label_columns(labels), options=Options(missing="drop_rows"), groups=np.arange(200) // 19)
+
+    def test_options_count_whatever_the_method(self):
+        x, y, labels = clean(2)
+        y[:, 5] *= 1e4
+        for method in Method:
+            assert found(x, y, labels, method=method, scaling=Scalings(y=Scaling.STANDARDIZE)) == {}
+        with pytest.raises(InvalidOption, match="There is no missing 'guess'"):
+            found(x, y, labels, missing="guess")
 
     def test_what_cannot_be_estimated_is_refused(self):
         x, y, labels = clean(3)

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from service.analyses.errors import InvalidArrayFile, InvalidTable
-from service.storage.local_files import open_files
+from service.storage.input_files import open_inputs
 
 X, Y = np.arange(12.0).reshape(4, 3), np.arange(8, dtype=np.float32).reshape(4, 2)
 
@@ -21,7 +21,7 @@ def folder(tmp_path):
 
 
 def test_features_are_mapped_and_the_rest_is_left_out(folder):
-    given = open_files(folder / "x.npy", folder / "y.npy", folder / "labels.csv")
+    given = open_inputs(folder / "x.npy", folder / "y.npy", folder / "labels.csv")
     assert isinstance(given.x, np.memmap)
     np.testing.assert_array_equal(given.x, X)
     np.testing.assert_array_equal(given.y, Y)
@@ -35,7 +35,7 @@ def test_every_other_part_is_csv_or_npy_whatever_its_name(folder, kind):
     for part in ("labels", "rows", "groups"):
         renamed[part] = folder / f"{part}.data"
         (folder / f"{part}.{kind}").rename(renamed[part])
-    given = open_files(folder / "x.npy", folder / "y.npy", **renamed, covariates=renamed["labels"])
+    given = open_inputs(folder / "x.npy", folder / "y.npy", **renamed, covariates=renamed["labels"])
     np.testing.assert_array_equal(given.rows, [3, 0])
     assert given.groups.tolist() == (["s1", "s1", "s2", "s2"] if kind == "csv" else [7, 7, 9, 9])
     assert list(given.labels) == (["kind", "dose"] if kind == "csv" else ["label_0"])
@@ -45,9 +45,9 @@ def test_every_other_part_is_csv_or_npy_whatever_its_name(folder, kind):
 def test_groups_are_one_column(folder):
     (folder / "groups.csv").write_text("subject,site\ns1,a\n")
     with pytest.raises(InvalidTable, match="groups has 2 columns"):
-        open_files(folder / "x.npy", folder / "y.npy", folder / "labels.csv", groups=folder / "groups.csv")
+        open_inputs(folder / "x.npy", folder / "y.npy", folder / "labels.csv", groups=folder / "groups.csv")
 
 
 def test_features_are_npy(folder):
     with pytest.raises(InvalidArrayFile, match=r"x is not a \.npy file"):
-        open_files(folder / "labels.csv", folder / "y.npy", folder / "labels.csv")
+        open_inputs(folder / "labels.csv", folder / "y.npy", folder / "labels.csv")

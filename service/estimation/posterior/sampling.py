@@ -1,0 +1,102 @@
+"""Draws of the posterior from moments: which model, from which axes, for how long."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from service.estimation.moments import Array
+from service.estimation.posterior.chain import Chain, problem
+from service.estimation.posterior.draws import Draws, Geometry, SampleComponents, collect, finished, nothing
+from service.estimation.posterior.fit import best_axes
+from service.estimation.posterior.moments import LabelMoments, PairMoments, inverse_root
+
+WARM_UP, KEPT = 30, 40  # iterations that are thrown away, and that are kept, with many pairs for every coordinate
+DRAWS = 4  # of couplings and variances for every kept state
+MISFIT_DEVIATIONS = 1.5  # standard errors by which the likelihood ratio may exceed 1 for the spiked model to stand
+
+
+@dataclass(frozen=True)
+class Posterior:
+    """What the chain found."""
+
+    draws: Draws
+    shares: tuple[Array, ...]  # per spectrum: R^2 of each sample component's score on the signal's scores, averaged
+    corrected: tuple[Array, ...]  # per spectrum: coupling of each sample component's directions in the population
+    spiked: bool  # whether the spiked model, orthogonal components in both modalities, stands
+    misfit: float  # of the spiked model: likelihood ratio over its degrees of freedom
+    acceptance: float  # mean acceptance of the Hamiltonian moves that were kept
+
+
+def sample_posterior(
+    pairs: PairMoments,
+    labels: Sequence[LabelMoments],
+    spectra: tuple[SampleComponents, ...],
+    n_pairs: int,
+    seed: int,
+    tell: Callable[[float], None] = lambda fraction: None,
+) -> Posterior:
+    """Run a chain on `pairs` (not whitened) and `labels`; `n_pairs` rows stand behind pairs.n effective ones.
+
+    The spiked model is used where the likelihood ratio does not reject it; else both modalities are whitened, after
+    which components are orthogonal whatever the model, and gains of prediction are taken from their covariances.
+    """
+    covariances = (pairs.sxx, pairs.syy)
+    best = best_axes(pairs, n_pairs)
+    spiked = best.misfit <= 1 + MISFIT_DEVIATIONS * np.sqrt(2 / max(best.freedom, 1.0))
+    geometry = Geometry(None, None, None, None)
+    misfit = best.misfit
+    if not spiked:
+        pairs, labels, geometry = _whitened(pairs, labels)
+        best = best_axes(pairs, n_pairs)
+    given = problem(pairs, labels)
+    generator = np.random.default_rng(seed)
+    warm_up, kept = iterations(pairs)
+    chain = Chain(given, best.x, best.y, generator)
+    chain.warm_up(warm_up, lambda fraction: tell(fraction * warm_up / (warm_up + kept)))
+    collected = nothing(spectra)
+    for t in range(kept):
+        state = chain.advance(t)
+        collect(collected, state, given, geometry, covariances, spectra, DRAWS, generator)
+        tell((warm_up + t + 1) / (warm_up + kept))
+    return Posterior(
+        draws=finished(collected, pairs.paired),
+        shares=tuple(total / kept for total in collected.shares),
+        corrected=tuple(total / kept for total in collected.corrected),
+        spiked=bool(spiked),
+        misfit=misfit,
+        acceptance=chain.acceptance,
+    )
+
+
+def iterations(pairs: PairMoments) -> tuple[int, int]:
+    """Iterations of warm-up and after: up to twice as many where coordinates are many for the pairs."""
+    more = 1 + min(1.0, sum(pairs.sxy.shape) / pairs.n)
+    return round(WARM_UP * more), round(KEPT * more)
+
+
+def _whitened(
+    pairs: PairMoments, labels: Sequence[LabelMoments]
+) -> tuple[PairMoments, Sequence[LabelMoments], Geometry]:
+    to_x, root_x = inverse_root(pairs.sxx)
+    to_y, root_y = inverse_root(pairs.syy)
+    dx, dy = pairs.sxy.shape
+    white = PairMoments(np.eye(dx), to_x @ pairs.sxy @ to_y, np.eye(dy), pairs.n, whitened=True)
+    gains = (inverse_root(_shrunken(matrix, pairs.n))[1] for matrix in (pairs.sxx, pairs.syy))
+    return white, [part.mapped(to_x, to_y) for part in labels], Geometry(root_x, root_y, *gains)
+
+
+def _shrunken(covariance: Array, n: float) -> Array:
+    """Towards a multiple of the identity, by the intensity that minimises the expected loss for normal rows.
+
+    Ledoit and Wolf 2004 with the normal distribution's fourth moments: a = min(1, b / d), b = (tr(S)^2 + tr(S^2)) / n,
+    d = |S - mu I|^2.
+    """
+    d = len(covariance)
+    mean = np.trace(covariance) / d
+    distance = float(((covariance - mean * np.eye(d)) ** 2).sum())
+    error = float(np.trace(covariance) ** 2 + (covariance**2).sum()) / n
+    share = min(1.0, error / distance) if distance > 0 else 1.0
+    return np.asarray((1 - share) * covariance + share * mean * np.eye(d))

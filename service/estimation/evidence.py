@@ -24,7 +24,7 @@ COUPLING_RESAMPLES = 199
 LABEL_RESAMPLES = 399
 HELD_OUT_FOLDS = 5
 LEADING_COMPONENTS = 128  # principal components in the search for single directions; it costs their cube
-PATTERNS_AT_ONCE = 25  # sums of signed parts held at a time
+PATTERNS_AT_ONCE = 25  # sums of signed blocks held at a time
 ROUNDING = 1e-8  # ridge, as a share of each variance, that only keeps a singular covariance factorable
 CANCELLATION = 1e-12  # share of a coordinate's mean square below which its variance is rounding
 HALF_WEIGHT = 0.1  # held-out correlation at which a coupled component has half the weight of a sure one
@@ -36,12 +36,12 @@ class CouplingEvidence:
     """Whether x and y are coupled: `p_value` of the pairing being no better than shuffled rows.
 
     `held_out_correlation`: canonical correlation, on blocks left out of its fit, of the direction that is best on the
-    others; about 0 without coupling.  `n_units`: blocks and contrasts of blocks whose signs were flipped.
+    others; about 0 without coupling.  `n_blocks`: blocks whose signs were flipped.
     """
 
     p_value: float
     held_out_correlation: float
-    n_units: int
+    n_blocks: int
 
 
 @dataclass(frozen=True)
@@ -78,41 +78,43 @@ def coupling_evidence(
 ) -> CouplingEvidence:
     """Test that the pairing of x and y is better than a shuffle of rows, from moments of blocks of rows.
 
-    Without coupling the sign of a block's cross-covariance is arbitrary.  The cross-covariance is taken apart into
-    those within the B blocks and, where rows are exchangeable, B - 1 orthogonal contrasts of block means, and the signs
-    of all parts are flipped at random.  Statistics are sums of squared and of 16th powers of singular values (the whole
-    and the strongest) after full whitening and after a ridge of the mean variance (weak directions and strong ones);
-    the four are combined under the same flips.
+    Without coupling the sign of a block's cross-covariance is arbitrary, so the signs of all B of them are flipped at
+    random.  Statistics are sums of squared and of 16th powers of singular values of their sum (the whole and the
+    strongest) after full whitening and after a ridge of the mean variance (weak directions and strong ones); the four
+    are combined under the same flips.
 
     Arguments:
         counts (B,): rows of each block.  Blocks hold rows at random; groups of rows are never split.
         first (B, D), second (B, D, D): sums and sums of products of z = [x, y] in principal coordinates, about centred.
         n_x: how many of the D coordinates are x's; they come first, each modality's in order of falling variance.
-        grouped: whether rows belong together in groups, so that blocks are exchangeable and rows are not.
+        grouped: whether rows belong together in groups.  Blocks are then taken about their own means, which costs them
+            a row each: the common mean ties blocks of groups together by an unknown amount.
         seed: of the flips.
 
-    Returns: the evidence.  p is at least 1 / (1 + resamples); with fewer than 6 grouped blocks it cannot reach 0.05.
+    Returns: the evidence.  p is at least 1 / (1 + resamples); with fewer than 6 blocks it cannot reach 0.05.
     """
     counts, first, second = counts[counts > 0], first[counts > 0], second[counts > 0]
-    within = second - first[:, :, None] * first[:, None, :] / counts[:, None, None]
-    contrasts = np.zeros((0, first.shape[1])) if grouped else _block_contrasts(counts, first)
-    scatter = within.sum(axis=0) + contrasts.T @ contrasts
-    varying = np.flatnonzero(np.diag(scatter) > CANCELLATION * np.einsum("bdd->d", second))
+    means = first / counts[:, None] if grouped else np.broadcast_to(first.sum(axis=0) / counts.sum(), first.shape)
+    scatters = (
+        second - first[:, :, None] * means[:, None, :] - means[:, :, None] * (first - counts[:, None] * means)[:, None]
+    )
+    varying = np.flatnonzero(np.einsum("bdd->d", scatters) > CANCELLATION * np.einsum("bdd->d", second))
     x, y = varying[varying < n_x], varying[varying >= n_x]
-    cross = np.concatenate([within[:, x[:, None], y], contrasts[:, x, None] * contrasts[:, None, y]])
-    if not cross.size:
-        return CouplingEvidence(1.0, 0.0, len(cross))
+    if not (len(x) and len(y)):
+        return CouplingEvidence(1.0, 0.0, len(counts))
 
-    patterns = sign_patterns(len(cross), resamples, np.random.default_rng(seed))
-    scatters = scatter[np.ix_(x, x)], scatter[np.ix_(y, y)]
-    withins = within[:, x[:, None], x], within[:, y[:, None], y]
+    patterns = sign_patterns(len(counts), resamples, np.random.default_rng(seed))
+    patterns[1:] *= 1.0 if grouped else _flip_scale(counts)
+    cross = scatters[:, x[:, None], y]
+    sides = scatters[:, x[:, None], x], scatters[:, y[:, None], y]
     statistics, correlations = [], []
     for ridge in (_rounding_ridge, _mean_ridge):
-        roots = [linalg.cholesky(matrix + ridge(matrix), lower=True, check_finite=False) for matrix in scatters]
+        totals = [side.sum(axis=0) for side in sides]
+        roots = [linalg.cholesky(total + ridge(total), lower=True, check_finite=False) for total in totals]
         whitened = _whitened(cross, *roots)
         statistics += [_whole(whitened, patterns), _strongest(whitened, patterns)]
-        correlations.append(_held_out_correlation(whitened[: len(within)], withins, roots))
-    return CouplingEvidence(combined_p(np.stack(statistics, axis=1)), max(correlations), len(cross))
+        correlations.append(_held_out_correlation(whitened, sides, roots))
+    return CouplingEvidence(combined_p(np.stack(statistics, axis=1)), max(correlations), len(counts))
 
 
 def pairing_not_better_than_shuffled(evidence: CouplingEvidence) -> Iterator[ReportWarning]:
@@ -184,17 +186,14 @@ def component_p_values(
     return step_down(-np.log(np.minimum(tail(energies.total), tail(energies.largest))))
 
 
-def _block_contrasts(counts: Array, first: Array) -> Array:
-    """Orthogonal contrasts (B - 1, D) of block means: what lies between blocks, each of the variance of one row.
+def _flip_scale(counts: Array) -> float:
+    """Factor on flipped blocks that makes their sum vary as much as the observed one does.
 
-    A Householder reflection takes the direction of the overall mean to the last axis; what is left on the others has
-    mean 0, and each of them stays close to one block.
+    Of n rows about their common mean, the sum of products of independent x and y has n - 1 times the variance of one
+    product, and the blocks' sums have n - 2 + sum n_b^2 / n^2 times it between them: the mean ties them together.
     """
-    axis = np.sqrt(counts / counts.sum())
-    axis[-1] += 1
-    means = first / np.sqrt(counts)[:, None]
-    reflected: Array = means - np.outer(axis, 2 * (axis @ means) / (axis @ axis))
-    return reflected[:-1]
+    n = counts.sum()
+    return float(np.sqrt((n - 1) / (n - 2 + (counts**2).sum() / n**2)))
 
 
 def _rounding_ridge(scatter: Array) -> Array:
@@ -206,7 +205,7 @@ def _mean_ridge(scatter: Array) -> Array:
 
 
 def _whitened(cross: Array, root_x: Array, root_y: Array) -> Array:
-    """root_x^{-1} cross root_y^{-T} for every one of `cross` (parts, rx, ry).  Leading coordinates stay leading."""
+    """root_x^{-1} cross root_y^{-T} for every one of `cross` (B, rx, ry).  Leading coordinates stay leading."""
     inverse_x, inverse_y = (
         linalg.solve_triangular(root, np.eye(len(root)), lower=True, check_finite=False) for root in (root_x, root_y)
     )
@@ -214,20 +213,20 @@ def _whitened(cross: Array, root_x: Array, root_y: Array) -> Array:
     return whitened
 
 
-def _whole(parts: Array, patterns: Array) -> Array:
-    """Sum of squared singular values of the sum of `parts` under every pattern of signs."""
-    flat = parts.reshape(len(parts), -1)
+def _whole(blocks: Array, patterns: Array) -> Array:
+    """Sum of squared singular values of the sum of `blocks` under every pattern of signs."""
+    flat = blocks.reshape(len(blocks), -1)
     products = flat @ flat.T
     sums: Array = ((patterns @ products) * patterns).sum(axis=1)
     return sums
 
 
-def _strongest(parts: Array, patterns: Array) -> Array:
+def _strongest(blocks: Array, patterns: Array) -> Array:
     """Sum of 16th powers of singular values, which the largest dominates, under every pattern of signs."""
-    leading = parts[:, :LEADING_COMPONENTS, :LEADING_COMPONENTS]
+    leading = blocks[:, :LEADING_COMPONENTS, :LEADING_COMPONENTS]
     if leading.shape[1] > leading.shape[2]:
         leading = leading.transpose(0, 2, 1)
-    flat = leading.reshape(len(parts), -1)
+    flat = leading.reshape(len(blocks), -1)
     powers = []
     for start in range(0, len(patterns), PATTERNS_AT_ONCE):
         for matrix in (patterns[start : start + PATTERNS_AT_ONCE] @ flat).reshape(-1, *leading.shape[1:]):
@@ -238,10 +237,10 @@ def _strongest(parts: Array, patterns: Array) -> Array:
     return np.asarray(powers, dtype=np.float64)
 
 
-def _held_out_correlation(whitened: Array, withins: tuple[Array, Array], roots: list[Array]) -> float:
+def _held_out_correlation(whitened: Array, sides: tuple[Array, Array], roots: list[Array]) -> float:
     """Correlation, on blocks left out, of the pair of directions that covaries most on the others; 0 if none varies.
 
-    Arguments: whitened cross-covariances (B, rx, ry) and covariances of x and of y within blocks; Cholesky roots.
+    Arguments: whitened cross-products (B, rx, ry) and products of x and of y, by block; Cholesky roots of the latter.
     """
     n_blocks = len(whitened)
     total = whitened.sum(axis=0)
@@ -250,9 +249,9 @@ def _held_out_correlation(whitened: Array, withins: tuple[Array, Array], roots: 
         held_out = whitened[fold].sum(axis=0)
         pair = _leading_pair(total - held_out)
         covariance += float(pair[0] @ held_out @ pair[1])
-        for side, (vector, within, root) in enumerate(zip(pair, withins, roots, strict=True)):
+        for side, (vector, products, root) in enumerate(zip(pair, sides, roots, strict=True)):
             direction = linalg.solve_triangular(root, vector, lower=True, trans="T", check_finite=False)
-            variances[side] += direction @ within[fold].sum(axis=0) @ direction
+            variances[side] += direction @ products[fold].sum(axis=0) @ direction
     scale = float(np.sqrt(variances.prod()))
     return covariance / scale if scale > 0 else 0.0
 

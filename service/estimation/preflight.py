@@ -65,7 +65,7 @@ BLOCKS = 20
 
 
 @dataclass(frozen=True)
-class Evidence:
+class Findings:
     """What the preflight looks at: both passes, and what came with the features."""
 
     survey: Survey
@@ -119,7 +119,7 @@ class Preflight(Record):
     """What was found, most serious first."""
 
 
-def preflight(evidence: Evidence, beside: Sequence[ReportWarning] = ()) -> tuple[ReportWarning, ...]:
+def preflight(evidence: Findings, beside: Sequence[ReportWarning] = ()) -> tuple[ReportWarning, ...]:
     """Every warning that the evidence calls for and those found `beside`, most serious first."""
     found = [*beside, *_found(evidence)]
     return tuple(sorted(found, key=lambda warning: ORDER.get(warning.code, len(ORDER))))
@@ -160,7 +160,7 @@ def check(
     basis_y = principal_basis(surveyed.y, y, COMPONENTS, scaling=options.scaling.y, seed=options.seed)
     blocks = assign_blocks(len(x), groups, BLOCKS, options.seed, surveyed.kept)
     found = reduce(x, y, surveyed, basis_x, basis_y, blocks, labeled, targets.matrix)
-    evidence = Evidence(surveyed, basis_x, basis_y, found, columns, targets, labeled, groups, covariates)
+    evidence = Findings(surveyed, basis_x, basis_y, found, columns, targets, labeled, groups, covariates)
     warnings = preflight(evidence)
     return Preflight(
         data=PreflightData(
@@ -181,7 +181,7 @@ def check(
     )
 
 
-def _found(evidence: Evidence) -> Iterator[ReportWarning]:
+def _found(evidence: Findings) -> Iterator[ReportWarning]:
     x, y = evidence.survey.x, evidence.survey.y
     reduction, targets = evidence.reduction, evidence.targets
     used = [column for column in evidence.columns if inputs.is_usable(column)]

@@ -14,7 +14,6 @@ import numpy as np
 from service.estimation.moments import Array
 from service.estimation.posterior.exchangeable import Exchangeable, class_group, exchangeable, stack
 from service.estimation.posterior.frames import (
-    Curvature,
     Frames,
     Target,
     Variances,
@@ -97,7 +96,9 @@ def problem(pairs: PairMoments, labels: Sequence[LabelMoments]) -> Problem:
 
 def _variance_prior(covariance: Array) -> Exchangeable:
     logs = np.log(np.linalg.eigvalsh(covariance))
-    return exchangeable(VARIANCE_SPREADS, np.ones(len(VARIANCE_SPREADS)), float(logs.mean()), float(logs.var()) + 0.5, 0.0)
+    return exchangeable(
+        VARIANCE_SPREADS, np.ones(len(VARIANCE_SPREADS)), float(logs.mean()), float(logs.var()) + 0.5, 0.0
+    )
 
 
 class Chain:

@@ -46,7 +46,7 @@ def best_axes(pairs: PairMoments, n_pairs: int) -> BestAxes:
         frames = _newton(pairs, frames)
     dx, dy = pairs.sxy.shape
     total = dx + dy
-    minimum = float(frames.a.sum() + frames.b.sum() + np.log1p(-np.tanh(frames.z) ** 2).sum())
+    minimum = float(frames.a.sum() + frames.b.sum() + np.log1p(-(np.tanh(frames.z) ** 2)).sum())
     joint = np.block([[pairs.sxx, pairs.sxy], [pairs.sxy.T, pairs.syy]])
     parameters = total + pairs.paired + dx * (dx - 1) / 2 + dy * (dy - 1) / 2
     freedom = total * (total + 1) / 2 - parameters

@@ -217,9 +217,7 @@ def _leaving(block: Array, coefficients: Array, scale: Array, shape: float, log_
     return np.asarray(change - shape * (np.log(scale + 0.5 * lost) - np.log(scale)).sum(axis=1))
 
 
-def _prior_odds(
-    members: Membership, inside: Flags, frames: Frames, setting: Setting
-) -> Array:
+def _prior_odds(members: Membership, inside: Flags, frames: Frames, setting: Setting) -> Array:
     """Log odds of signal against nuisance of every component, from its coupling and variances, given the others."""
     classes = setting.classes
     nuisance = ~inside
@@ -355,9 +353,7 @@ def _difference(prior: Exchangeable, before: Array, after: Array) -> float:
     return float(logs[1] - logs[0])
 
 
-def _set(
-    flags: Flags, place: int, value: bool
-) -> Flags:
+def _set(flags: Flags, place: int, value: bool) -> Flags:
     changed = flags.copy()
     changed[place] = value
     return changed

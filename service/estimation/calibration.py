@@ -1,0 +1,67 @@
+"""From draws of the posterior to probabilities and intervals that keep what they promise.
+
+The chain is short and its model is never quite true, so its draws are too sure of themselves where coordinates are
+many for the pairs, and more so where the spiked model does not hold.  A temperature T >= 1 corrects that: shares of
+draws q become p proportional to (q + SMOOTHING)^(1/T), and quantiles move away from the median by a factor of
+WIDENING T, and by MARGIN / sqrt(n).  With c the coordinates of both modalities per effective pair, at most 1,
+
+    T = 1 + SPIKED_CROWDING c                                       the spiked model stands
+    T = 1 + GENERAL + GENERAL_CROWDING c + GENERAL_ONE_TARGET [L = 1]   it does not               (eq. 6)
+
+Coefficients are fitted by `python -m benchmarks.calibration` on populations wider than any benchmark's
+(benchmarks/worlds.py); docs/calibrated.md shows how well they hold on others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from service.estimation.moments import Array
+
+SMOOTHING = 0.001
+SPIKED_CROWDING = 2.4
+GENERAL, GENERAL_CROWDING, GENERAL_ONE_TARGET = 0.52, 2.5, 0.65
+WIDENING, MARGIN = 1.2, 0.8
+LOG_LIMIT = 5.0  # log ratios beyond it are unbounded: the data cannot tell them from infinity, or 0
+N_CELLS = 8  # (ca > 1, cp_x_to_y > 1, cp_y_to_x > 1), ca first, the last fastest
+
+
+@dataclass(frozen=True)
+class Circumstances:
+    """What the temperature depends on."""
+
+    spiked: bool
+    crowding: float  # coordinates of both modalities per effective pair
+    one_target: bool
+    n_pairs: float  # effective
+
+
+def temperature(given: Circumstances) -> float:
+    """T of eq. 6."""
+    crowding = min(given.crowding, 1.0)
+    if given.spiked:
+        return 1 + SPIKED_CROWDING * crowding
+    return 1 + GENERAL + GENERAL_CROWDING * crowding + GENERAL_ONE_TARGET * given.one_target
+
+
+def cell_probabilities(log_ratios: Array, given: Circumstances) -> Array:
+    """Calibrated probability of each of the 8 cells (2, 2, 2) from draws (n, 3) of the log ratios."""
+    cells = (log_ratios > 0) @ np.array([4, 2, 1])
+    shares = np.bincount(cells, minlength=N_CELLS) / len(cells)
+    tempered = (shares + SMOOTHING) ** (1 / temperature(given))
+    return np.asarray((tempered / tempered.sum()).reshape(2, 2, 2))
+
+
+def log_interval(log_ratios: Array, level: float, given: Circumstances) -> tuple[float, float, float]:
+    """Low end, median and high end of draws (n,) of one log ratio; -inf or inf where unbounded."""
+    draws = np.clip(log_ratios, -LOG_LIMIT, LOG_LIMIT)
+    low, median, high = np.quantile(draws, [(1 - level) / 2, 0.5, (1 + level) / 2])
+    widening, margin = WIDENING * temperature(given), MARGIN / np.sqrt(given.n_pairs)
+    low, high = median - widening * (median - low) - margin, median + widening * (high - median) + margin
+    return (
+        float(low) if low > -LOG_LIMIT else -np.inf,
+        float(median),
+        float(high) if high < LOG_LIMIT else np.inf,
+    )

@@ -5,27 +5,26 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 import numpy as np
-from scipy import linalg
 
 from service.estimation.association import Scores, cross_validated_r2
 from service.estimation.basis import Basis
+from service.estimation.canonical import canonical_weights, held_out_correlations
 from service.estimation.labels import Targets
-from service.estimation.moments import Array, BlockMoments, Blocks, Pooled, PredictorSums, shuffled_blocks
+from service.estimation.moments import Array, BlockMoments, Blocks, PredictorSums, shuffled_blocks
 from service.estimation.report import ReportWarning
 from service.estimation.survey import ModalitySurvey
 from service.estimation.warnings import listed
 
 COPIED = 0.999  # absolute correlation of two columns from which one is a copy of the other
 NEAR_COPY = 0.985  # held-out canonical correlation from which a modality nearly contains a measurement of the other
-CANONICAL_COMPONENTS = 5  # leading ones that are looked at
-CANONICAL_RIDGE = 1e-3  # of a component's variance: fits to few rows stay finite, correlations near 1 stay near 1
+LOOKED_AT = 5  # leading canonical components
 LOADING_SHARE = 0.9  # of the largest loading, from which a column is named beside it
 NAMED_COLUMNS = 3
 LABEL_R2 = 0.999  # held-out, from which a label is a linear function of the features
 LABEL_RIDGE = 1e-9  # of a component's variance
 LABEL_ROWS = 5000  # labeled rows that are looked at; a relation that is exact holds on any
 DOMINATED = 0.25  # of a label's sum of squares, from which one row dominates it and it proves nothing
-FOLDS = 5
+LABEL_FOLDS = 5
 SEED = 0
 
 
@@ -51,12 +50,12 @@ def near_copy(
     moments: BlockMoments, x: tuple[ModalitySurvey, Basis], y: tuple[ModalitySurvey, Basis]
 ) -> Iterator[ReportWarning]:
     """A combination of x's columns and one of y's are so nearly the same that one measures what the other does."""
-    correlations = held_out_correlations(moments)
+    correlations = held_out_correlations(moments, LOOKED_AT)
     if not len(correlations) or correlations.max() <= NEAR_COPY:
         return
     component = int(correlations.argmax())
     whole = moments.pooled(np.ones(len(moments.counts)))
-    weights = _canonical(whole, moments.sides, np.sqrt(np.diag(whole.covariance)))
+    weights = canonical_weights(whole, moments.sides, LOOKED_AT)
     named = [
         _loading_columns(side, basis, whole.covariance[part, part], weight[:, component])
         for (side, basis), part, weight in zip((x, y), moments.sides, weights, strict=True)
@@ -68,34 +67,6 @@ def near_copy(
         f"with it are {named[0]} and {named[1]} (counted from 0). If one was made from the other, or both from one "
         "source, leave it out of one modality: it stands above every nuisance, whatever else x and y share.",
     )
-
-
-def held_out_correlations(moments: BlockMoments) -> Array:
-    """Leading canonical correlations, fitted to all blocks but a fifth and measured in that fifth.
-
-    Of the correlation pooled over the fifths and its median over them the smaller: one row far out cannot raise both.
-    Returns (k,), empty with a single block.
-    """
-    filled = np.flatnonzero(moments.counts)
-    n_folds = min(FOLDS, len(filled))
-    if n_folds < 2:
-        return np.empty(0)
-    everything = np.ones(len(moments.counts))
-    scale = np.sqrt(np.diag(moments.pooled(everything).covariance))
-    x, y = moments.sides
-    folds = []
-    for fold in range(n_folds):
-        held = np.zeros(len(everything))
-        held[filled[fold::n_folds]] = 1.0
-        a, b = _canonical(moments.pooled(everything - held), moments.sides, scale)
-        rows = moments.pooled(held)
-        products = rows.n * rows.covariance
-        folds.append(
-            [_diagonal(a, products[x, y], b), _diagonal(a, products[x, x], a), _diagonal(b, products[y, y], b)]
-        )
-    pooled = _correlation(np.sum(folds, axis=0))
-    each = np.array([_correlation(np.asarray(fold)) for fold in folds])
-    return np.asarray(np.minimum(pooled, np.median(each, axis=0)))
 
 
 def labels_linear_in_one_modality(
@@ -128,30 +99,6 @@ def labels_linear_in_one_modality(
         )
 
 
-def _canonical(pooled: Pooled, sides: tuple[slice, slice], scale: Array) -> tuple[Array, Array]:
-    """Weights (r_x, k) and (r_y, k) of the leading canonical components, fitted in units of `scale` (D,)."""
-    x, y = sides
-    covariance = pooled.covariance / np.outer(scale, scale) + CANONICAL_RIDGE * np.eye(len(scale))
-    roots = [linalg.cholesky(covariance[part, part], lower=True) for part in (x, y)]
-    half = linalg.solve_triangular(roots[0], covariance[x, y], lower=True)
-    coupling = linalg.solve_triangular(roots[1], half.T, lower=True).T
-    left, _, right = linalg.svd(coupling, full_matrices=False)
-    k = min(CANONICAL_COMPONENTS, *coupling.shape)
-    weights_x = linalg.solve_triangular(roots[0].T, left[:, :k]) / scale[x, None]
-    weights_y = linalg.solve_triangular(roots[1].T, right[:k].T) / scale[y, None]
-    return weights_x, weights_y
-
-
-def _diagonal(a: Array, products: Array, b: Array) -> Array:
-    return np.asarray(np.einsum("ik,ik->k", a, products @ b))
-
-
-def _correlation(products: Array) -> Array:
-    """Correlations (k,) from sums of products (3, k) of a with b, a with a and b with b."""
-    squares = products[1] * products[2]
-    return np.where(squares > 0, products[0] / np.sqrt(np.where(squares > 0, squares, 1.0)), 0.0)
-
-
 def _loading_columns(side: ModalitySurvey, basis: Basis, covariance: Array, weights: Array) -> str:
     """The columns that correlate most with a combination of the reduced scores, with the size of the correlation."""
     columns = side.varying
@@ -169,13 +116,13 @@ def _held_out_r2(scores: Array, targets: Array) -> Array:
     for place, present in enumerate(patterns.T):
         rows = np.flatnonzero(present)
         rows = rows[:: max(1, -(-len(rows) // LABEL_ROWS))]
-        if len(rows) < 2 * FOLDS:
+        if len(rows) < 2 * LABEL_FOLDS:
             continue
         chosen = np.flatnonzero(pattern_of_target.ravel() == place)
         predictors = scores[rows] - scores[rows].mean(axis=0)
         deviations = predictors.std(axis=0)
         predictors = predictors[:, deviations > 0] / deviations[deviations > 0]
-        prepared = _one_component(predictors, shuffled_blocks(len(rows), FOLDS, SEED))
+        prepared = _one_component(predictors, shuffled_blocks(len(rows), LABEL_FOLDS, SEED))
         found[chosen] = cross_validated_r2(prepared, targets[np.ix_(rows, chosen)], LABEL_RIDGE * len(rows))[0]
     return found
 

@@ -10,21 +10,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from service.estimation import inputs
-from service.estimation.basis import Basis, principal_basis
-from service.estimation.covariates import check_covariates
-from service.estimation.errors import TooFewLabeledRows
+from service.estimation.evidence import coupling_evidence, pairing_not_better_than_shuffled
 from service.estimation.feature_warnings import collinear_columns, heavy_tails, missing_values, unequal_scales
-from service.estimation.groups import check_groups
-from service.estimation.inputs import MIN_LABELED_ROWS
-from service.estimation.labels import LabelColumn, Targets, encode, has_label, in_rows
+from service.estimation.labels import LabelColumn
 from service.estimation.leakage import copied_columns, labels_linear_in_one_modality, near_copy
-from service.estimation.moments import Indices, assign_blocks
 from service.estimation.options import Options
+from service.estimation.preparation import Prepared, prepare
 from service.estimation.record import Record
-from service.estimation.reduction import Reduction, reduce
 from service.estimation.repeats import identifiers_need_groups, repeated_rows_need_groups
 from service.estimation.report import ReportWarning
-from service.estimation.survey import Survey, survey
 from service.estimation.warnings import (
     class_imbalance,
     constant_columns,
@@ -59,24 +53,6 @@ LESS_SERIOUS = (
     "sparse_label_columns",
 )
 ORDER = {code: place for place, code in enumerate((*SERIOUS, *LESS_SERIOUS))}
-
-COMPONENTS = 100  # principal components of each modality in which `check` looks
-BLOCKS = 20
-
-
-@dataclass(frozen=True)
-class Findings:
-    """What the preflight looks at: both passes, and what came with the features."""
-
-    survey: Survey
-    basis_x: Basis
-    basis_y: Basis
-    reduction: Reduction  # with the label targets' correlations
-    columns: Sequence[LabelColumn]  # (m,) each, those that are not used with them
-    targets: Targets  # (m, L), of the columns that are used
-    labeled: Indices  # (m,), the row of each label
-    groups: NDArray[Any] | None = None  # (n,)
-    covariates: Sequence[LabelColumn] = ()  # (n,) each
 
 
 @dataclass(frozen=True)
@@ -119,9 +95,18 @@ class Preflight(Record):
     """What was found, most serious first."""
 
 
-def preflight(evidence: Findings, beside: Sequence[ReportWarning] = ()) -> tuple[ReportWarning, ...]:
-    """Every warning that the evidence calls for and those found `beside`, most serious first."""
-    found = [*beside, *_found(evidence)]
+def pairing(prepared: Prepared) -> Iterator[ReportWarning]:
+    """The pairs give no sign that x and y are coupled at all."""
+    moments = prepared.reduction.moments
+    found = coupling_evidence(
+        moments.counts, moments.first, moments.second, moments.n_x, grouped=prepared.groups is not None
+    )
+    yield from pairing_not_better_than_shuffled(found)
+
+
+def preflight(prepared: Prepared, beside: Sequence[ReportWarning] = ()) -> tuple[ReportWarning, ...]:
+    """Every warning that the input calls for and those found `beside`, most serious first."""
+    found = [*beside, *_found(prepared)]
     return tuple(sorted(found, key=lambda warning: ORDER.get(warning.code, len(ORDER))))
 
 
@@ -143,36 +128,19 @@ def check(
     """
     options = options or Options()
     inputs.check_bounds(options)
-    label_rows = inputs.check_form(x, y, inputs.label_count(labels), rows)
-    inputs.check_labels(labels)
-    some = has_label(labels)
-    columns, labeled = in_rows(labels, some), label_rows[some]
-    if groups is not None:
-        groups = check_groups(groups, len(x), labeled)
-    check_covariates(covariates, len(x))
-    surveyed = survey(x, y, missing=options.missing)
-    if surveyed.kept is not None:
-        columns, labeled = _labels_that_count(columns, labeled, surveyed.kept)
-        if groups is not None:
-            check_groups(groups, len(x), labeled)
-    targets = encode(inputs.check_labels(columns))
-    basis_x = principal_basis(surveyed.x, x, COMPONENTS, scaling=options.scaling.x, seed=options.seed)
-    basis_y = principal_basis(surveyed.y, y, COMPONENTS, scaling=options.scaling.y, seed=options.seed)
-    blocks = assign_blocks(len(x), groups, BLOCKS, options.seed, surveyed.kept)
-    found = reduce(x, y, surveyed, basis_x, basis_y, blocks, labeled, targets.matrix)
-    evidence = Findings(surveyed, basis_x, basis_y, found, columns, targets, labeled, groups, covariates)
-    warnings = preflight(evidence)
+    prepared = prepare(x, y, labels, rows, options, groups=groups, covariates=covariates)
+    warnings = preflight(prepared, tuple(pairing(prepared)))
     return Preflight(
         data=PreflightData(
             n_pairs=len(x),
-            n_pairs_used=surveyed.n_pairs,
-            n_labeled=len(labeled),
+            n_pairs_used=prepared.survey.n_pairs,
+            n_labeled=len(prepared.labeled),
             n_features_x=x.shape[1],
             n_features_y=y.shape[1],
-            n_missing_x=int(surveyed.x.n_missing.sum()),
-            n_missing_y=int(surveyed.y.n_missing.sum()),
-            rank_x=basis_x.rank,
-            rank_y=basis_y.rank,
+            n_missing_x=int(prepared.survey.x.n_missing.sum()),
+            n_missing_y=int(prepared.survey.y.n_missing.sum()),
+            rank_x=prepared.basis_x.rank,
+            rank_y=prepared.basis_y.rank,
             n_groups=None if groups is None else len(np.unique(groups)),
             labels=tuple(column.name for column in labels),
         ),
@@ -181,11 +149,11 @@ def check(
     )
 
 
-def _found(evidence: Findings) -> Iterator[ReportWarning]:
-    x, y = evidence.survey.x, evidence.survey.y
-    reduction, targets = evidence.reduction, evidence.targets
-    used = [column for column in evidence.columns if inputs.is_usable(column)]
-    n_pairs, n_used = len(x.summary.row_hashes), evidence.survey.n_pairs
+def _found(prepared: Prepared) -> Iterator[ReportWarning]:
+    x, y = prepared.survey.x, prepared.survey.y
+    reduction, targets = prepared.reduction, prepared.targets
+    used = prepared.used
+    n_pairs, n_used = len(x.summary.row_hashes), prepared.survey.n_pairs
     n_features = (len(x.means), len(y.means))
     for part, scores, correlations in (
         ("x", reduction.labeled_x, reduction.label_correlations_x),
@@ -194,36 +162,21 @@ def _found(evidence: Findings) -> Iterator[ReportWarning]:
         if correlations is not None:
             yield from labels_linear_in_one_modality(part, scores, correlations, targets)
     copies = list(copied_columns(reduction.column_correlations))
-    yield from copies or near_copy(reduction.moments, (x, evidence.basis_x), (y, evidence.basis_y))
+    yield from copies or near_copy(reduction.moments, (x, prepared.basis_x), (y, prepared.basis_y))
     yield from duplicate_rows(x.summary, y.summary)
-    if evidence.groups is None:
-        yield from repeated_rows_need_groups(x.summary, y.summary, evidence.labeled)
-        yield from identifiers_need_groups(evidence.columns, evidence.covariates)
+    if prepared.groups is None:
+        yield from repeated_rows_need_groups(x.summary, y.summary, prepared.labeled)
+        yield from identifiers_need_groups(prepared.columns, prepared.covariates)
     yield from few_pairs(n_used, n_features, "Send more pairs, with or without labels, or fewer features.")
-    yield from missing_values(evidence.survey, n_pairs)
+    yield from missing_values(prepared.survey, n_pairs)
     for part, tails in (("x", reduction.tails_x), ("y", reduction.tails_y)):
         yield from heavy_tails(part, tails, n_used)
-    for side, basis in ((x, evidence.basis_x), (y, evidence.basis_y)):
+    for side, basis in ((x, prepared.basis_x), (y, prepared.basis_y)):
         yield from unequal_scales(side, basis)
         yield from collinear_columns(side, basis)
         yield from constant_columns(side.part, side.summary, len(side.means))
     yield from few_labels(used)
     yield from rare_classes(used)
     yield from class_imbalance(used)
-    yield from constant_labels(evidence.columns)
-    yield from sparse_labels(evidence.columns)
-
-
-def _labels_that_count(
-    columns: Sequence[LabelColumn], rows: Indices, kept: NDArray[np.bool_]
-) -> tuple[tuple[LabelColumn, ...], Indices]:
-    """The labels of the pairs that count, with their rows."""
-    counting = kept[rows]
-    if counting.sum() < MIN_LABELED_ROWS:
-        raise TooFewLabeledRows(
-            f"{len(rows) - counting.sum()} of {len(rows)} labeled pairs have a missing value and were left out; "
-            f"{counting.sum()} are left. An estimate needs at least {MIN_LABELED_ROWS}: label more rows without one, "
-            "or set the option `missing` to mean.",
-            part="rows",
-        )
-    return in_rows(columns, counting), rows[counting]
+    yield from constant_labels(prepared.columns)
+    yield from sparse_labels(prepared.columns)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +12,8 @@ from numpy.typing import NDArray
 from service.estimation.basis import Basis
 from service.estimation.chunks import CHUNK_BYTES, kept_chunks
 from service.estimation.column_correlations import HalfProducts, LabelProducts, standard_targets
+from service.estimation.covariate_moments import CovariateMoments, CovariateSums
+from service.estimation.labels import LabelColumn
 from service.estimation.moments import Array, BlockMoments, BlockSums, Indices
 from service.estimation.survey import ModalitySurvey, Survey
 
@@ -38,6 +41,7 @@ class Reduction:
     column_correlations: Array | None  # (2, dx, dy), within the even and the odd blocks; None when too many
     label_correlations_x: Array | None  # (dx, L), over the labeled rows; None without targets
     label_correlations_y: Array | None  # (dy, L)
+    covariates: CovariateMoments | None  # None without covariates
 
 
 def reduce(
@@ -50,13 +54,15 @@ def reduce(
     labeled: Indices,
     targets: Array | None = None,
     *,
+    covariates: Sequence[LabelColumn] = (),
     chunk_bytes: int = CHUNK_BYTES,
 ) -> Reduction:
     """Read x (n, dx) and y (n, dy) once more, in chunks of rows; memory does not grow with n.
 
     Arguments: survey, basis_x, basis_y, of the same features; blocks (n,), from `assign_blocks`, -1 for a row that
     does not count; labeled (m,), the rows whose scores are wanted, all of which count; targets (m, L), what raw
-    columns are to be correlated with, NaN where a row has none.
+    columns are to be correlated with, NaN where a row has none; covariates (n,) each, whose products with the scores
+    are wanted.
 
     Raises: ValueError when a labeled row does not count.
     """
@@ -66,6 +72,7 @@ def reduce(
     halves = HalfProducts(*n_columns) if n_columns[0] * n_columns[1] <= CROSS_LIMIT else None
     standard = None if targets is None else standard_targets(targets)
     of_labels = [] if standard is None else [LabelProducts(d, standard) for d in n_columns]
+    beside = CovariateSums(covariates, basis_x.n_components + basis_y.n_components) if covariates else None
     order = np.argsort(labeled, kind="stable")
     in_order = labeled[order]
     n_found = 0
@@ -74,6 +81,8 @@ def reduce(
             part.standardize(chunk)
         scores = [part.scores(numbers, chunk) for part, chunk in zip(collected, chunks, strict=True)]
         sums.add(blocks[numbers], *scores)
+        if beside is not None:
+            beside.add(numbers, *scores)
         if halves is not None:
             halves.add(blocks[numbers] % 2, *chunks)
         here = slice(*np.searchsorted(in_order, [numbers[0], numbers[-1] + 1]))
@@ -99,6 +108,7 @@ def reduce(
         column_correlations=None if halves is None else halves.correlations(),
         label_correlations_x=correlations[0],
         label_correlations_y=correlations[1],
+        covariates=None if beside is None else beside.finish(),
     )
 
 

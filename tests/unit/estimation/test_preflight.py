@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from service.estimation import feature_warnings, leakage, preflight, repeats, warnings
+from service.estimation import canonical, feature_warnings, leakage, preflight, repeats, warnings
 from service.estimation.basis import principal_basis
 from service.estimation.covariates import covariate_columns
 from service.estimation.errors import (
@@ -54,10 +54,13 @@ def test_clean_data_give_none(seed, n, dx, dy):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_noise_gives_none(seed):
+def test_noise_is_no_pairing_and_nothing_else(seed):
     rng = np.random.default_rng(seed)
     x, y = rng.standard_normal((80, 30)), rng.standard_normal((80, 45))
-    assert found(x, y, {"a": rng.standard_normal(80), "b": rng.choice(["u", "v"], 80)}) == {}
+    messages = found(x, y, {"a": rng.standard_normal(80), "b": rng.choice(["u", "v"], 80)})
+    assert set(messages) <= {"pairing_not_better_than_shuffled"}
+    shuffled = found(x, x[rng.permutation(80)] + y[:, :30], {"a": rng.standard_normal(80)})
+    assert set(shuffled) == {"pairing_not_better_than_shuffled"}
 
 
 class TestCopiedColumns:
@@ -128,7 +131,7 @@ class TestNearCopy:
         x = np.column_stack([shared, rng.standard_normal((4000, 3))])
         y = np.column_stack([0.8 * shared + 0.6 * rng.standard_normal(4000), rng.standard_normal((4000, 2))])
         moments = reduced(x, y).moments
-        correlations = leakage.held_out_correlations(moments)
+        correlations = canonical.held_out_correlations(moments, 5)
         assert correlations[0] == pytest.approx(0.8, abs=0.02)
         assert np.abs(correlations[1:]).max() < 0.1
         assert len(correlations) == 3
@@ -136,8 +139,8 @@ class TestNearCopy:
     def test_nothing_can_be_held_out_of_one_block(self):
         x, y, _ = clean(0)
         y[:, 4] = x[:, 7]
-        assert leakage.held_out_correlations(reduced(x, y).moments)[0] > 0.999
-        assert len(leakage.held_out_correlations(reduced(x, y, groups=np.zeros(200)).moments)) == 0
+        assert canonical.held_out_correlations(reduced(x, y).moments, 5)[0] > 0.999
+        assert len(canonical.held_out_correlations(reduced(x, y, groups=np.zeros(200)).moments, 5)) == 0
 
 
 def reduced(x, y, groups=None):
@@ -167,12 +170,11 @@ class TestLabelsFromFeatures:
         (message,) = found(x, y, labels, rows)["labels_linear_in_one_modality"]
         assert "'dose' (column 4 of x, counted from 0)" in message
 
-    def test_a_column_that_the_principal_components_leave_out(self, monkeypatch):
-        monkeypatch.setattr(preflight, "COMPONENTS", 3)
+    def test_a_column_that_the_principal_components_leave_out(self):
         x, y, labels = clean(0)
         x[:, 8] *= 1e-3
         labels["age"] = x[:, 8].copy()
-        messages = found(x, y, labels)
+        messages = found(x, y, labels, pca_components=3)
         assert "'age' (column 8 of x, counted from 0)" in messages["labels_linear_in_one_modality"][0]
 
     def test_a_class_that_is_a_column(self):

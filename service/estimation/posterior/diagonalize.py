@@ -55,7 +55,7 @@ def diagonalize(pairs: PairMoments, sweeps: int) -> tuple[Array, Array]:
 
 
 def _paired_first(order: Indices, d: int) -> Indices:
-    return np.r_[order, np.arange(len(order), d)]
+    return np.concatenate([order, np.arange(len(order), d)])
 
 
 def _paired_principal_axes(pairs: PairMoments) -> tuple[Array, Array, Array, Array, Array]:
@@ -173,10 +173,10 @@ def _turn_one(axes: Array, k: Array, z: Array, partner: Array, r: int) -> None:
 def _turn_both(x: Array, y: Array, k: Array, m: Array, z: Array, r: int) -> None:
     """Rotate the same plane of both modalities by one angle, which keeps strong pairs together."""
     for p, q in _rounds(r):
-        curve = _BothTurned(
-            *(part for matrix in (k, m) for part in _halves(matrix[p, p], matrix[q, q], matrix[p, q])),
-            *_halves(z[p, p], z[q, q], 0.5 * (z[p, q] + z[q, p])),
-        )
+        k0, k1, kc = _halves(k[p, p], k[q, q], k[p, q])
+        m0, m1, mc = _halves(m[p, p], m[q, q], m[p, q])
+        z0, z1, zc = _halves(z[p, p], z[q, q], 0.5 * (z[p, q] + z[q, p]))
+        curve = _BothTurned(k0, k1, kc, m0, m1, mc, z0, z1, zc)
         cos, sin = _best_angle(curve)
         for matrix in (x, k, y, m, z):
             _turn_columns(matrix, p, q, cos, sin)

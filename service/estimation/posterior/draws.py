@@ -18,8 +18,10 @@ OBJECTIVES = 3  # ca, cp_x_to_y, cp_y_to_x, everywhere in this order
 class Geometry:
     """From the model's coordinates to those of the principal components."""
 
-    root_x: Array | None  # (dx, dx), x = root_x x_model; None where they are the same
+    root_x: Array | None  # (rx, dx), x = root_x x_model up to what was cut; None where they are the same
     root_y: Array | None
+    read_x: Array | None  # (rx, dx), x_model = read_x^T x
+    read_y: Array | None
     gain_x: Array | None  # the same from shrunken covariances, for gains of prediction
     gain_y: Array | None
 
@@ -176,9 +178,8 @@ def _add_components(
     axes_x, axes_y = frames.x, frames.y
     root_x = axes_x if geometry.root_x is None else geometry.root_x @ axes_x
     root_y = axes_y if geometry.root_y is None else geometry.root_y @ axes_y
-    # Scores of a component are read by the inverse transpose of its mixing; orthogonal axes read themselves.
-    read_x = axes_x if geometry.root_x is None else np.linalg.solve(geometry.root_x, axes_x)
-    read_y = axes_y if geometry.root_y is None else np.linalg.solve(geometry.root_y, axes_y)
+    read_x = axes_x if geometry.read_x is None else geometry.read_x @ axes_x
+    read_y = axes_y if geometry.read_y is None else geometry.read_y @ axes_y
     for place, spectrum in enumerate(spectra):
         into.corrected[place] += np.einsum(
             "ij,i,ij->j", root_x[:, :r].T @ spectrum.x, coupling, root_y[:, :r].T @ spectrum.y

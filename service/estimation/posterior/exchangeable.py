@@ -49,8 +49,8 @@ class Exchangeable:
     def draw_parameters(self, values: Array, generator: np.random.Generator, size: int) -> tuple[Array, Array]:
         """`size` draws of (mu, s) given the members."""
         d = values - self.centre
-        first = d.sum()
-        terms, total = self._terms(len(d), first, d @ d)
+        first = float(d.sum())
+        terms, total = self._terms(len(d), first, float(d @ d))
         mass = np.exp(terms - terms.max()).cumsum()
         k = np.searchsorted(mass, generator.random(size) * mass[-1])
         mu = self.centre + self.precisions[k] * first / total[k] + generator.standard_normal(size) / np.sqrt(total[k])

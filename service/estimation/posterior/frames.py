@@ -198,7 +198,7 @@ def hamiltonian_move(
     py -= 0.5 * step * gy
     vx, vy = across(shape.inverse, px, py, r)
     gain = start - energy - 0.25 * (np.vdot(px, vx) + np.vdot(py, vy))
-    accepted = float(np.exp(min(gain, 0.0)))
+    accepted = float(np.exp(np.minimum(gain, 0.0)))
     if generator.random() < accepted:
         return x, y, accepted
     return frames.x, frames.y, accepted

@@ -314,7 +314,7 @@ def _two_of(k: int, generator: np.random.Generator) -> tuple[int, int]:
 def _joining_gain(
     outer: tuple[Membership, Frames], inner: tuple[Membership, Frames], j: int, setting: Setting
 ) -> tuple[float, float, float]:
-    """log p(inner) - log p(outer), where component j is signal in `inner` alone and its class of nuisance is summed over.
+    """log p(inner) - log p(outer), where j is signal in `inner` alone and its class of nuisance is summed over.
 
     Also log p of j as weak and as strong nuisance, up to a common constant.
     """

@@ -25,7 +25,7 @@ class PairMoments:
     @property
     def paired(self) -> int:
         """Components that both modalities have: min(dx, dy)."""
-        return min(self.sxy.shape)
+        return int(min(self.sxy.shape))
 
 
 @dataclass(frozen=True)

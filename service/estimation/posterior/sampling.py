@@ -15,6 +15,7 @@ from service.estimation.posterior.moments import LabelMoments, PairMoments, inve
 
 WARM_UP, KEPT = 30, 40  # iterations that are thrown away, and that are kept, with many pairs for every coordinate
 DRAWS = 4  # of couplings and variances for every kept state
+LEAST_WHITENED, PAIRS_PER_WHITENED = 10, 5  # coordinates that are whitened, and pairs that each of them needs
 MISFIT_DEVIATIONS = 1.5  # standard errors by which the likelihood ratio may exceed 1 for the spiked model to stand
 
 
@@ -28,6 +29,7 @@ class Posterior:
     spiked: bool  # whether the spiked model, orthogonal components in both modalities, stands
     misfit: float  # of the spiked model: likelihood ratio over its degrees of freedom
     acceptance: float  # mean acceptance of the Hamiltonian moves that were kept
+    crowding: float  # coordinates of both modalities per effective pair
 
 
 def sample_posterior(
@@ -46,7 +48,7 @@ def sample_posterior(
     covariances = (pairs.sxx, pairs.syy)
     best = best_axes(pairs, n_pairs)
     spiked = best.misfit <= 1 + MISFIT_DEVIATIONS * np.sqrt(2 / max(best.freedom, 1.0))
-    geometry = Geometry(None, None, None, None)
+    geometry = Geometry(None, None, None, None, None, None)
     misfit = best.misfit
     if not spiked:
         pairs, labels, geometry = _whitened(pairs, labels)
@@ -68,6 +70,7 @@ def sample_posterior(
         spiked=bool(spiked),
         misfit=misfit,
         acceptance=chain.acceptance,
+        crowding=sum(pairs.sxy.shape) / pairs.n,
     )
 
 
@@ -80,12 +83,18 @@ def iterations(pairs: PairMoments) -> tuple[int, int]:
 def _whitened(
     pairs: PairMoments, labels: Sequence[LabelMoments]
 ) -> tuple[PairMoments, Sequence[LabelMoments], Geometry]:
-    to_x, root_x = inverse_root(pairs.sxx)
-    to_y, root_y = inverse_root(pairs.syy)
+    """Both modalities with unit covariance, cut to as many leading principal coordinates as the pairs can whiten."""
     dx, dy = pairs.sxy.shape
-    white = PairMoments(np.eye(dx), to_x @ pairs.sxy @ to_y, np.eye(dy), pairs.n, whitened=True)
-    gains = (inverse_root(_shrunken(matrix, pairs.n))[1] for matrix in (pairs.sxx, pairs.syy))
-    return white, [part.mapped(to_x, to_y) for part in labels], Geometry(root_x, root_y, *gains)
+    most = max(LEAST_WHITENED, int(pairs.n / PAIRS_PER_WHITENED))
+    cut_x, cut_y = np.eye(dx, min(dx, most)), np.eye(dy, min(dy, most))
+    sxx, syy = cut_x.T @ pairs.sxx @ cut_x, cut_y.T @ pairs.syy @ cut_y
+    to_x, root_x = inverse_root(sxx)
+    to_y, root_y = inverse_root(syy)
+    to_x, to_y = cut_x @ to_x, cut_y @ to_y
+    white = PairMoments(np.eye(len(sxx)), to_x.T @ pairs.sxy @ to_y, np.eye(len(syy)), pairs.n, whitened=True)
+    gains = (inverse_root(_shrunken(matrix, pairs.n))[1] for matrix in (sxx, syy))
+    geometry = Geometry(cut_x @ root_x, cut_y @ root_y, to_x, to_y, *gains)
+    return white, [part.mapped(to_x, to_y) for part in labels], geometry
 
 
 def _shrunken(covariance: Array, n: float) -> Array:

@@ -11,13 +11,14 @@ from benchmarks import results
 from benchmarks.problems import REGIMES, SIZES
 from benchmarks.scoring import Answer, Estimator, score
 from service.estimation import reference as published
-from service.estimation.calibrated import estimate_posterior, material_of
+from service.estimation.calibrated import estimate_posterior
 from service.estimation.labels import Targets, label_columns
+from service.estimation.material import material_of
 from service.estimation.moments import Array, Indices
 from service.estimation.options import Options
 from service.estimation.preparation import prepare
-from service.estimation.report import Ratio
 from service.estimation.separation import regime_of
+from service.estimation.separation_records import Ratio
 from service.estimation.stages import Stages, silent
 from service.estimation.terms import Method, RatioStatus, Rule
 

@@ -11,12 +11,10 @@ docs/calibrated.md derives each step.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from service.estimation.calibration import Circumstances, cell_probabilities, log_interval
 from service.estimation.canonical import canonical_weights, held_out_correlations
@@ -27,46 +25,16 @@ from service.estimation.evidence import (
     coupling_evidence,
     label_evidence,
 )
-from service.estimation.labels import ColumnTargets, encode_column
-from service.estimation.moments import Array, BlockMoments, Indices
-from service.estimation.posterior.moments import LabelMoments, PairMoments
+from service.estimation.material import Material, in_units, label_moments
+from service.estimation.moments import Array
+from service.estimation.posterior.draws import SampleComponents
+from service.estimation.posterior.moments import PairMoments
 from service.estimation.posterior.sampling import Posterior, sample_posterior
-from service.estimation.posterior.worth import design_effect, label_design_effect
-from service.estimation.preparation import Prepared
+from service.estimation.posterior.worth import design_effect
 from service.estimation.spectra import SampleSpectra, sample_spectra
 
-MOST_TARGETS = 64  # uncorrelated label targets of one set of rows; leading principal ones where there are more
-TARGET_TOLERANCE = 1e-6  # of the largest singular value of the targets: below it they repeat each other
 COUPLED_COMPONENTS = 50  # canonical components that the labels' test looks at
-
-
-@dataclass(frozen=True)
-class Material:
-    """What the estimate is made from: moments of all pairs and scores of the labeled ones, in principal coordinates."""
-
-    moments: BlockMoments
-    labeled_x: Array  # (m, rx)
-    labeled_y: Array  # (m, ry)
-    columns: Sequence[ColumnTargets]  # targets of every label column, for the rows that have it
-    labeled_blocks: Indices  # (m,), the block of each labeled row
-    labeled_groups: NDArray[Any] | None  # (m,)
-
-    @property
-    def grouped(self) -> bool:
-        """Whether rows belong together in groups."""
-        return self.labeled_groups is not None
-
-
-def material_of(prepared: Prepared) -> Material:
-    """The material of a prepared input."""
-    return Material(
-        prepared.reduction.moments,
-        prepared.reduction.labeled_x,
-        prepared.reduction.labeled_y,
-        [encode_column(column) for column in prepared.used],
-        prepared.blocks[prepared.labeled],
-        prepared.labeled_groups,
-    )
+LIKELY = 0.5  # least posterior probability of any signal at which one is claimed
 
 
 @dataclass(frozen=True)
@@ -78,10 +46,25 @@ class Worth:
 
 
 @dataclass(frozen=True)
-class CalibratedEstimate:
-    """What was found, in the modalities' own units."""
+class Sampled:
+    """Draws of the posterior, and what their calibration depends on."""
 
     posterior: Posterior
+    circumstances: Circumstances
+    worth: Worth
+
+    @property
+    def probabilities(self) -> Array:
+        """Calibrated, (2, 2, 2), of (ca > 1, cp_x_to_y > 1, cp_y_to_x > 1), whatever is claimed."""
+        return cell_probabilities(self.posterior.draws.log_ratios, self.circumstances)
+
+
+@dataclass(frozen=True)
+class CalibratedEstimate:
+    """What was found; x and y were divided by `units` first."""
+
+    posterior: Posterior
+    circumstances: Circumstances
     worth: Worth
     probabilities: Array  # (2, 2, 2), of (ca > 1, cp_x_to_y > 1, cp_y_to_x > 1)
     log_intervals: tuple[tuple[float, float, float], ...]  # per objective: low, median, high
@@ -89,7 +72,7 @@ class CalibratedEstimate:
     labels: LabelEvidence
     claimed: bool  # whether any signal is claimed
     spectra: SampleSpectra
-    units: tuple[float, float]  # what x and y were divided by
+    units: tuple[float, float]
 
 
 def estimate_posterior(
@@ -99,43 +82,27 @@ def estimate_posterior(
     level: float = 0.9,
     n_components: int = 50,
     seed: int = 0,
-    more_pairs: float = 1.0,
-    more_labels: float = 1.0,
     tell: Callable[[float], None] = lambda fraction: None,
 ) -> CalibratedEstimate:
     """Estimate the separation ratios with their uncertainty.
 
     Arguments: alpha, level of the two tests; level, coverage of the intervals; n_components, components of every
-    sample spectrum; seed, of everything random; more_pairs, more_labels, factors by which the data are taken to be
-    worth more than they are, with the same moments: what would more of them settle?
+    sample spectrum; seed, of everything random; tell, called with the fraction of the sampling done.
     """
-    material, units = _in_units(material)
-    n_blocks = len(material.moments.counts)
-    pooled = material.moments.pooled(np.ones(n_blocks))
-    sx, sy = material.moments.sides
-    n_effective = pooled.n / design_effect(material.moments) * more_pairs
-    pairs = PairMoments(
-        pooled.covariance[sx, sx], pooled.covariance[sx, sy], pooled.covariance[sy, sy], n_effective, whitened=False
-    )
-    labels = label_moments(material, more_labels)
-    spectra = sample_spectra(pooled.covariance, material.moments.n_x, n_components)
-    posterior = sample_posterior(pairs, labels, tuple(spectra.components.values()), round(pooled.n), seed, tell=tell)
-    circumstances = Circumstances(
-        spiked=posterior.spiked,
-        crowding=posterior.crowding,
-        one_target=max(len(part.tt) for part in labels) == 1,
-        n_pairs=n_effective,
-    )
-    log_ratios = posterior.draws.log_ratios
-    probabilities = cell_probabilities(log_ratios, circumstances)
     coupling, association = _evidence(material, seed)
-    any_signal = float((posterior.draws.signal_count > 0).mean())
-    claimed = max(coupling.p_value, association.p_value) <= alpha and any_signal >= 0.5
+    material, units = in_units(material)
+    pooled = material.moments.pooled(np.ones(len(material.moments.counts)))
+    spectra = sample_spectra(pooled.covariance, material.moments.n_x, n_components)
+    found = sample(material, tuple(spectra.components.values()), seed=seed, tell=tell)
+    log_ratios = found.posterior.draws.log_ratios
+    any_signal = float((found.posterior.draws.signal_count > 0).mean())
+    claimed = max(coupling.p_value, association.p_value) <= alpha and any_signal >= LIKELY
     return CalibratedEstimate(
-        posterior=posterior,
-        worth=Worth(n_effective, max(part.m for part in labels)),
-        probabilities=probabilities if claimed else _unclaimed(probabilities),
-        log_intervals=tuple(log_interval(log_ratios[:, place], level, circumstances) for place in range(3)),
+        posterior=found.posterior,
+        circumstances=found.circumstances,
+        worth=found.worth,
+        probabilities=found.probabilities if claimed else _unclaimed(found.probabilities),
+        log_intervals=tuple(log_interval(log_ratios[:, place], level, found.circumstances) for place in range(3)),
         coupling=coupling,
         labels=association,
         claimed=claimed,
@@ -144,58 +111,38 @@ def estimate_posterior(
     )
 
 
-def label_moments(material: Material, more_labels: float = 1.0) -> list[LabelMoments]:
-    """Moments of every set of rows that share the same label columns, worth what its design effect leaves."""
-    sets: dict[bytes, list[ColumnTargets]] = {}
-    for column in material.columns:
-        sets.setdefault(column.positions.tobytes(), []).append(column)
-    found = []
-    for together in sets.values():
-        rows = together[0].positions
-        scores = np.hstack([material.labeled_x[rows], material.labeled_y[rows]])
-        scores = scores - scores.mean(axis=0)
-        targets = uncorrelated(np.hstack([column.matrix for column in together]))
-        if not targets.shape[1]:
-            continue
-        weight = more_labels / label_design_effect(scores, targets, material.labeled_blocks[rows])
-        found.append(
-            LabelMoments(
-                m=weight * len(rows),
-                products=weight * (scores.T @ scores),
-                cross=weight * (scores.T @ targets),
-                tt=weight * (targets**2).sum(axis=0),
-            )
-        )
-    return found
+def sample(
+    material: Material,
+    spectra: tuple[SampleComponents, ...] = (),
+    *,
+    seed: int = 0,
+    more_pairs: float = 1.0,
+    more_labels: float = 1.0,
+    spiked: bool | None = None,
+    tell: Callable[[float], None] = lambda fraction: None,
+) -> Sampled:
+    """Sample the posterior of `material`, in units of a mean variance of 1.
 
-
-def uncorrelated(targets: Array) -> Array:
-    """Uncorrelated targets (m, k) of unit variance that span those given (m, L), standardised first."""
-    centred = targets - targets.mean(axis=0)
-    largest = np.abs(centred).max(axis=0)
-    centred = centred[:, largest > 0] / largest[largest > 0]
-    centred /= centred.std(axis=0)
-    left, values, _ = np.linalg.svd(centred, full_matrices=False)
-    kept = min(MOST_TARGETS, int((values > TARGET_TOLERANCE * values.max(initial=0.0)).sum()))
-    return np.asarray(left[:, :kept] * np.sqrt(len(targets)))
-
-
-def _in_units(material: Material) -> tuple[Material, tuple[float, float]]:
-    """Both modalities scaled to a mean variance of 1: no number of the estimate may depend on their units."""
+    Arguments: spectra, sample components whose shares in the signal are wanted; more_pairs, more_labels, factors by
+    which the data are taken to be worth more than they are, with the same moments: what would more of them settle?
+    spiked, whether the spiked model stands; by default the data say it.
+    """
     moments = material.moments
-    variances = moments.pooled(np.ones(len(moments.counts))).covariance.diagonal()
+    pooled = moments.pooled(np.ones(len(moments.counts)))
     sx, sy = moments.sides
-    units = (float(np.sqrt(variances[sx].mean())), float(np.sqrt(variances[sy].mean())))
-    scale = np.repeat(1 / np.array(units), [moments.n_x, len(variances) - moments.n_x])
-    scaled = BlockMoments(moments.counts, moments.first * scale, moments.second * np.outer(scale, scale), moments.n_x)
-    return Material(
-        scaled,
-        material.labeled_x / units[0],
-        material.labeled_y / units[1],
-        material.columns,
-        material.labeled_blocks,
-        material.labeled_groups,
-    ), units
+    n_effective = pooled.n / design_effect(moments) * more_pairs
+    pairs = PairMoments(
+        pooled.covariance[sx, sx], pooled.covariance[sx, sy], pooled.covariance[sy, sy], n_effective, whitened=False
+    )
+    labels = label_moments(material, more_labels)
+    posterior = sample_posterior(pairs, labels, spectra, round(pooled.n * more_pairs), seed, tell, spiked)
+    circumstances = Circumstances(
+        spiked=posterior.spiked,
+        crowding=posterior.crowding,
+        one_target=max(len(part.tt) for part in labels) == 1,
+        n_pairs=n_effective,
+    )
+    return Sampled(posterior, circumstances, Worth(n_effective, max(part.m for part in labels)))
 
 
 def _evidence(material: Material, seed: int) -> tuple[CouplingEvidence, LabelEvidence]:
@@ -207,14 +154,8 @@ def _evidence(material: Material, seed: int) -> tuple[CouplingEvidence, LabelEvi
     x, y = canonical_weights(pooled, moments.sides, COUPLED_COMPONENTS)
     correlations = held_out_correlations(moments, x.shape[1])
     coupled = CoupledComponents(x, y, correlations if len(correlations) else np.ones(x.shape[1]))
-    targets = np.full((len(material.labeled_x), sum(column.matrix.shape[1] for column in material.columns)), np.nan)
-    place = 0
-    for column in material.columns:
-        width = column.matrix.shape[1]
-        targets[column.positions, place : place + width] = column.matrix
-        place += width
     association = label_evidence(
-        material.labeled_x, material.labeled_y, targets, coupled, material.labeled_groups, seed=seed
+        material.labeled_x, material.labeled_y, material.targets, coupled, material.labeled_groups, seed=seed
     )
     return coupling, association
 

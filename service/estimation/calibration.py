@@ -50,8 +50,13 @@ def cell_probabilities(log_ratios: Array, given: Circumstances) -> Array:
     """Calibrated probability of each of the 8 cells (2, 2, 2) from draws (n, 3) of the log ratios."""
     cells = (log_ratios > 0) @ np.array([4, 2, 1])
     shares = np.bincount(cells, minlength=N_CELLS) / len(cells)
-    tempered = (shares + SMOOTHING) ** (1 / temperature(given))
-    return np.asarray((tempered / tempered.sum()).reshape(2, 2, 2))
+    return _tempered(shares, given).reshape(2, 2, 2)
+
+
+def direction_probability(cp_x_to_y: Array, cp_y_to_x: Array, given: Circumstances) -> float:
+    """Calibrated probability that the first ratio is the larger, from draws (n,) of both logarithms."""
+    larger = float((cp_x_to_y > cp_y_to_x).mean() + 0.5 * (cp_x_to_y == cp_y_to_x).mean())
+    return float(_tempered(np.array([larger, 1 - larger]), given)[0])
 
 
 def log_interval(log_ratios: Array, level: float, given: Circumstances) -> tuple[float, float, float]:
@@ -65,3 +70,8 @@ def log_interval(log_ratios: Array, level: float, given: Circumstances) -> tuple
         float(median),
         float(high) if high < LOG_LIMIT else np.inf,
     )
+
+
+def _tempered(shares: Array, given: Circumstances) -> Array:
+    tempered = (shares + SMOOTHING) ** (1 / temperature(given))
+    return np.asarray(tempered / tempered.sum())

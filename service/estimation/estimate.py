@@ -1,59 +1,20 @@
-"""START HERE.  The recipe: check the input, estimate, and say what it means."""
+"""START HERE.  The recipe: check the options, estimate by the method they name, report."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 from numpy.typing import NDArray
 
 from service.estimation import inputs
-from service.estimation.covariates import check_covariates
-from service.estimation.groups import check_groups
-from service.estimation.labels import (
-    LabelColumn,
-    LabelType,
-    Targets,
-    class_counts,
-    encode,
-    has_label,
-    present_values,
-)
-from service.estimation.moments import Array
+from service.estimation.calibrated_report import calibrated_report
+from service.estimation.labels import LabelColumn
 from service.estimation.options import Options
-from service.estimation.provenance import provenance
-from service.estimation.recommendation import recommend
-from service.estimation.reference import PCA_COMPONENTS, SEEDS, ReferenceEstimate, SpectrumEstimate, reference
-from service.estimation.report import (
-    SCHEMA_VERSION,
-    ClassCount,
-    Component,
-    CovariateSummary,
-    DataSummary,
-    LabelSummary,
-    Regimes,
-    Report,
-    Spectra,
-)
-from service.estimation.separation import direction_of, regime_of
+from service.estimation.reference_report import reference_report
+from service.estimation.report import Report
 from service.estimation.stages import Progress, Stages, silent
-from service.estimation.terms import ComponentClass, Modality, Rule
-from service.estimation.warnings import (
-    constant_columns,
-    constant_labels,
-    covariates_unused,
-    duplicate_rows,
-    few_pairs,
-    groups_unused,
-    near_boundary,
-    rare_classes,
-    rules_disagree,
-    saturated_correlations,
-    small_scale,
-    sparse_labels,
-    unlabeled_pairs_unused,
-)
+from service.estimation.terms import Method
 
 
 def estimate(
@@ -83,129 +44,6 @@ def estimate(
     Raises: errors.InputError for input that cannot be estimated, errors.NumericalFailure.
     """
     options = options or Options()
-    stages = Stages(progress)
-
-    stages.begin("check", 0.0)
     inputs.check_options(options)
-    label_rows = inputs.check_form(x, y, inputs.label_count(labels), rows)
-    used = inputs.check_labels(labels)
-    inputs.check_complete(labels, options.method)
-    labeled = has_label(labels)
-    if groups is not None:
-        groups = check_groups(groups, len(x), label_rows[labeled])
-    check_covariates(covariates, len(x))
-    summary_x = inputs.check_values("x", x)
-    summary_y = inputs.check_values("y", y)
-    labeled_x, labeled_y = _labeled("x", x, label_rows), _labeled("y", y, label_rows)
-    targets = encode(used)
-
-    pca_components = PCA_COMPONENTS if options.pca_components is None else options.pca_components
-    found = reference(labeled_x, labeled_y, targets, options.n_components, pca_components, stages)
-
-    stages.begin("report", 0.95)
-    rule = options.rule
-    separations = found.separations(rule)
-    rules = found.rules()
-    n_features = (x.shape[1], y.shape[1])
-    warnings = [
-        *rules_disagree(rules, rule),
-        *near_boundary(separations),
-        *saturated_correlations(len(label_rows), found.ranks, n_features, pca_components),
-        *few_pairs(len(label_rows), n_features),
-        *small_scale("x", labeled_x),
-        *small_scale("y", labeled_y),
-        *rare_classes(used),
-        *duplicate_rows(summary_x, summary_y),
-        *unlabeled_pairs_unused(len(label_rows), len(x)),
-        *groups_unused(groups),
-        *covariates_unused(covariates),
-        *constant_columns("x", summary_x, n_features[0]),
-        *constant_columns("y", summary_y, n_features[1]),
-        *constant_labels(labels),
-        *sparse_labels(labels),
-    ]
-    regimes = Regimes(
-        x_to_y=regime_of(separations.ca, separations.cp_x_to_y),
-        y_to_x=regime_of(separations.ca, separations.cp_y_to_x),
-    )
-    return Report(
-        schema_version=SCHEMA_VERSION,
-        method=options.method,
-        regime=regimes.x_to_y,
-        regimes=regimes,
-        direction=direction_of(separations.cp_x_to_y, separations.cp_y_to_x),
-        recommendation=recommend(separations, _unimodal_r2(found, rule)),
-        separation=separations,
-        phase_point=found.phase_point(rule),
-        rules=rules,
-        spectra=_spectra(found, targets, rule),
-        data=DataSummary(
-            n_pairs=len(x),
-            n_labeled=int(labeled.sum()),
-            n_pairs_used=len(label_rows),
-            n_features_x=n_features[0],
-            n_features_y=n_features[1],
-            n_reduced_x=found.n_reduced[0],
-            n_reduced_y=found.n_reduced[1],
-            labels=tuple(_label_summary(column) for column in labels),
-            n_groups=None if groups is None else len(np.unique(groups)),
-            covariates=tuple(CovariateSummary(c.name, c.type, _classes(c)) for c in covariates),
-        ),
-        warnings=tuple(warnings),
-        provenance=provenance(x, y, labels, label_rows, options, SEEDS, groups=groups, covariates=covariates),
-        timings=stages.finish(),
-    )
-
-
-def _labeled(part: str, values: NDArray[Any], rows: NDArray[np.int64]) -> Array:
-    labeled: Array = np.asarray(values[rows], dtype=np.float64)
-    inputs.check_labeled_features(part, labeled)
-    return labeled
-
-
-def _unimodal_r2(found: ReferenceEstimate, rule: Rule) -> dict[Modality, float]:
-    return {
-        modality: float(spectrum.r2[spectrum.classes[rule]].sum())
-        for modality, spectrum in ((Modality.X, found.pca_x), (Modality.Y, found.pca_y))
-    }
-
-
-def _spectra(found: ReferenceEstimate, targets: Targets, rule: Rule) -> Spectra:
-    def components(spectrum: SpectrumEstimate) -> tuple[Component, ...]:
-        return tuple(
-            Component(
-                index=index,
-                singular_value=float(value),
-                r2=float(r2.sum()),
-                r2_by_label=dict(zip(targets.names, r2.tolist(), strict=True)),
-                class_=ComponentClass.SIGNAL if signal else ComponentClass.NUISANCE,
-            )
-            for index, (value, r2, signal) in enumerate(
-                zip(spectrum.singular_values, spectrum.r2, spectrum.classes[rule], strict=True)
-            )
-        )
-
-    return Spectra(
-        ca=components(found.ca),
-        cp_x_to_y=components(found.cp_x_to_y),
-        cp_y_to_x=components(found.cp_y_to_x),
-        pls=components(found.pls),
-        pca_x=components(found.pca_x),
-        pca_y=components(found.pca_y),
-    )
-
-
-def _label_summary(column: LabelColumn) -> LabelSummary:
-    return LabelSummary(
-        name=column.name,
-        type=column.type,
-        classes=_classes(column),
-        present=len(present_values(column)),
-        used=inputs.is_usable(column),
-    )
-
-
-def _classes(column: LabelColumn) -> tuple[ClassCount, ...] | None:
-    if column.type is not LabelType.CATEGORICAL:
-        return None
-    return tuple(ClassCount(name, count) for name, count in class_counts(column).items())
+    make = reference_report if options.method == Method.REFERENCE else calibrated_report
+    return make(x, y, labels, rows, options, Stages(progress), groups=groups, covariates=covariates)

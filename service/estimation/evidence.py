@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from scipy import linalg
 
 from service.estimation.moments import Array
-from service.estimation.report import ReportWarning
+from service.estimation.report_warning import ReportWarning
 from service.estimation.resampling import Energies, association_energies, combined_p, sign_patterns, step_down, tail
 
 LEVEL = 0.05  # p-value up to which a test speaks for a claim

@@ -10,7 +10,7 @@ from scipy.linalg import lapack
 from service.estimation.basis import VARIANCE_TOLERANCE, Basis
 from service.estimation.moments import Indices
 from service.estimation.reduction import Tails
-from service.estimation.report import ReportWarning
+from service.estimation.report_warning import ReportWarning
 from service.estimation.survey import ModalitySurvey, Survey
 from service.estimation.terms import Direction, Missing
 from service.estimation.warnings import listed

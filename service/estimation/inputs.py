@@ -60,8 +60,6 @@ class ValueSummary:
 def check_options(options: Options) -> None:
     """Refuse options outside their bounds, and those that the method has no use for.  Raises InvalidOption."""
     check_bounds(options)
-    if options.method == Method.CALIBRATED:  # NOT AVAILABLE YET: remove these two lines when it is
-        raise InvalidOption("Method calibrated is not available yet. Use reference.", part="options")
     if options.method == Method.REFERENCE:
         _check_published(options)
 

@@ -11,7 +11,7 @@ from service.estimation.basis import Basis
 from service.estimation.canonical import canonical_weights, held_out_correlations
 from service.estimation.labels import Targets
 from service.estimation.moments import Array, BlockMoments, Blocks, PredictorSums, shuffled_blocks
-from service.estimation.report import ReportWarning
+from service.estimation.report_warning import ReportWarning
 from service.estimation.survey import ModalitySurvey
 from service.estimation.warnings import listed
 

@@ -25,7 +25,7 @@ UNSCALED = Scalings()
 class Options(Record):
     """What a caller may choose."""
 
-    method: Method = Method.REFERENCE
+    method: Method = Method.CALIBRATED
     """Estimator: calibrated, or reference, which is the published procedure."""
     rule: Rule = Rule.ELBOW
     """Which published rule classifies components; only the published procedure uses it."""

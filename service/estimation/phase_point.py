@@ -8,8 +8,9 @@ import numpy as np
 
 from service.estimation.classification import Classes
 from service.estimation.moments import Array
-from service.estimation.report import CompositeRatios, PhasePoint, Regimes, VarianceAlignment
 from service.estimation.separation import composite_ratio, regime_of
+from service.estimation.separation_records import Regimes
+from service.estimation.spectrum_records import CompositeRatios, PhasePoint, VarianceAlignment
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from service.estimation.options import Options
 from service.estimation.preparation import Prepared, prepare
 from service.estimation.record import Record
 from service.estimation.repeats import identifiers_need_groups, repeated_rows_need_groups
-from service.estimation.report import ReportWarning
+from service.estimation.report_warning import ReportWarning
 from service.estimation.warnings import (
     class_imbalance,
     constant_columns,
@@ -39,6 +39,9 @@ SERIOUS = (
     "repeated_rows_need_groups",
 )
 LESS_SERIOUS = (
+    "labels_not_associated",  # and the next two: found with the estimate
+    "rehearsal_contradicts",
+    "one_label_target",
     "duplicate_rows",
     "heavy_tails",
     "unequal_scales",

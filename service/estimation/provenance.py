@@ -15,10 +15,10 @@ import threadpoolctl
 from numpy.typing import NDArray
 
 from service import __version__
+from service.estimation.data_records import Digests, Provenance, Seeds, Versions
 from service.estimation.labels import LabelColumn
 from service.estimation.moments import Indices
 from service.estimation.options import Options
-from service.estimation.report import Digests, Provenance, Seeds, Versions
 
 CHUNK_ROWS = 4096
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from service.estimation.report import Ratio, Recommendation, Separation, Separations
+from service.estimation.report import Recommendation
 from service.estimation.separation import direction_of
+from service.estimation.separation_records import Ratio, Separation, Separations
 from service.estimation.terms import Direction, Modality, Objective, RatioStatus
 
 NAMES = {

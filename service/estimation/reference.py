@@ -22,12 +22,14 @@ from service.estimation.coupling import (
     unimodal_components,
     whiten,
 )
+from service.estimation.data_records import Seeds
 from service.estimation.errors import NumericalFailure
 from service.estimation.labels import Targets
 from service.estimation.moments import Array, Blocks, shuffled_blocks
 from service.estimation.phase_point import Classified, phase_point
-from service.estimation.report import PhasePoint, Ratio, Regimes, RuleOutcome, Rules, Seeds, Separation, Separations
 from service.estimation.separation import regime_of, separation
+from service.estimation.separation_records import Ratio, Regimes, Separation, Separations
+from service.estimation.spectrum_records import PhasePoint, RuleOutcome, Rules
 from service.estimation.stages import Stages
 from service.estimation.terms import Rule
 

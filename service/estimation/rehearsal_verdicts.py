@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from itertools import groupby
 
-from service.estimation.rehearsal import Rehearsal, RehearsalRow
+from service.estimation.rehearsal_records import Rehearsal, RehearsalRow
 from service.estimation.terms import Encoder, Modality
 
 SPARE = 2.0  # standard errors that a statement about a score must have to spare

@@ -13,7 +13,7 @@ from service.estimation.covariates import MISSING_CLASS
 from service.estimation.inputs import ValueSummary
 from service.estimation.labels import LabelColumn, LabelType, present_values
 from service.estimation.moments import Indices
-from service.estimation.report import ReportWarning
+from service.estimation.report_warning import ReportWarning
 
 REPEATED_SHARE = 0.05  # of the distinct pairs that repeat a row of one modality, from which they want a group
 REPEATED_ROWS = 10

@@ -8,176 +8,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from service.estimation.labels import LabelType
-from service.estimation.options import Options
+from service.estimation.data_records import DataSummary, Provenance
 from service.estimation.record import Record
-from service.estimation.terms import ComponentClass, Direction, Method, Modality, Objective, RatioStatus, Regime
+from service.estimation.rehearsal_records import Rehearsal
+from service.estimation.report_warning import ReportWarning
+from service.estimation.separation_records import RecoveryProbability, RegimeProbabilities, Regimes, Separations
+from service.estimation.spectrum_records import PhasePoint, Rules, Spectra
+from service.estimation.terms import Direction, Method, Modality, Objective, PairModel, Regime
 
 SCHEMA_VERSION = "2.0"
-
-
-@dataclass(frozen=True)
-class Ratio(Record):
-    """A separation ratio, or the reason why it is no number."""
-
-    ratio: float | None
-    """The ratio; null unless `status` is ok."""
-    status: RatioStatus
-    """ok: a finite ratio; no_signal: no component is signal, nothing to recover; no_nuisance: every component is
-    signal, nothing to separate from."""
-
-    @property
-    def recovers(self) -> bool:
-        """Whether the objective recovers the full signal: its ratio exceeds 1."""
-        return self.status is RatioStatus.NO_NUISANCE or (self.ratio is not None and self.ratio > 1)
-
-
-@dataclass(frozen=True)
-class Separation(Ratio):
-    """How far the signal of one spectrum stands out from its nuisance."""
-
-    ratio: float | None
-    """signal_floor / nuisance_floor; null unless `status` is ok."""
-    status: RatioStatus
-    """ok: a finite ratio; no_signal: no component is signal, nothing to recover; no_nuisance: every component is
-    signal, nothing to separate from."""
-    signal_floor: float | None
-    """Smallest singular value among signal components; null without any."""
-    nuisance_floor: float | None
-    """Largest singular value among nuisance components; null without any."""
-    signal_count: int
-    """Number of signal components."""
-    recovered_count: int
-    """Number of signal components strictly above the nuisance floor."""
-
-
-@dataclass(frozen=True)
-class Separations(Record):
-    """One separation for each objective."""
-
-    ca: Separation
-    """Cross-modal alignment."""
-    cp_x_to_y: Separation
-    """Cross-modal prediction of y from x."""
-    cp_y_to_x: Separation
-    """Cross-modal prediction of x from y."""
-
-
-@dataclass(frozen=True)
-class Regimes(Record):
-    """The regime of each direction: alignment is symmetric, prediction is not."""
-
-    x_to_y: Regime
-    """Regime when y is predicted from x."""
-    y_to_x: Regime
-    """Regime when x is predicted from y."""
-
-
-@dataclass(frozen=True)
-class Component(Record):
-    """One component of a spectrum."""
-
-    index: int
-    """Place in the spectrum, from 0, in order of decreasing singular value."""
-    singular_value: float
-    """Canonical correlation (ca); coupling strength in units of the target (cp), of x times y (pls); standard
-    deviation along the component (pca)."""
-    r2: float
-    """Cross-validated R^2 summed over the label targets; it may exceed 1."""
-    r2_by_label: dict[str, float]
-    """Cross-validated R^2 of each label target, clipped below at 0."""
-    class_: ComponentClass
-    """signal or nuisance, by the rule that the options name."""
-
-
-@dataclass(frozen=True)
-class Spectra(Record):
-    """The components of every spectrum."""
-
-    ca: tuple[Component, ...]
-    """Singular components of C = Sxx^{-1/2} Sxy Syy^{-1/2}."""
-    cp_x_to_y: tuple[Component, ...]
-    """Singular components of Syx Sxx^{-1/2}."""
-    cp_y_to_x: tuple[Component, ...]
-    """Singular components of Sxy Syy^{-1/2}."""
-    pls: tuple[Component, ...]
-    """Singular components of Sxy (partial least squares)."""
-    pca_x: tuple[Component, ...]
-    """Principal components of x."""
-    pca_y: tuple[Component, ...]
-    """Principal components of y."""
-
-
-@dataclass(frozen=True)
-class RuleOutcome(Record):
-    """What one classification rule makes of the same spectra."""
-
-    ca: Ratio
-    """Ratio of alignment."""
-    cp_x_to_y: Ratio
-    """Ratio of prediction of y from x."""
-    cp_y_to_x: Ratio
-    """Ratio of prediction of x from y."""
-    regimes: Regimes
-    """The regimes that follow."""
-
-
-@dataclass(frozen=True)
-class Rules(Record):
-    """All published rules side by side: where they disagree, the regime hangs on the choice of rule."""
-
-    elbow: RuleOutcome
-    """Elbow of the sorted sums of R^2 (the published default)."""
-    elbow_log: RuleOutcome
-    """Elbow of their logarithms."""
-    permutation: RuleOutcome
-    """R^2 above the 95th percentile of shuffled labels."""
-
-
-@dataclass(frozen=True)
-class CompositeRatios(Record):
-    """Ratios that follow from the model coordinates."""
-
-    ca: Ratio
-    """rho / nu."""
-    cp_x_to_y: Ratio
-    """tau / (nu sqrt(nuisance variance of y))."""
-    cp_y_to_x: Ratio
-    """The same from y to x."""
-
-
-@dataclass(frozen=True)
-class VarianceAlignment(Record):
-    """How much of each modality's own leading variance is signal (Q), 0 to 1; null without signal."""
-
-    x: float | None
-    """Q of x."""
-    y: float | None
-    """Q of y."""
-
-
-@dataclass(frozen=True)
-class PhasePoint(Record):
-    """Where the pair lies in the spiked model's phase diagram."""
-
-    kappa: float
-    """Signal strength: root of the mean singular value of Sxy over its signal components; 0 without any."""
-    nu: float
-    """Nuisance correlation: second-largest nuisance canonical correlation; 0 without nuisance."""
-    gamma_x: float
-    """Private variance of x in the signal coordinates, at least 0."""
-    gamma_y: float
-    """Private variance of y in the signal coordinates, at least 0."""
-    gamma_tilde_x: float
-    """Variance of x in its nuisance coordinates."""
-    gamma_tilde_y: float
-    """Variance of y in its nuisance coordinates."""
-    composite_ratios: CompositeRatios
-    """Separation ratios of the model at this point."""
-    composite_regimes: Regimes
-    """Regimes of the model at this point."""
-    variance_alignment: VarianceAlignment
-    """Q of each modality."""
 
 
 @dataclass(frozen=True)
@@ -195,137 +34,41 @@ class Recommendation(Record):
 
 
 @dataclass(frozen=True)
-class ReportWarning(Record):
-    """Something about the input or the estimate that a reader should know."""
+class Evidence(Record):
+    """The tests that stand before a claim of signal."""
 
-    code: str
-    """Stable code."""
-    message: str
-    """What was found and what to do."""
-
-
-@dataclass(frozen=True)
-class ClassCount(Record):
-    """How often a class occurs in its column."""
-
-    name: str
-    """The class."""
-    count: int
-    """Its rows."""
-
-
-@dataclass(frozen=True)
-class LabelSummary(Record):
-    """One label column as it was understood."""
-
-    name: str
-    """The column's name."""
-    type: LabelType
-    """categorical (one-hot encoded) or numeric."""
-    classes: tuple[ClassCount, ...] | None
-    """Classes with their counts; null for a numeric column."""
-    present: int
-    """Label rows that have it; the others count as missing."""
-    used: bool
-    """False for a column that was dropped: it does not vary, or too few rows have it."""
+    signal_claimed: bool
+    """Whether any signal is claimed: both p-values are at most `alpha`, and the posterior finds signal more likely than
+    none."""
+    coupling_p_value: float
+    """That the pairing of x and y is no better than shuffled rows."""
+    held_out_correlation: float
+    """Canonical correlation of the leading direction, on pairs left out of its fit."""
+    labels_p_value: float
+    """That labels have nothing to do with what is coupled; the larger of the next two."""
+    labels_p_value_x: float
+    """The same for the scores of x alone."""
+    labels_p_value_y: float
+    """The same for the scores of y alone."""
 
 
 @dataclass(frozen=True)
-class CovariateSummary(Record):
-    """One covariate as it was understood."""
+class ModelFit(Record):
+    """The model that was fitted, and what the data are worth to it."""
 
-    name: str
-    """The covariate's name."""
-    type: LabelType
-    """categorical (one-hot encoded) or numeric."""
-    classes: tuple[ClassCount, ...] | None
-    """Classes with their counts among all pairs, (missing) for those without a value; null for a numeric covariate."""
-
-
-@dataclass(frozen=True)
-class DataSummary(Record):
-    """The data that the report speaks of."""
-
-    n_pairs: int
-    """Pairs in the dataset."""
-    n_labeled: int
-    """Pairs with a label."""
-    n_pairs_used: int
-    """Pairs that the method used for the spectra; the published procedure uses the labeled ones."""
-    n_features_x: int
-    """Columns of x."""
-    n_features_y: int
-    """Columns of y."""
-    n_reduced_x: int
-    """Principal components of x that were kept."""
-    n_reduced_y: int
-    """Principal components of y that were kept."""
-    labels: tuple[LabelSummary, ...]
-    """Label columns, in the order given."""
-    n_groups: int | None
-    """Groups that the pairs belong to; null when none were sent."""
-    covariates: tuple[CovariateSummary, ...]
-    """Covariates, in the order given."""
-
-
-@dataclass(frozen=True)
-class Digests(Record):
-    """SHA-256 of the input. An array's is that of its C-ordered .npy file, as `numpy.save` writes it."""
-
-    x: str
-    """Features of modality x."""
-    y: str
-    """Features of modality y."""
-    labels: str
-    """Names, types and values of the label columns, as compact JSON; a missing value is null."""
-    rows: str
-    """Label rows as 64-bit integers."""
-    groups: str | None
-    """Group ids, as compact JSON; null when none were sent."""
-    covariates: str | None
-    """Covariates, like `labels`; null when none were sent."""
-
-
-@dataclass(frozen=True)
-class Versions(Record):
-    """Versions of what computed the report."""
-
-    phasegate: str
-    """This software."""
-    python: str
-    """The interpreter."""
-    numpy: str
-    """numpy."""
-    scipy: str
-    """scipy."""
-    blas: str
-    """BLAS libraries that numpy and scipy loaded, each with its version and the processor family that it chose."""
-
-
-@dataclass(frozen=True)
-class Seeds(Record):
-    """Seeds of the published procedure's two shuffles."""
-
-    folds: int
-    """Seed of the cross-validation folds."""
-    permutations: int
-    """Seed of the label shuffles of the permutation rule."""
-
-
-@dataclass(frozen=True)
-class Provenance(Record):
-    """What the report was made from and with: equal provenance, equal report."""
-
-    digests: Digests
-    """Digests of the input."""
-    options: Options
-    """Options, defaults filled in."""
-    versions: Versions
-    """Software versions."""
-    seed: Seeds
-    """Seeds."""
-    threads: int
-    """BLAS threads; other numbers of threads may change the last digits."""
+    kind: PairModel
+    """spiked: components are orthogonal in both modalities, as the paper's model has it; general: the data reject that,
+    and both modalities were whitened first."""
+    misfit: float
+    """Likelihood ratio of the spiked model over its degrees of freedom: about 1 where it holds."""
+    effective_pairs: float
+    """Independent, normally distributed pairs that the data are worth: fewer with groups and heavy tails."""
+    effective_labels: float
+    """Independent labeled rows that the best-covered label columns are worth."""
+    crowding: float
+    """Coordinates of x and y together per effective pair; probabilities are taken back the more the larger it is."""
+    acceptance: float
+    """Mean acceptance of the sampler's moves, 0 to 1."""
 
 
 @dataclass(frozen=True)
@@ -349,17 +92,32 @@ class Report(Record):
     regime: Regime
     """Regime of the direction x_to_y; the same as `regimes.x_to_y`."""
     regimes: Regimes
-    """Regime of each direction."""
+    """Regime of each direction: the most probable one."""
+    conclusive: bool | None
+    """Whether `regime` has a probability of 0.8 or more; null with method reference, which knows no probabilities."""
+    regime_probabilities: RegimeProbabilities | None
+    """Probability of each regime; null with method reference."""
+    recovery_probability: RecoveryProbability | None
+    """Probability that each objective recovers the signal; null with method reference."""
     direction: Direction | None
-    """The way with the larger prediction ratio among those above 1; null when neither is."""
+    """The way with the larger prediction ratio among those that recover the signal; null when neither does."""
+    direction_probability: float | None
+    """Probability that the way named by `direction` has the larger ratio; null without a direction, and with method
+    reference."""
     recommendation: Recommendation
     """What to train."""
     separation: Separations
     """Separation ratio of each objective, with the floors and counts behind it."""
+    evidence: Evidence | None
+    """The two tests behind a claim of signal; null with method reference."""
+    model: ModelFit | None
+    """The model that was fitted and what the data are worth to it; null with method reference."""
+    rehearsal: Rehearsal | None
+    """Linear encoders of every objective, scored on the labels; null with method reference."""
     phase_point: PhasePoint
     """Model coordinates."""
-    rules: Rules
-    """What each of the published classification rules says."""
+    rules: Rules | None
+    """What each of the published classification rules says; null with method calibrated, which uses none."""
     spectra: Spectra
     """Components of every spectrum."""
     data: DataSummary

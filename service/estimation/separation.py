@@ -6,8 +6,8 @@ import numpy as np
 
 from service.estimation.classification import Classes
 from service.estimation.moments import Array
-from service.estimation.report import Ratio, Separation
-from service.estimation.terms import Direction, RatioStatus, Regime
+from service.estimation.separation_records import Ratio, Separation
+from service.estimation.terms import Direction, RatioStatus, Regime, Verdict
 
 RATIO_FLOOR = 1e-15  # least denominator of a ratio
 
@@ -20,8 +20,12 @@ def separation(singular_values: Array, signal: Classes) -> Separation:
     return Separation(
         ratio=ratio.ratio,
         status=ratio.status,
+        interval=None,
+        verdict=Verdict.RECOVERS if ratio.recovers else Verdict.DOES_NOT_RECOVER,
+        would_settle=None,
         signal_floor=floor,
         nuisance_floor=ceiling,
+        floor_component=None,
         signal_count=int(signal.sum()),
         recovered_count=int((singular_values[signal] > (-np.inf if ceiling is None else ceiling)).sum()),
     )

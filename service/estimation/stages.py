@@ -28,6 +28,11 @@ class Stages:
         self._current = (stage, time.perf_counter())
         self._announce(stage, fraction)
 
+    def advance(self, fraction: float) -> None:
+        """Announce that the current stage is further on."""
+        if self._current is not None:
+            self._announce(self._current[0], fraction)
+
     def finish(self) -> Timings:
         """End the last stage; the durations of all."""
         self._end()

@@ -65,6 +65,21 @@ class RatioStatus(StrEnum):
     NO_NUISANCE = "no_nuisance"
 
 
+class Verdict(StrEnum):
+    """Whether an objective recovers the signal, or whether the data leave it open."""
+
+    RECOVERS = "recovers"
+    DOES_NOT_RECOVER = "does_not_recover"
+    UNDETERMINED = "undetermined"
+
+
+class PairModel(StrEnum):
+    """The model of the pairs: orthogonal components in both modalities, or whatever covariances there are."""
+
+    SPIKED = "spiked"
+    GENERAL = "general"
+
+
 class Objective(StrEnum):
     """What the report recommends to train."""
 

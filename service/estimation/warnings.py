@@ -12,7 +12,9 @@ from service.estimation.inputs import MIN_LABELED_ROWS, ValueSummary, is_sparse
 from service.estimation.labels import LabelColumn, LabelType, class_counts, present_values, varies
 from service.estimation.moments import Array
 from service.estimation.reference import FOLDS, RIDGE
-from service.estimation.report import ReportWarning, Rules, Separations
+from service.estimation.report_warning import ReportWarning
+from service.estimation.separation_records import Separations
+from service.estimation.spectrum_records import Rules
 from service.estimation.terms import Rule
 
 NEAR_BOUNDARY = 0.1  # |log ratio| below which a ratio is called near 1

@@ -9,7 +9,9 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
-from service.estimation.report import Component, Recommendation, Report, Separation
+from service.estimation.report import Recommendation, Report
+from service.estimation.separation_records import Separation
+from service.estimation.spectrum_records import Component
 from service.estimation.terms import ComponentClass, Direction, Objective, RatioStatus
 
 LEADING = 8  # components shown per spectrum

@@ -14,8 +14,8 @@ from sklearn.datasets import load_breast_cancer, load_diabetes, load_digits, loa
 from service.estimation.labels import Targets
 from service.estimation.options import Options
 from service.estimation.reference import PCA_COMPONENTS, ReferenceEstimate, SpectrumEstimate, reference
-from service.estimation.report import Ratio
 from service.estimation.separation import regime_of
+from service.estimation.separation_records import Ratio
 from service.estimation.stages import Stages, silent
 from service.estimation.terms import RatioStatus, Rule
 

@@ -39,15 +39,19 @@ def sample_posterior(
     n_pairs: int,
     seed: int,
     tell: Callable[[float], None] = lambda fraction: None,
+    spiked: bool | None = None,
 ) -> Posterior:
     """Run a chain on `pairs` (not whitened) and `labels`; `n_pairs` rows stand behind pairs.n effective ones.
+
+    `spiked` says whether the spiked model stands; by default the data say it.
 
     The spiked model is used where the likelihood ratio does not reject it; else both modalities are whitened, after
     which components are orthogonal whatever the model, and gains of prediction are taken from their covariances.
     """
     covariances = (pairs.sxx, pairs.syy)
     best = best_axes(pairs, n_pairs)
-    spiked = best.misfit <= 1 + MISFIT_DEVIATIONS * np.sqrt(2 / max(best.freedom, 1.0))
+    if spiked is None:
+        spiked = bool(best.misfit <= 1 + MISFIT_DEVIATIONS * np.sqrt(2 / max(best.freedom, 1.0)))
     geometry = Geometry(None, None, None, None, None, None)
     misfit = best.misfit
     if not spiked:
@@ -67,7 +71,7 @@ def sample_posterior(
         draws=finished(collected, pairs.paired),
         shares=tuple(total / kept for total in collected.shares),
         corrected=tuple(total / kept for total in collected.corrected),
-        spiked=bool(spiked),
+        spiked=spiked,
         misfit=misfit,
         acceptance=chain.acceptance,
         crowding=sum(pairs.sxy.shape) / pairs.n,

@@ -23,7 +23,7 @@ from service.estimation.options import Options, Scalings
 from service.estimation.preflight import LESS_SERIOUS, ORDER, SERIOUS, check
 from service.estimation.record import as_dict
 from service.estimation.reduction import reduce
-from service.estimation.report import ReportWarning
+from service.estimation.report_warning import ReportWarning
 from service.estimation.survey import survey
 from service.estimation.terms import Method, Missing, Scaling
 

@@ -1,7 +1,7 @@
 import pytest
 
 from service.estimation.recommendation import recommend
-from service.estimation.report import Separation, Separations
+from service.estimation.separation_records import Separation, Separations
 from service.estimation.terms import Direction, Modality, Objective, RatioStatus
 
 

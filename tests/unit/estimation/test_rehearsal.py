@@ -8,7 +8,8 @@ import pytest
 from service.estimation.labels import LabelColumn, LabelType, label_columns
 from service.estimation.moments import BlockMoments, block_moments, without
 from service.estimation.record import to_json
-from service.estimation.rehearsal import ANY_FOLD, Rehearsal, rehearse
+from service.estimation.rehearsal import ANY_FOLD, rehearse
+from service.estimation.rehearsal_records import Rehearsal
 from service.estimation.terms import Encoder, Metric
 from tests.unit.estimation.naive_rehearsal import naive_earned, naive_encoder, naive_jackknife, naive_score
 from tests.unit.estimation.samples import paired

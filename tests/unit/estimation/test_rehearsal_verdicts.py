@@ -1,6 +1,6 @@
 import pytest
 
-from service.estimation.rehearsal import Rehearsal, RehearsalRow
+from service.estimation.rehearsal_records import Rehearsal, RehearsalRow
 from service.estimation.rehearsal_verdicts import Candidate, best_cross_modal, best_modality, contradictions
 from service.estimation.terms import Encoder, Metric, Modality
 

@@ -1,8 +1,8 @@
 import numpy as np
 import pytest
 
-from service.estimation.report import Ratio
 from service.estimation.separation import composite_ratio, direction_of, regime_of, separation
+from service.estimation.separation_records import Ratio
 from service.estimation.terms import Direction, RatioStatus, Regime
 
 OK, NO_SIGNAL, NO_NUISANCE = RatioStatus.OK, RatioStatus.NO_SIGNAL, RatioStatus.NO_NUISANCE

@@ -8,7 +8,8 @@ from service.estimation.covariates import covariate_columns
 from service.estimation.estimate import estimate
 from service.estimation.inputs import check_values
 from service.estimation.labels import label_columns
-from service.estimation.report import Ratio, Regimes, RuleOutcome, Rules
+from service.estimation.separation_records import Ratio, Regimes
+from service.estimation.spectrum_records import RuleOutcome, Rules
 from service.estimation.terms import RatioStatus, Regime, Rule
 
 from .samples import paired

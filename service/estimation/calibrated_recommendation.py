@@ -1,0 +1,123 @@
+"""What to train, from probabilities, ratios and a rehearsal: a pure function with its reasons in sentences."""
+
+from __future__ import annotations
+
+from service.estimation.recommendation import NAMES
+from service.estimation.rehearsal_records import Rehearsal
+from service.estimation.rehearsal_verdicts import best_modality
+from service.estimation.report import Evidence, Recommendation
+from service.estimation.separation_records import RecoveryProbability, Separation, Separations
+from service.estimation.terms import Direction, Modality, Objective, RatioStatus, Verdict
+
+VERBS = {
+    Verdict.RECOVERS: "recovers the signal",
+    Verdict.DOES_NOT_RECOVER: "does not recover the signal",
+    Verdict.UNDETERMINED: "is undetermined",
+}
+WORTH_NAMING = 0.1  # share of a floor component from which the covariate that explains it is named
+LIKELY = 0.5  # probability that no objective recovers the signal from which a single modality is recommended
+
+
+def recommend_calibrated(
+    separations: Separations,
+    recovery: RecoveryProbability,
+    none_recovers: float,
+    direction: Direction | None,
+    direction_probability: float | None,
+    evidence: Evidence,
+    rehearsal: Rehearsal,
+) -> Recommendation:
+    """The objectives that surely recover the signal; the better single modality when probably none does.
+
+    Else nothing is determined, and the reasons say what would settle it.  Arguments: none_recovers, probability that
+    no ratio exceeds 1; the others as the report has them.
+    """
+    reasons = [
+        describe_objective(NAMES[name], getattr(separations, name), getattr(recovery, name))
+        for name in ("ca", "cp_x_to_y", "cp_y_to_x")
+    ]
+    reasons += [
+        f"{found.covariate} explains {found.explained:.2f} of the floor component of {NAMES[name].lower()}."
+        for name in ("ca", "cp_x_to_y", "cp_y_to_x")
+        if (found := getattr(separations, name).floor_component) is not None
+        and found.covariate is not None
+        and found.explained is not None
+        and found.explained >= WORTH_NAMING
+    ]
+    if not evidence.signal_claimed:
+        reasons.append(_no_claim(evidence))
+    better = best_modality(rehearsal)
+    if none_recovers >= LIKELY:
+        return _unimodal(better, none_recovers, reasons)
+    ca = separations.ca.verdict is Verdict.RECOVERS
+    ways = [
+        way
+        for way, found in ((Direction.X_TO_Y, separations.cp_x_to_y), (Direction.Y_TO_X, separations.cp_y_to_x))
+        if found.verdict is Verdict.RECOVERS
+    ]
+    if ways:
+        way = direction if direction in ways else ways[0]
+        source, target = way.value.split("_to_")
+        sure = "" if direction_probability is None or way is not direction else f" ({direction_probability:.2f})"
+        reasons.append(f"Predict {target} from {source}: probably the better way{sure}.")
+        return Recommendation(Objective.EITHER if ca else Objective.PREDICTION, way, None, tuple(reasons))
+    if ca:
+        return Recommendation(Objective.ALIGNMENT, None, None, tuple(reasons))
+    reasons.append(
+        "No objective is sure enough to recommend: give what would settle it, or train a small run of the likeliest "
+        "beside a single modality" + (f", {better} for a start." if better else ".")
+    )
+    return Recommendation(Objective.UNDETERMINED, None, None, tuple(reasons))
+
+
+def describe_objective(name: str, separation: Separation, probability: float) -> str:
+    """One objective in a sentence: verdict, probability, ratio with interval, what would settle it."""
+    sentence = f"{name} {VERBS[separation.verdict]} (probability of recovery {probability:.2f}; {_ratio(separation)})."
+    settle = separation.would_settle
+    if settle is None:
+        return sentence
+    wanted = [
+        f"about {count} more {what}"
+        for count, what in ((settle.more_labels, "labeled rows"), (settle.more_pairs, "pairs"))
+        if count is not None
+    ]
+    if not wanted:
+        return sentence + " Even 15 times as many more labels or pairs would not settle it: the ratio is close to 1."
+    return f"{sentence} It would take {' or '.join(wanted)} to settle it."
+
+
+def _ratio(separation: Separation) -> str:
+    interval = separation.interval
+    if separation.status is RatioStatus.NO_SIGNAL:
+        return "no signal"
+    value = "unbounded ratio" if separation.ratio is None else f"ratio {separation.ratio:.3g}"
+    if interval is None:
+        return value
+    high = "unbounded" if interval.high is None else f"{interval.high:.3g}"
+    return f"{value}, {interval.level:.0%} interval {interval.low:.3g} to {high}"
+
+
+def _no_claim(evidence: Evidence) -> str:
+    if evidence.coupling_p_value >= evidence.labels_p_value:
+        return (
+            "No signal is claimed: the pairing of x and y is hardly better than shuffled rows "
+            f"(p = {evidence.coupling_p_value:.2g})."
+        )
+    return (
+        "No signal is claimed: the labels do not go with anything that x and y share "
+        f"(p = {evidence.labels_p_value:.2g})."
+    )
+
+
+def _unimodal(better: Modality | None, none_recovers: float, reasons: list[str]) -> Recommendation:
+    if better is None:
+        reasons.append(
+            "Neither modality predicts the labels better than chance, so these labels cannot say what to train: check "
+            "that labels and rows belong together, or label more rows."
+        )
+        return Recommendation(Objective.UNDETERMINED, None, None, tuple(reasons))
+    reasons.append(
+        f"Probably no cross-modal objective recovers the signal ({none_recovers:.2f}): train on {better} alone, which "
+        "predicts the labels best."
+    )
+    return Recommendation(Objective.UNIMODAL, None, better, tuple(reasons))

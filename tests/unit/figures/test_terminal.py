@@ -52,7 +52,8 @@ def line_of(text, start):
 def rows_of(text, start, end=None):
     """Cells of the table rows between two titles, or from one to the end."""
     part = text[text.index(start) : None if end is None else text.index(end)]
-    return [[cell.strip() for cell in line.strip().strip("│").split("│")] for line in part.splitlines() if line[:1] == "│"]
+    rows = [line.strip().strip("│").split("│") for line in part.splitlines() if line[:1] == "│"]
+    return [[cell.strip() for cell in row] for row in rows]
 
 
 @pytest.mark.parametrize("method", list(Method))

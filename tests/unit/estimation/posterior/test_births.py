@@ -112,7 +112,7 @@ def test_births_and_deaths_leave_the_posterior_of_axes_and_membership_as_it_is()
     exact[:, ~moved] = 0.0  # nothing moves where nothing is signal
     exact /= exact.sum()
 
-    n, bins = 3000, 6
+    n, bins = 1500, 6
     starts = np.searchsorted(exact.cumsum(), (np.arange(n) + rng.random()) / n)
     visits, changed = np.zeros((bins, 9)), 0
     origin = np.arctan2(base_x[1, 0], base_x[0, 0])

@@ -87,7 +87,7 @@ def test_births_and_deaths_leave_the_posterior_of_axes_and_membership_as_it_is()
     given = problem(pairs, labels)
     setting = Setting(given.classes, NuisanceVariances((0.0, 0.5), (0.1, 0.6)), Loading(0.3, 0.6), log_size_prior(2))
     rng = np.random.default_rng(0)
-    # Both modalities turned by one angle, which is all that these moves change: every state is an angle and a membership.
+    # Both modalities turned by one angle, which is all that these moves change.
     base_x, base_y = rotation(rng, 2), rotation(rng, 2)
     angles = (np.arange(240) + 0.5) / 240 * 2 * np.pi
     every = [Membership(np.flatnonzero(np.array(w) == SIGNAL), np.array(w) == 1) for w in np.ndindex(3, 3)]

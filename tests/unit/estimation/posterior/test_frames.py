@@ -139,7 +139,7 @@ def labeled() -> tuple[PairMoments, list[LabelMoments]]:
 
 
 def test_label_term_is_minus_the_log_likelihood_of_the_labels():
-    pairs, sets = labeled()
+    _, sets = labeled()
     loading, members = Loading(0.4, 0.5), np.array([0, 2])
     scale_x, scale_y = np.array([0.7, 1.3]), np.array([0.9, 1.1])
     term = label_term(sets, members, scale_x, scale_y, loading)

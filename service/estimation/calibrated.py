@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from service.estimation.calibration import Circumstances, cell_probabilities, log_interval
 from service.estimation.canonical import canonical_weights, held_out_correlations
+from service.estimation.errors import ConstantLabels
 from service.estimation.evidence import (
     CoupledComponents,
     CouplingEvidence,
@@ -145,7 +146,10 @@ def estimate_posterior(
 
 
 def label_moments(material: Material, more_labels: float = 1.0) -> list[LabelMoments]:
-    """Moments of every set of rows that share the same label columns, worth what its design effect leaves."""
+    """Moments of every set of rows that share the same label columns, worth what its design effect leaves.
+
+    Raises: ConstantLabels when no target varies in double precision.
+    """
     sets: dict[bytes, list[ColumnTargets]] = {}
     for column in material.columns:
         sets.setdefault(column.positions.tobytes(), []).append(column)
@@ -165,6 +169,12 @@ def label_moments(material: Material, more_labels: float = 1.0) -> list[LabelMom
                 cross=weight * (scores.T @ targets),
                 tt=weight * (targets**2).sum(axis=0),
             )
+        )
+    if not found:
+        raise ConstantLabels(
+            "No label column varies in double precision. Subtract a constant from large whole numbers, or send them "
+            "as categorical.",
+            part="labels",
         )
     return found
 

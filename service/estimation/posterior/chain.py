@@ -12,7 +12,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from service.estimation.moments import Array
+from service.estimation.posterior.births import birth_or_death
 from service.estimation.posterior.exchangeable import Exchangeable, class_group, exchangeable, stack
+from service.estimation.posterior.flips import flip
 from service.estimation.posterior.frames import (
     Frames,
     Target,
@@ -29,8 +31,6 @@ from service.estimation.posterior.membership import (
     Membership,
     NuisanceVariances,
     Setting,
-    birth_or_death,
-    flip,
     log_size_prior,
 )
 from service.estimation.posterior.moments import LabelMoments, PairMoments

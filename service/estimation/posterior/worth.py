@@ -37,12 +37,13 @@ def label_design_effect(scores: Array, targets: Array, blocks: Indices) -> float
     m = len(scores)
     covariance = scores.T @ targets / m
     normal_pair = np.outer((scores**2).mean(axis=0), (targets**2).mean(axis=0)) + covariance**2
+    seen = normal_pair > 0  # a score may vary, but not among the labeled rows
     scatter = normal = 0.0
     for block in np.unique(blocks):
         rows = blocks == block
         count = int(rows.sum())
         # Relative to what a normal pair would scatter, so that no score or target counts for its unit.
-        off = (scores[rows].T @ targets[rows] - count * covariance) ** 2 / normal_pair
+        off = (scores[rows].T @ targets[rows] - count * covariance)[seen] ** 2 / normal_pair[seen]
         scatter += float(off.sum())
         normal += count * (1 - count / m) * off.size
     return max(1.0, scatter / normal) if normal > 0 else 1.0

@@ -171,4 +171,4 @@ def _turned_products(products: ScoreProducts, plane: list[int], to_x: Array, to_
         cross[plane, side] = to.T @ cross[plane, side]
     for side, to in ((0, to_x), (1, to_y)):
         gram[:, :, plane, side] = gram[:, :, plane, side] @ to
-    return ScoreProducts(products.m, gram, cross, products.tt)
+    return ScoreProducts(products.m, gram, cross, products.tt, products.log_determinant)

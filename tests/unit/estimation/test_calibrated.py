@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from service.estimation.calibrated import estimate_posterior
-from service.estimation.material import label_moments, material_of, uncorrelated
 from service.estimation.errors import ConstantLabels, InputError
 from service.estimation.labels import label_columns
+from service.estimation.material import label_moments, material_of, uncorrelated
 from service.estimation.options import Options
 from service.estimation.preparation import prepare
 from service.estimation.terms import Method

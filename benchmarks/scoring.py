@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import NotRequired, TypedDict
 
@@ -14,14 +14,16 @@ from benchmarks.problems import REGIMES, LabelKind, Problem, Size, TrueRatios, d
 from service.estimation.moments import Array, Indices
 from service.estimation.terms import Regime
 
+OBJECTIVES = ("ca", "cp_x_to_y", "cp_y_to_x")
 RATIO_RANGE = (0.02, 50.0)  # ratios are clipped to it before their logarithms are compared
 SURE = 0.8  # probability from which an answer counts as sure
 BINS = 10  # of confidence, equally wide, in the expected calibration error
+CHANCE_DRAWS = 200  # of hits, from which the expected calibration error of honest answers is known
 INTERVAL_LEVEL = 0.9  # of the intervals that an answer may carry
 
 
 class Answer(TypedDict):
-    """Ratios by objective (ca, cp_x_to_y, cp_y_to_x), a probability for every regime; maybe intervals of the ratios.
+    """Ratios by objective, a probability for every regime; maybe intervals of the ratios at INTERVAL_LEVEL.
 
     A ratio is 0 without signal and infinite without nuisance.
     """
@@ -46,7 +48,7 @@ class Outcome:
     brier: float
     confidence: float
     ratio_errors: tuple[float, ...]
-    covered: tuple[bool, ...]  # of the true ratios that are numbers and that the answer has an interval for
+    covered: Mapping[str, bool]  # by objective, of finite true ratios that the answer has an interval for
     log_widths: tuple[float, ...]  # of these intervals, high end over low end
     right_way: bool
     seconds: float
@@ -84,11 +86,9 @@ def compare(answer: Answer, truth: TrueRatios, label_kind: str, seconds: float) 
         raise ValueError(f"The probabilities {p} are no distribution.")
     is_true = np.array([regime is truth.regime for regime in REGIMES], dtype=float)
     ratios, true_ratios = answer["ratios"], by_objective(truth)
-    held = [
-        (interval, true_ratios[name])
-        for name, interval in answer.get("intervals", {}).items()
-        if 0 < true_ratios[name] < math.inf
-    ]
+    held = {
+        name: interval for name, interval in answer.get("intervals", {}).items() if 0 < true_ratios[name] < math.inf
+    }
     return Outcome(
         regime=truth.regime,
         answered=REGIMES[int(p.argmax())],
@@ -97,8 +97,8 @@ def compare(answer: Answer, truth: TrueRatios, label_kind: str, seconds: float) 
         brier=float(((p - is_true) ** 2).sum()),
         confidence=float(p.max()),
         ratio_errors=tuple(_log_error(ratios[name], value) for name, value in true_ratios.items()),
-        covered=tuple(low <= value <= high for (low, high), value in held),
-        log_widths=tuple(_log_width(low, high) for (low, high), _ in held),
+        covered={name: low <= true_ratios[name] <= high for name, (low, high) in held.items()},
+        log_widths=tuple(_log_width(low, high) for low, high in held.values()),
         right_way=_way(ratios["cp_x_to_y"], ratios["cp_y_to_x"]) == _way(truth.cp_x_to_y, truth.cp_y_to_x),
         seconds=seconds,
     )
@@ -106,23 +106,26 @@ def compare(answer: Answer, truth: TrueRatios, label_kind: str, seconds: float) 
 
 def by_objective(truth: TrueRatios) -> dict[str, float]:
     """True ratios under the names that answers use."""
-    return {"ca": truth.ca, "cp_x_to_y": truth.cp_x_to_y, "cp_y_to_x": truth.cp_y_to_x}
+    return {name: getattr(truth, name) for name in OBJECTIVES}
 
 
 def summarise(outcomes: Sequence[Outcome]) -> dict[str, float]:
     """The figures of a table row; NaN where no problem belongs to a share."""
     sure = [outcome for outcome in outcomes if outcome.confidence >= SURE]
+    confidences = [o.confidence for o in outcomes]
     return {
         "regime_accuracy": _mean(o.hit for o in outcomes),
         "regime_accuracy_off_boundary": _mean(o.hit for o in outcomes if not o.near_boundary),
         **{f"regime_accuracy_{r.value}": _mean(o.hit for o in outcomes if o.regime is r) for r in REGIMES},
         **{f"regime_accuracy_{k.value}": _mean(o.hit for o in outcomes if o.label_kind == k) for k in LabelKind},
         "brier": _mean(o.brier for o in outcomes),
-        "expected_calibration_error": calibration_error([o.confidence for o in outcomes], [o.hit for o in outcomes]),
+        "expected_calibration_error": calibration_error(confidences, [o.hit for o in outcomes]),
+        "calibration_error_by_chance": calibration_error_by_chance(confidences),
         "sure_fraction": len(sure) / len(outcomes),
         "sure_accuracy": _mean(o.hit for o in sure),
         "ratio_log_error_median": _median(error for o in outcomes for error in o.ratio_errors),
-        "interval_coverage": _mean(covered for o in outcomes for covered in o.covered),
+        "interval_coverage": _mean(covered for o in outcomes for covered in o.covered.values()),
+        **{f"interval_coverage_{n}": _mean(o.covered[n] for o in outcomes if n in o.covered) for n in OBJECTIVES},
         "interval_log_width_median": _median(width for o in outcomes for width in o.log_widths),
         "direction_accuracy": _mean(o.right_way for o in outcomes),
         "seconds_per_problem": _mean(o.seconds for o in outcomes),
@@ -139,6 +142,16 @@ def calibration_error(confidences: Sequence[float], hits: Sequence[bool]) -> flo
     bins = np.ceil(confidence * BINS - 1e-9).astype(int)
     excess = np.bincount(bins, hit - confidence)
     return float(np.abs(excess).sum() / len(confidence))
+
+
+def calibration_error_by_chance(confidences: Sequence[float], seed: int = 0) -> float:
+    """Mean calibration error of answers that are as often right as their confidences (n,) say: that of honest ones.
+
+    It shrinks as 1 / sqrt(n); an error below it is no evidence of miscalibration.
+    """
+    draws = np.random.default_rng(seed).random((CHANCE_DRAWS, len(confidences)))
+    hits = draws < np.asarray(confidences)
+    return _mean(calibration_error(confidences, drawn.tolist()) for drawn in hits)
 
 
 def _log_error(answered: float, true: float) -> float:

@@ -83,6 +83,7 @@ class CalibratedEstimate:
 
     posterior: Posterior
     worth: Worth
+    circumstances: Circumstances  # what probabilities and intervals were calibrated by
     probabilities: Array  # (2, 2, 2), of (ca > 1, cp_x_to_y > 1, cp_y_to_x > 1)
     log_intervals: tuple[tuple[float, float, float], ...]  # per objective: low, median, high
     coupling: CouplingEvidence
@@ -134,6 +135,7 @@ def estimate_posterior(
     return CalibratedEstimate(
         posterior=posterior,
         worth=Worth(n_effective, max(part.m for part in labels)),
+        circumstances=circumstances,
         probabilities=probabilities if claimed else _unclaimed(probabilities),
         log_intervals=tuple(log_interval(log_ratios[:, place], level, circumstances) for place in range(3)),
         coupling=coupling,

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from scipy import linalg
 
-from benchmarks import accuracy
+from benchmarks import accuracy, estimators
 from benchmarks.problems import (
     REGIMES,
     SIZES,
@@ -128,14 +128,14 @@ def test_a_seed_names_one_problem_for_ever(seed, size, ratios, corner):
 )
 def test_published_procedure_on_single_problems(seed, size, truth, answered):
     problem = draw_problem(seed, SIZES[size])
-    answer = accuracy.reference(problem.x, problem.y, problem.labels, problem.rows)
+    answer = estimators.reference(problem.x, problem.y, problem.labels, problem.rows)
     assert problem.ratios.regime == truth
     assert answer["probabilities"] == {regime.value: float(regime == answered) for regime in REGIMES}
 
 
 def test_no_signal_is_a_ratio_of_zero():
     problem = draw_problem(7, SIZES["tight"])
-    ratios = accuracy.reference(problem.x, problem.y, problem.labels, problem.rows)["ratios"]
+    ratios = estimators.reference(problem.x, problem.y, problem.labels, problem.rows)["ratios"]
     assert (ratios["ca"], ratios["cp_y_to_x"]) == (0.0, 0.0)
     assert ratios["cp_x_to_y"] == pytest.approx(0.8416, abs=1e-4)
 
@@ -143,7 +143,7 @@ def test_no_signal_is_a_ratio_of_zero():
 def test_no_nuisance_is_an_infinite_ratio():
     x = np.random.default_rng(0).standard_normal((40, 1))
     y = x @ np.ones((1, 3)) + np.random.default_rng(1).standard_normal((40, 3))
-    assert set(accuracy.reference(x, y, x, np.arange(40))["ratios"].values()) == {math.inf}
+    assert set(estimators.reference(x, y, x, np.arange(40))["ratios"].values()) == {math.inf}
 
 
 class TestScoring:
@@ -200,7 +200,13 @@ def test_program_prints_a_table_and_writes_json(tmp_path, capsys):
     path = tmp_path / "sub" / "scores.json"
     accuracy.main(["--sizes", "tight", "--problems", "4", "--first-seed", "8", "--json", str(path)])
     written = json.loads(path.read_text(encoding="utf-8"))
-    assert written["scores"]["tight"]["regime_accuracy_cp_only"] == 0
-    assert written["scores"]["tight"]["sure_fraction"] == 1
+    assert list(written["scores"]) == ["reference", "calibrated"]
+    published = written["scores"]["reference"]
+    assert published["tight"]["regime_accuracy_cp_only"] == 0
+    assert published["tight"]["sure_fraction"] == 1
+    assert published["tight"]["interval_coverage"] is None
+    assert written["scores"]["calibrated"]["tight"]["interval_coverage"] >= 0.5
+    for table in written["scores"].values():
+        assert table["all_sizes"]["brier"] == table["tight"]["brier"]
     assert written["sizes"] == {"tight": {"n_pairs": 300, "n_labeled": 150, "dx": 60, "dy": 50}}
     assert "regime_accuracy" in capsys.readouterr().out

@@ -9,7 +9,7 @@ import numpy as np
 
 from service.estimation.moments import Array
 
-RARE_SHARE = 0.02  # of the rows that are of the smallest class, in `one_rare_class`
+RARE_SHARES = (0.03, 0.06)  # of the rows, between which that of the smallest class is drawn, in `one_rare_class`
 
 Labeling = Callable[[np.random.Generator, Array], Array]
 """Labels (n, L) of signal scores (n, k); a column may turn out constant."""
@@ -69,13 +69,20 @@ def rare(rng: np.random.Generator, signal: Array) -> Array:
 
 
 def one_rare_class(rng: np.random.Generator, signal: Array) -> Array:
-    """The same as `classes`, the last class holding just the RARE_SHARE of rows that are nearest to it, compared."""
-    distances = _noisy_distances(rng, signal)
-    others = distances[:, :-1]
-    nearest = others.argmin(axis=1)
-    advantage = others.min(axis=1) - distances[:, -1]
-    nearest[advantage > np.quantile(advantage, 1 - RARE_SHARE)] = others.shape[1]
-    return _one_hot(nearest)
+    """The same as `classes`, the last class, which is the smallest, cut to a share within RARE_SHARES of the rows.
+
+    It holds the rows that are nearest to its centre compared to the others.  Drawn until no other class is smaller.
+    """
+    while True:
+        share = rng.uniform(*RARE_SHARES)
+        distances = _noisy_distances(rng, signal)
+        others = distances[:, :-1]
+        nearest = others.argmin(axis=1)
+        advantage = others.min(axis=1) - distances[:, -1]
+        nearest[advantage > np.quantile(advantage, 1 - share)] = others.shape[1]
+        counts = np.bincount(nearest, minlength=distances.shape[1])
+        if counts.argmin() == others.shape[1]:
+            return _one_hot(nearest)
 
 
 def binary(rng: np.random.Generator, signal: Array) -> Array:

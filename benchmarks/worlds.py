@@ -122,13 +122,25 @@ def world(
     general: bool = False,
     signals: tuple[int, int] | None = None,
     labeling: Labeling | None = None,
+    group_labels: bool = False,
 ) -> World:
-    """Population of the regime due to `seed`, rows, labels of some; `labeling` instead of that of the label kind."""
+    """Population of the regime due to `seed`, rows, labels of some.
+
+    `labeling` instead of that of the label kind; with `group_labels` all rows of a group have the same labels, which
+    depend on the group's part of the signal.
+    """
     due = REGIMES[seed % len(REGIMES)]
     population = draw_population(rng, due, size.dx, size.dy, general=general, signals=signals)
     drawn = sample(rng, population, size.n_pairs, traits)
-    rows, labels = label_rows(rng, labeling or LABELINGS[traits.label_kind], drawn.signal, size.n_labeled)
+    rows = np.sort(rng.choice(size.n_pairs, size.n_labeled, replace=False))
+    labels_by = labeling or LABELINGS[traits.label_kind]
     groups = None if traits.grouping is None else traits.grouping.members
+    if group_labels:
+        assert groups is not None
+        assert drawn.group_signal is not None
+        labels = labels_of(rng, labels_by, drawn.group_signal, groups[rows])
+    else:
+        labels = labels_of(rng, labels_by, drawn.signal, rows)
     return World(drawn.x, drawn.y, labels, rows, groups, population.ratios(), traits, population)
 
 
@@ -149,12 +161,6 @@ def sample(rng: np.random.Generator, population: Population, n: int, traits: Tra
         scale = np.sqrt((traits.degrees - 2) / rng.chisquare(traits.degrees, n))[:, None]
         x, y, signal = x * scale, y * scale, signal * scale
     return Sample(x @ population.mixing_x, y @ population.mixing_y, signal, group_signal)
-
-
-def label_rows(rng: np.random.Generator, labeling: Labeling, signal: Array, n_labeled: int) -> tuple[Indices, Array]:
-    """Rows (m,) in ascending order, and those of their labels (m, L) that vary among them."""
-    rows = np.sort(rng.choice(len(signal), n_labeled, replace=False))
-    return rows, labels_of(rng, labeling, signal, rows)
 
 
 def labels_of(rng: np.random.Generator, labeling: Labeling, signal: Array, rows: Indices) -> Array:

@@ -25,7 +25,7 @@ from threadpoolctl import threadpool_limits
 from benchmarks import results
 from benchmarks.estimators import estimate
 from benchmarks.problems import REGIMES
-from benchmarks.scoring import INTERVAL_LEVEL, SURE, by_objective, calibration_error
+from benchmarks.scoring import INTERVAL_LEVEL, SURE, by_objective, calibration_error, calibration_error_by_chance
 from benchmarks.temperature import (
     PRESENT,
     UNCALIBRATED,
@@ -131,6 +131,7 @@ def reliability(records: Records, cells: Array, low: Array, high: Array) -> dict
         "brier": float(((regimes - np.eye(len(REGIMES))[truth]) ** 2).sum(axis=1).mean()),
         "log_loss": float(-np.log(np.maximum(of_truth, LEAST_PROBABILITY)).mean()),
         "ece": calibration_error(confidence.tolist(), hit.tolist()),
+        "by_chance": calibration_error_by_chance(confidence.tolist()),
         "sure": float(sure.mean()),
         "sure_right": float(hit[sure].mean()) if sure.any() else math.nan,
         "covered_ca": _share(covered[:, 0], finite[:, 0]),

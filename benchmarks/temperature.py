@@ -157,11 +157,12 @@ def _fitted_temperature(records: Records) -> Coefficients:
 def _fitted_widths(records: Records, found: Coefficients) -> Coefficients:
     """Least mean interval score, width + 2 / (1 - level) times what the truth lies outside (Gneiting, Raftery 2007).
 
-    Scores count relative to the width of the draws, so that no kind of world outweighs the rest.
+    Scores count relative to the width of the draws, so that no kind of world outweighs the rest.  Draws that say by
+    their median that there is no signal, or no nuisance, have no width to widen, and are left out.
     """
-    low, _, high = np.moveaxis(records.quantiles, 2, 0)
+    low, median, high = np.moveaxis(records.quantiles, 2, 0)
     truth = np.clip(records.log_ratios, -LOG_LIMIT, LOG_LIMIT)
-    counted = np.isfinite(records.log_ratios)
+    counted = np.isfinite(records.log_ratios) & (np.abs(median) < LOG_LIMIT)
     unit = high - low + 1 / np.sqrt(records.n_pairs)[:, None]
 
     def unpacked(free: Array) -> Coefficients:

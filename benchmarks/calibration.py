@@ -128,6 +128,7 @@ def reliability(records: Records, cells: Array, low: Array, high: Array) -> dict
     return {
         "worlds": float(len(truth)),
         "accuracy": float(hit.mean()),
+        "promised": float(confidence.mean()),
         "brier": float(((regimes - np.eye(len(REGIMES))[truth]) ** 2).sum(axis=1).mean()),
         "log_loss": float(-np.log(np.maximum(of_truth, LEAST_PROBABILITY)).mean()),
         "ece": calibration_error(confidence.tolist(), hit.tolist()),

@@ -77,6 +77,7 @@ COLUMNS = {
     "problems": "problems",
     "regime_accuracy": "right",
     "published_regime_accuracy": "published",
+    "mean_confidence": "promised",
     "brier": "brier",
     "expected_calibration_error": "ece",
     "calibration_error_by_chance": "by chance",

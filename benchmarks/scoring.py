@@ -118,6 +118,7 @@ def summarise(outcomes: Sequence[Outcome]) -> dict[str, float]:
         "regime_accuracy_off_boundary": _mean(o.hit for o in outcomes if not o.near_boundary),
         **{f"regime_accuracy_{r.value}": _mean(o.hit for o in outcomes if o.regime is r) for r in REGIMES},
         **{f"regime_accuracy_{k.value}": _mean(o.hit for o in outcomes if o.label_kind == k) for k in LabelKind},
+        "mean_confidence": _mean(confidences),
         "brier": _mean(o.brier for o in outcomes),
         "expected_calibration_error": calibration_error(confidences, [o.hit for o in outcomes]),
         "calibration_error_by_chance": calibration_error_by_chance(confidences),

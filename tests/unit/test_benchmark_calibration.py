@@ -137,7 +137,7 @@ class TestReliability:
         assert found["accuracy"] == found["sure_right"] == pytest.approx(2 / 3)
         assert found["brier"] == pytest.approx(2 / 3)
         assert found["ece"] == pytest.approx(1 / 3)
-        assert found["sure"] == 1
+        assert found["sure"] == found["promised"] == 1
         # The infinite ratio does not count; of prediction, 4 of 6 lie in their intervals, which are points.
         assert found["covered_ca"] == 1
         assert found["covered_cp"] == pytest.approx(4 / 6)

@@ -169,6 +169,7 @@ class TestScoring:
 
         figures = score(guess, SIZES["tight"], range(4))
         assert figures["brier"] == pytest.approx(0.75)
+        assert figures["mean_confidence"] == 0.25
         assert (figures["regime_accuracy"], figures["sure_fraction"]) == (0.25, 0)
         assert figures["direction_accuracy"] == 0
 

@@ -36,7 +36,7 @@ from service.estimation.posterior.sampling import Posterior, sample_posterior
 from service.estimation.posterior.worth import design_effect
 from service.estimation.spectra import SampleSpectra, sample_spectra
 
-COUPLED_COMPONENTS = 50  # canonical components that the labels' test looks at
+COUPLED_COMPONENTS = 256  # canonical components that the labels' test looks at: signal may be the weakest of all
 LIKELY = 0.5  # least posterior probability of any signal at which one is claimed
 
 

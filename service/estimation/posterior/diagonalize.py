@@ -222,6 +222,10 @@ def _best_angle(curve: _OneTurned | _BothTurned) -> tuple[Array, Array]:
         convex = curvature > 0
         step = np.where(convex, gradient / np.where(convex, curvature, 1.0), 0.0)
         angle = np.clip(angle - step, coarse - reach, coarse + reach)
+    # Newton's method may leave the valley that the grid found.
+    angle = np.where(
+        curve.value(np.cos(angle), np.sin(angle)) < curve.value(np.cos(coarse), np.sin(coarse)), angle, coarse
+    )
     return np.cos(angle / 2), np.sin(angle / 2)
 
 

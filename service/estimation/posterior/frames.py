@@ -168,6 +168,22 @@ def _own_curvature(log_variances: Array, f: Array, n: float) -> Array:
     return np.asarray(n * (one_way + one_way.T))
 
 
+@dataclass(frozen=True)
+class Motion:
+    """Axes and how they move."""
+
+    x: Array  # (dx, dx)
+    y: Array  # (dy, dy)
+    px: Array  # (dx, dx), momenta, skew
+    py: Array  # (dy, dy)
+
+    def kinetic(self, shape: Curvature, r: int) -> float:
+        """Half the sum over planes of p H^{-1} p."""
+        vx, vy = across(shape.inverse, self.px, self.py, r)
+        # Each plane stands twice in a skew matrix.
+        return 0.25 * float(np.vdot(self.px, vx) + np.vdot(self.py, vy))
+
+
 def hamiltonian_move(
     target: Target,
     frames: Frames,
@@ -178,30 +194,33 @@ def hamiltonian_move(
 ) -> tuple[Array, Array, float]:
     """One Hamiltonian move: the axes it ends at, and the probability with which it was accepted."""
     dx, dy, r = len(frames.a), len(frames.b), len(frames.z)
-    x, y = frames.x, frames.y
     px, py = across(shape.root, _skew(generator, dx), _skew(generator, dy), r)
-    vx, vy = across(shape.inverse, px, py, r)
-    energy, gx, gy = energy_gradient(target, x, y)
-    # Each plane stands twice in a skew matrix, so that its kinetic energy is a quarter of the products' sum.
-    start = energy + 0.25 * (np.vdot(px, vx) + np.vdot(py, vy))
-    before = energy
+    start = Motion(frames.x, frames.y, px, py)
+    end, gained = trajectory(target, start, shape, step, leaps)
+    if not gained < LOST_ENERGY:
+        return frames.x, frames.y, 0.0
+    gain = start.kinetic(shape, r) - end.kinetic(shape, r) - gained
+    accepted = float(np.exp(np.minimum(gain, 0.0)))
+    if generator.random() < accepted:
+        return end.x, end.y, accepted
+    return frames.x, frames.y, accepted
+
+
+def trajectory(target: Target, start: Motion, shape: Curvature, step: float, leaps: int) -> tuple[Motion, float]:
+    """`leaps` leapfrog steps from `start`: where they end, and what U has gained; they end early once it is lost."""
+    x, y, px, py, r = start.x, start.y, start.px, start.py, target.pairs.paired
+    before, gx, gy = energy_gradient(target, x, y)
+    gained = 0.0
     for leap in range(leaps):
         push = 0.5 * step if leap == 0 else step
-        px -= push * gx
-        py -= push * gy
+        px, py = px - push * gx, py - push * gy
         vx, vy = across(shape.inverse, px, py, r)
         x, y = x @ cayley(vx, step), y @ cayley(vy, step)
         energy, gx, gy = energy_gradient(target, x, y)
-        if not energy - before < LOST_ENERGY:
-            return frames.x, frames.y, 0.0
-    px -= 0.5 * step * gx
-    py -= 0.5 * step * gy
-    vx, vy = across(shape.inverse, px, py, r)
-    gain = start - energy - 0.25 * (np.vdot(px, vx) + np.vdot(py, vy))
-    accepted = float(np.exp(np.minimum(gain, 0.0)))
-    if generator.random() < accepted:
-        return x, y, accepted
-    return frames.x, frames.y, accepted
+        gained = energy - before
+        if not gained < LOST_ENERGY:
+            break
+    return Motion(x, y, px - 0.5 * step * gx, py - 0.5 * step * gy), gained
 
 
 def cayley(velocity: Array, step: float) -> Array:

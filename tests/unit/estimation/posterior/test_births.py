@@ -23,7 +23,7 @@ def test_turning_two_components_is_the_same_as_measuring_them_anew():
     anew = measured(pairs, turned.frames.x, turned.frames.y)
     for name in ("z", "a", "b"):
         np.testing.assert_allclose(getattr(turned.frames, name), getattr(anew, name), rtol=1e-10, atol=1e-12)
-    products = score_products(of.given.labels, anew.x[:, :4], anew.y[:, :4], anew.a[:4], anew.b[:4])
+    products = score_products(of.given.labels[0], anew.x[:, :4], anew.y[:, :4], anew.a[:4], anew.b[:4])
     for found, expected in zip(turned.products, products, strict=True):
         np.testing.assert_allclose(found.gram, expected.gram, rtol=1e-10, atol=1e-9)
         np.testing.assert_allclose(found.cross, expected.cross, rtol=1e-10, atol=1e-9)

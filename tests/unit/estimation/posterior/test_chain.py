@@ -3,6 +3,7 @@ import pytest
 from scipy import stats
 
 from service.estimation.posterior import chain as module
+from service.estimation.posterior.background import LOG_PRIOR, STRENGTHS
 from service.estimation.posterior.chain import ANGLES, SLABS, Chain, problem
 from service.estimation.posterior.fit import best_axes
 from service.estimation.posterior.frames import Target, Variances, energy_gradient, measured
@@ -117,7 +118,7 @@ def test_loadings_are_drawn_from_their_posterior():
     state, given = chain.state, chain._given
     state.members = module.replace(state.members, signal=np.array([0, 1]))
     frames = state.frames
-    products = score_products(given.labels, frames.x[:, :4], frames.y[:, :4], frames.a[:4], frames.b[:4])
+    products = score_products(given.labels[0], frames.x[:, :4], frames.y[:, :4], frames.a[:4], frames.b[:4])
     logs = np.array(
         [[log_likelihood(products, state.members.signal, Loading(slab, psi)) for psi in ANGLES] for slab in SLABS]
     )
@@ -149,27 +150,30 @@ def test_the_whole_chain_samples_the_posterior_of_a_problem_small_enough_to_inte
     angles = (np.arange(90) + 0.5) / 90 * 2 * np.pi
     share = STRONG_ODDS / (STRONG_ODDS + WEAK_ODDS)
     flat = Target(pairs, pairs.n, None, Variances(np.zeros(3), np.zeros(3)), labels=None)
-    logs = np.empty((len(angles), 2, len(SLABS) * len(ANGLES)))
+    loadings = [Loading(slab, psi) for slab in SLABS for psi in ANGLES]
+    logs = np.empty((len(angles), 2, len(STRENGTHS), len(loadings)))
     for place, angle in enumerate(angles):
         axes = np.array([[np.cos(angle), -np.sin(angle)], [np.sin(angle), np.cos(angle)]])
         frames = measured(pairs, axes, np.eye(1))
-        products = score_products(labels, frames.x[:, :1], frames.y, frames.a[:1], frames.b)
         nuisance = np.logaddexp(
             np.log(1 - share) + classes.weak.of(frames.z), np.log(share) + classes.strong.of(frames.z)
         )
         base = -energy_gradient(flat, axes, np.eye(1))[0]
-        loadings = [Loading(slab, psi) for slab in SLABS for psi in ANGLES]
-        logs[place, 0] = base + size[0] + nuisance + log_likelihood(products, NO_LABEL, loadings[0])
-        logs[place, 1] = base + size[1] + classes.signal.of(frames.z)
-        logs[place, 1] += [log_likelihood(products, np.array([0]), loading) for loading in loadings]
+        logs[place, 0] = base + size[0] + nuisance + LOG_PRIOR[:, None]
+        logs[place, 1] = base + size[1] + classes.signal.of(frames.z) + LOG_PRIOR[:, None]
+        for background, sets in enumerate(given.labels):
+            products = score_products(sets, frames.x[:, :1], frames.y, frames.a[:1], frames.b)
+            logs[place, 0, background] += log_likelihood(products, NO_LABEL, loadings[0])
+            logs[place, 1, background] += [log_likelihood(products, np.array([0]), loading) for loading in loadings]
     exact = np.exp(logs - logs.max())
     exact /= exact.sum()
 
     chain = Chain(given, np.eye(2), np.eye(1), np.random.default_rng(0))
     chain.warm_up(60)
-    signal, coupled = [], []
+    signal, coupled, backgrounds = [], [], np.zeros(len(STRENGTHS))
     for t in range(4000):
         state = chain.advance(t)
+        backgrounds[state.background] += 1
         signal.append(len(state.members.signal))
         coupled.append(abs(np.tanh(state.frames.z[0])))
     # The chain need not cross to the axes of opposite sign: only the size of a coupling means anything.
@@ -178,5 +182,7 @@ def test_the_whole_chain_samples_the_posterior_of_a_problem_small_enough_to_inte
     assert 0.2 < probability < 0.8
     monte_carlo = 0.06  # about four standard errors: membership changes every few iterations
     assert np.mean(signal) == pytest.approx(probability, abs=monte_carlo)
-    of_state = exact.sum(axis=(1, 2))
+    of_state = exact.sum(axis=(1, 2, 3))
     assert np.mean(coupled) == pytest.approx(of_state @ correlation, abs=monte_carlo)
+    of_background = exact.sum(axis=(0, 1, 3))
+    np.testing.assert_allclose(backgrounds / backgrounds.sum(), of_background, atol=monte_carlo)

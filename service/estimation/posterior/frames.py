@@ -91,7 +91,7 @@ def energy_gradient(target: Target, x: Array, y: Array) -> tuple[float, Array, A
 
     Arguments: x (dx, dx), y (dy, dy), orthogonal.
     Returns: U up to a constant; gradients (dx, dx), (dy, dy), skew: entry (i, j) is the derivative along
-    x <- x exp(t V), V_ij = 1 = -V_ji.  Moment factors of the labels and the bound on correlations are left out of the gradients.
+    x <- x exp(t V), V_ij = 1 = -V_ji.  The labels' moment factors and the bound on correlations are left out of them.
     """
     pairs, n, r, dx = target.pairs, target.n, target.pairs.paired, len(x)
     c = x.T @ (pairs.sxy @ y)

@@ -49,6 +49,11 @@ def sample_posterior(
 
     The spiked model is used where the likelihood ratio does not reject it; else both modalities are whitened, after
     which components are orthogonal whatever the model, and gains of prediction are taken from their covariances.
+
+    Arguments: labels, of every set of labeled rows, in the coordinates of `pairs`; spectra, whose components' shares
+    and couplings are wanted; seed, of the whole chain; tell, is called with the fraction done, up to 1.
+
+    Returns: the posterior.  Same moments and seed: the same draws.
     """
     covariances = (pairs.sxx, pairs.syy)
     best = best_axes(pairs, n_pairs)

@@ -14,8 +14,9 @@ from service.estimation.moments import Array, BlockMoments, Indices
 def design_effect(moments: BlockMoments) -> float:
     """Scatter of the products of x's and y's principal scores between blocks over that of independent normal rows.
 
-    sum_b sum_ij (P_bij - n_b S_ij)^2 / sum_b n_b (1 - n_b / n) sum_ij (S_ii S_jj + S_ij^2), S the covariance;
-    at least 1.
+    sum_b sum_ij (P_bij - n_b S_ij)^2 / sum_b n_b (1 - n_b / n) sum_ij (S_ii S_jj + S_ij^2), i of x, j of y, S the
+    covariance and both scaled to unit variances.  About 1 for independent normal rows, about g where every row comes g
+    times in one block; at least 1.
     """
     counts = moments.counts
     pooled = moments.pooled(np.ones(len(counts)))
@@ -33,7 +34,10 @@ def design_effect(moments: BlockMoments) -> float:
 
 
 def label_design_effect(scores: Array, targets: Array, blocks: Indices) -> float:
-    """The same of the products of scores (m, d) with targets (m, L), both centred, over blocks (m,); at least 1."""
+    """The same of the products of scores (m, d) with targets (m, L), both centred, over blocks (m,); at least 1.
+
+    Scores and targets that do not vary count for nothing.
+    """
     m = len(scores)
     covariance = scores.T @ targets / m
     normal_pair = np.outer((scores**2).mean(axis=0), (targets**2).mean(axis=0)) + covariance**2

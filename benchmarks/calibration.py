@@ -38,7 +38,7 @@ from benchmarks.temperature import (
     probabilities,
 )
 from benchmarks.worlds import World, crowded_world, wide_world
-from service.estimation.calibration import LOG_LIMIT, N_CELLS
+from service.estimation.calibration import LOG_LIMIT, cell_shares
 from service.estimation.moments import Array
 
 GENERATORS: dict[str, Callable[[int], World]] = {"wide": wide_world, "crowded": crowded_world}
@@ -55,9 +55,9 @@ def record(generator: str, seed: int) -> Record:
     world = GENERATORS[generator](seed)
     with threadpool_limits(1):
         found = estimate(world.x, world.y, world.labels, world.rows, world.groups, seed=0)
-    # Draws, not answers: whether a signal was claimed is no matter of the calibration.
-    log_ratios, given = found.posterior.draws.log_ratios, found.circumstances
-    cells = (log_ratios > 0) @ np.array([4, 2, 1])
+    # Draws, not answers: the fit looks at those of every world, whether a signal was claimed or not.
+    draws, given = found.posterior.draws, found.circumstances
+    log_ratios = draws.log_ratios
     levels = [(1 - INTERVAL_LEVEL) / 2, 0.5, (1 + INTERVAL_LEVEL) / 2]
     quantiles = np.quantile(np.clip(log_ratios, -LOG_LIMIT, LOG_LIMIT), levels, axis=0).T
     return Record(
@@ -67,7 +67,8 @@ def record(generator: str, seed: int) -> Record:
         crowding=given.crowding,
         one_target=given.one_target,
         n_pairs=given.n_pairs,
-        cells=tuple((np.bincount(cells, minlength=N_CELLS) / len(cells)).tolist()),
+        claimed=found.claimed,
+        cells=tuple(cell_shares(log_ratios, draws.signal_count).tolist()),
         quantiles=tuple(tuple(row) for row in quantiles.tolist()),
         log_ratios=tuple(math.log(ratio) for ratio in by_objective(world.ratios).values()),
     )

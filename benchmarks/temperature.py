@@ -55,7 +55,8 @@ class Record:
     crowding: float
     one_target: bool
     n_pairs: float  # effective
-    cells: tuple[float, ...]  # (8,), shares of draws
+    claimed: bool  # whether any signal is
+    cells: tuple[float, ...]  # (8,), shares of draws, one without signal counting for every cell alike
     quantiles: tuple[tuple[float, ...], ...]  # (3, 3), of each log ratio: low end, median, high end at INTERVAL_LEVEL
     log_ratios: tuple[float, ...]  # (3,), true ones, inf without nuisance
 
@@ -68,6 +69,7 @@ class Records:
     crowding: Array
     one_target: NDArray[np.bool_]
     n_pairs: Array
+    claimed: NDArray[np.bool_]
     cells: Array  # (N, 8)
     quantiles: Array  # (N, 3, 3)
     log_ratios: Array  # (N, 3)
@@ -89,6 +91,7 @@ def as_arrays(records: Sequence[Record]) -> Records:
         crowding=np.array([record.crowding for record in records]),
         one_target=np.array([record.one_target for record in records], dtype=np.bool_),
         n_pairs=np.array([record.n_pairs for record in records]),
+        claimed=np.array([record.claimed for record in records], dtype=np.bool_),
         cells=np.array([record.cells for record in records]),
         quantiles=np.array([record.quantiles for record in records]),
         log_ratios=np.array([record.log_ratios for record in records]),
@@ -105,15 +108,20 @@ def temperatures(records: Records, of: Coefficients) -> Array:
 def probabilities(records: Records, of: Coefficients) -> Array:
     """Of the 8 cells (N, 8)."""
     tempered = (records.cells + of.smoothing) ** (1 / temperatures(records, of)[:, None])
-    return np.asarray(tempered / tempered.sum(axis=1, keepdims=True))
+    found = tempered / tempered.sum(axis=1, keepdims=True)
+    for place in np.flatnonzero(~records.claimed):
+        found[place] = calibration.without_claim(found[place].reshape(2, 2, 2)).ravel()
+    return np.asarray(found)
 
 
 def intervals(records: Records, of: Coefficients) -> tuple[Array, Array]:
-    """Low and high ends (N, 3) of the log ratios; those beyond LOG_LIMIT are unbounded."""
+    """Low and high ends (N, 3) of the log ratios; those beyond LOG_LIMIT are unbounded, as all are without a claim."""
     low, median, high = np.moveaxis(records.quantiles, 2, 0)
     widening = of.widening * temperatures(records, of)[:, None]
     margin = of.margin / np.sqrt(records.n_pairs)[:, None]
-    return median - widening * (median - low) - margin, median + widening * (high - median) + margin
+    low, high = median - widening * (median - low) - margin, median + widening * (high - median) + margin
+    claimed = records.claimed[:, None]
+    return np.where(claimed, low, -np.inf), np.where(claimed, high, np.inf)
 
 
 def fit(records: Records) -> Coefficients:
@@ -158,11 +166,12 @@ def _fitted_widths(records: Records, found: Coefficients) -> Coefficients:
     """Least mean interval score, width + 2 / (1 - level) times what the truth lies outside (Gneiting, Raftery 2007).
 
     Scores count relative to the width of the draws, so that no kind of world outweighs the rest.  Draws that say by
-    their median that there is no signal, or no nuisance, have no width to widen, and are left out.
+    their median that there is no signal, or no nuisance, have no width to widen, and are left out; so are worlds
+    without a claim, whose intervals have no ends.
     """
     low, median, high = np.moveaxis(records.quantiles, 2, 0)
     truth = np.clip(records.log_ratios, -LOG_LIMIT, LOG_LIMIT)
-    counted = np.isfinite(records.log_ratios) & (np.abs(median) < LOG_LIMIT)
+    counted = np.isfinite(records.log_ratios) & (np.abs(median) < LOG_LIMIT) & records.claimed[:, None]
     unit = high - low + 1 / np.sqrt(records.n_pairs)[:, None]
 
     def unpacked(free: Array) -> Coefficients:

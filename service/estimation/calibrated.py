@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from service.estimation.calibration import Circumstances, cell_probabilities, log_interval
+from service.estimation.calibration import Circumstances, cell_probabilities, log_interval, without_claim
 from service.estimation.canonical import canonical_weights, held_out_correlations
 from service.estimation.evidence import (
     COUPLING_RESAMPLES,
@@ -59,7 +59,8 @@ class Sampled:
     @property
     def probabilities(self) -> Array:
         """Calibrated, (2, 2, 2), of (ca > 1, cp_x_to_y > 1, cp_y_to_x > 1), whatever is claimed."""
-        return cell_probabilities(self.posterior.draws.log_ratios, self.circumstances)
+        draws = self.posterior.draws
+        return cell_probabilities(draws.log_ratios, draws.signal_count, self.circumstances)
 
 
 @dataclass(frozen=True)
@@ -70,7 +71,7 @@ class CalibratedEstimate:
     circumstances: Circumstances
     worth: Worth
     probabilities: Array  # (2, 2, 2), of (ca > 1, cp_x_to_y > 1, cp_y_to_x > 1)
-    log_intervals: tuple[tuple[float, float, float], ...]  # per objective: low, median, high
+    log_intervals: tuple[tuple[float, float, float], ...]  # per objective: low, median, high; without a claim no ends
     coupling: CouplingEvidence
     labels: LabelEvidence
     claimed: bool  # whether any signal is claimed
@@ -100,12 +101,15 @@ def estimate_posterior(
     log_ratios = found.posterior.draws.log_ratios
     any_signal = float((found.posterior.draws.signal_count > 0).mean())
     claimed = max(coupling.p_value, association.p_value) <= alpha and any_signal >= LIKELY
+    ends = [log_interval(log_ratios[:, place], level, found.circumstances) for place in range(3)]
     return CalibratedEstimate(
         posterior=found.posterior,
         circumstances=found.circumstances,
         worth=found.worth,
-        probabilities=found.probabilities if claimed else _unclaimed(found.probabilities),
-        log_intervals=tuple(log_interval(log_ratios[:, place], level, found.circumstances) for place in range(3)),
+        probabilities=found.probabilities if claimed else without_claim(found.probabilities),
+        log_intervals=tuple(
+            (low, median, high) if claimed else (-np.inf, median, np.inf) for low, median, high in ends
+        ),
         coupling=coupling,
         labels=association,
         claimed=claimed,
@@ -179,10 +183,3 @@ def _evidence(material: Material, alpha: float, seed: int) -> tuple[CouplingEvid
 def _enough(alpha: float, usual: int) -> int:
     """Resamples with which a p-value can be half of alpha."""
     return max(usual, math.ceil(2 / alpha))
-
-
-def _unclaimed(probabilities: Array) -> Array:
-    """Half of what speaks for recovery goes to none: a signal that the tests do not find is no ground to train on."""
-    halved = 0.5 * probabilities
-    halved[0, 0, 0] = 1 - (halved.sum() - halved[0, 0, 0])
-    return np.asarray(halved)

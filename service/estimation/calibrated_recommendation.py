@@ -77,6 +77,8 @@ def describe_objective(name: str, separation: Separation, probability: float) ->
     settle = separation.would_settle
     if settle is None:
         return sentence
+    if separation.status is RatioStatus.NO_SIGNAL:
+        return sentence
     wanted = [
         f"about {count} more {what}"
         for count, what in ((settle.more_labels, "labeled rows"), (settle.more_pairs, "pairs"))

@@ -237,7 +237,7 @@ def _separation(
     interval = None
     if status is not RatioStatus.NO_NUISANCE:
         interval = Interval(
-            low=float(np.exp(low)) if found.claimed else 0.0,
+            low=float(np.exp(low)),
             high=float(np.exp(high)) if np.isfinite(high) else None,
             level=level,
         )

@@ -25,6 +25,7 @@ SPIKED_CROWDING = 2.4
 GENERAL, GENERAL_CROWDING, GENERAL_ONE_TARGET = 0.52, 2.5, 0.65
 WIDENING, MARGIN = 1.2, 0.8
 LOG_LIMIT = 5.0  # log ratios beyond it are unbounded: the data cannot tell them from infinity, or 0
+LEAST_NEITHER = 0.5  # probability of recovery by neither objective where no signal is claimed
 N_CELLS = 8  # (ca > 1, cp_x_to_y > 1, cp_y_to_x > 1), ca first, the last fastest
 
 
@@ -46,11 +47,33 @@ def temperature(given: Circumstances) -> float:
     return 1 + GENERAL + GENERAL_CROWDING * crowding + GENERAL_ONE_TARGET * given.one_target
 
 
-def cell_probabilities(log_ratios: Array, given: Circumstances) -> Array:
-    """Calibrated probability of each of the 8 cells (2, 2, 2) from draws (n, 3) of the log ratios."""
-    cells = (log_ratios > 0) @ np.array([4, 2, 1])
-    shares = np.bincount(cells, minlength=N_CELLS) / len(cells)
-    return _tempered(shares, given).reshape(2, 2, 2)
+def cell_shares(log_ratios: Array, signal_count: Array) -> Array:
+    """Share of draws in each of the 8 cells (8,), from draws (n, 3) of the log ratios.
+
+    A draw without signal, `signal_count` (n,) of 0, says that signal was not seen and not where it is: it counts for
+    every cell alike.
+    """
+    seen = signal_count > 0
+    cells = (log_ratios[seen] > 0) @ np.array([4, 2, 1])
+    return np.asarray(np.bincount(cells, minlength=N_CELLS) / len(seen) + (1 - seen.mean()) / N_CELLS)
+
+
+def cell_probabilities(log_ratios: Array, signal_count: Array, given: Circumstances) -> Array:
+    """Calibrated probability of each of the 8 cells (2, 2, 2), from draws as `cell_shares` takes them."""
+    return _tempered(cell_shares(log_ratios, signal_count), given).reshape(2, 2, 2)
+
+
+def without_claim(probabilities: Array) -> Array:
+    """Probabilities of the cells (2, 2, 2) where the tests find no signal: neither gets at least half, both ways.
+
+    As little as that takes is moved to the cell in which nothing recovers the signal.  In simulations without a claim
+    (benchmarks/worlds.py) neither objective recovers it in about half of the cases.
+    """
+    neither = min(probabilities[0, 0].sum(), probabilities[0, :, 0].sum())
+    moved = max(0.0, (LEAST_NEITHER - neither) / (1 - neither)) if neither < 1 else 0.0
+    found = (1 - moved) * probabilities
+    found[0, 0, 0] += moved
+    return np.asarray(found)
 
 
 def direction_probability(cp_x_to_y: Array, cp_y_to_x: Array, given: Circumstances) -> float:

@@ -18,12 +18,19 @@ from benchmarks.temperature import (
     probabilities,
     temperatures,
 )
-from service.estimation.calibration import LOG_LIMIT, Circumstances, cell_probabilities, log_interval, temperature
+from service.estimation.calibration import (
+    LOG_LIMIT,
+    Circumstances,
+    cell_probabilities,
+    log_interval,
+    temperature,
+    without_claim,
+)
 
 LEVELS = [0.05, 0.5, 0.95]
 
 
-def record_of(log_ratios, given, seed=0, truth=(0.1, -0.2, 0.3)):
+def record_of(log_ratios, given, seed=0, truth=(0.1, -0.2, 0.3), claimed=True):
     """A record as the program makes it of draws (n, 3)."""
     cells = (log_ratios > 0) @ np.array([4, 2, 1])
     quantiles = np.quantile(np.clip(log_ratios, -LOG_LIMIT, LOG_LIMIT), LEVELS, axis=0).T
@@ -34,6 +41,7 @@ def record_of(log_ratios, given, seed=0, truth=(0.1, -0.2, 0.3)):
         crowding=given.crowding,
         one_target=given.one_target,
         n_pairs=given.n_pairs,
+        claimed=claimed,
         cells=tuple((np.bincount(cells, minlength=8) / len(cells)).tolist()),
         quantiles=tuple(tuple(row) for row in quantiles.tolist()),
         log_ratios=truth,
@@ -48,12 +56,24 @@ def test_formulas_are_those_of_the_service(spiked, crowding, one_target):
     draws = np.random.default_rng(0).normal([0.2, -0.5, 1.0], [0.4, 0.6, 0.8], (500, 3))
     records = as_arrays([record_of(draws, given)])
     assert temperatures(records, PRESENT)[0] == pytest.approx(temperature(given), rel=1e-12)
-    np.testing.assert_allclose(probabilities(records, PRESENT)[0], cell_probabilities(draws, given).ravel(), rtol=1e-12)
+    expected = cell_probabilities(draws, np.ones(len(draws)), given)
+    np.testing.assert_allclose(probabilities(records, PRESENT)[0], expected.ravel(), rtol=1e-12)
     low, high = intervals(records, PRESENT)
     for place in range(3):
         expected = log_interval(draws[:, place], 0.9, given)
         bounded = (max(low[0, place], -LOG_LIMIT), min(high[0, place], LOG_LIMIT))
         assert bounded == pytest.approx(tuple(np.clip(expected[::2], -LOG_LIMIT, LOG_LIMIT)), rel=1e-9)
+
+
+def test_without_a_claim_intervals_have_no_ends_and_neither_has_half():
+    given = Circumstances(spiked=True, crowding=0.1, one_target=False, n_pairs=300.0)
+    draws = np.full((50, 3), 0.7)
+    records = as_arrays([record_of(draws, given, claimed=False)])
+    expected = without_claim(cell_probabilities(draws, np.ones(50), given))
+    np.testing.assert_allclose(probabilities(records, PRESENT)[0], expected.ravel(), rtol=1e-12)
+    low, high = intervals(records, PRESENT)
+    assert np.isneginf(low).all()
+    assert np.isposinf(high).all()
 
 
 def test_uncalibrated_draws_are_left_as_they_are():

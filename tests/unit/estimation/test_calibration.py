@@ -2,18 +2,22 @@ import numpy as np
 import pytest
 
 from service.estimation.calibration import (
+    LEAST_NEITHER,
     LOG_LIMIT,
     MARGIN,
     SMOOTHING,
     WIDENING,
     Circumstances,
     cell_probabilities,
+    cell_shares,
     log_interval,
     temperature,
+    without_claim,
 )
 
 GIVEN = Circumstances(spiked=True, crowding=0.2, one_target=False, n_pairs=400.0)
 LEVEL = 0.9
+ALL_WITH_SIGNAL = np.ones(100)
 
 
 def given(**changes):
@@ -36,7 +40,7 @@ def test_temperature_is_higher_without_the_spiked_model_and_with_one_target():
 
 def test_probabilities_are_tempered_shares_of_the_draws():
     draws = np.array([[1.0, 1.0, -1.0]] * 30 + [[-1.0, 1.0, 1.0]] * 10)
-    found = cell_probabilities(draws, GIVEN)
+    found = cell_probabilities(draws, ALL_WITH_SIGNAL[: len(draws)], GIVEN)
     assert found.shape == (2, 2, 2)
     assert found.sum() == pytest.approx(1.0, rel=1e-12)
     assert (found > 0).all()
@@ -48,21 +52,41 @@ def test_probabilities_are_tempered_shares_of_the_draws():
 
 def test_without_a_temperature_probabilities_are_the_shares():
     draws = np.array([[1.0, -1.0, -1.0]] * 3 + [[-1.0, -1.0, 1.0]])
-    found = cell_probabilities(draws, given(crowding=0.0))
+    found = cell_probabilities(draws, ALL_WITH_SIGNAL[: len(draws)], given(crowding=0.0))
     total = 1 + 8 * SMOOTHING
     assert found[1, 0, 0] == pytest.approx((0.75 + SMOOTHING) / total, rel=1e-12)
     assert found[0, 0, 1] == pytest.approx((0.25 + SMOOTHING) / total, rel=1e-12)
 
 
-def test_no_signal_at_all_is_the_cell_in_which_nothing_recovers():
-    found = cell_probabilities(np.full((5, 3), -np.inf), GIVEN)
-    assert found[0, 0, 0] == found.max()
-    assert found[0, 0, 0] > 0.5
+def test_draws_without_signal_count_for_every_cell_alike():
+    found = cell_probabilities(np.full((5, 3), -np.inf), np.zeros(5), GIVEN)
+    np.testing.assert_allclose(found, np.full((2, 2, 2), 1 / 8), rtol=1e-12)
+    draws = np.array([[1.0, 1.0, 1.0]] * 3 + [[-np.inf] * 3])
+    np.testing.assert_allclose(cell_shares(draws, np.array([2, 1, 1, 0])), [1 / 32] * 7 + [1 / 32 + 3 / 4], rtol=1e-12)
+
+
+@pytest.mark.parametrize("sure_of", [(1, 1, 1), (1, 0, 0), (0, 1, 0), (0, 0, 1)])
+def test_without_a_claim_neither_gets_half_in_both_directions(sure_of):
+    probabilities = np.full((2, 2, 2), 0.01)
+    probabilities[sure_of] = 0.93
+    found = without_claim(probabilities)
+    assert found.sum() == pytest.approx(1.0, rel=1e-12)
+    neither = found[0, 0].sum(), found[0, :, 0].sum()
+    assert min(neither) == pytest.approx(LEAST_NEITHER, rel=1e-12)
+    others = [cell for cell in np.ndindex(2, 2, 2) if cell not in ((0, 0, 0), sure_of)]
+    # What is left keeps its proportions.
+    np.testing.assert_allclose([found[cell] / found[sure_of] for cell in others], 0.01 / 0.93, rtol=1e-12)
+
+
+def test_without_a_claim_a_sure_neither_stays_as_it_is():
+    probabilities = np.full((2, 2, 2), 0.02)
+    probabilities[0, 0, 0] = 0.86
+    np.testing.assert_array_equal(without_claim(probabilities), probabilities)
 
 
 def test_crowded_data_are_less_sure():
     draws = np.array([[1.0, 1.0, 1.0]] * 9 + [[-1.0, -1.0, -1.0]])
-    sure = [cell_probabilities(draws, given(crowding=c)).max() for c in (0.0, 0.3, 1.0)]
+    sure = [cell_probabilities(draws, ALL_WITH_SIGNAL[:10], given(crowding=c)).max() for c in (0.0, 0.3, 1.0)]
     assert sure[0] > sure[1] > sure[2] > 1 / 8
 
 

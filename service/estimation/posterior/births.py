@@ -39,6 +39,11 @@ def birth_or_death(
 
     Where components have nearly the same coupling, one label fixes one direction among them; whether it stands for
     one component or for several that share it can change only together with the axes.
+
+    A birth picks a member i and a partner j outside by nearness of their couplings, a death an ordered pair of
+    members (i, j); either turns the plane (i, j) by an angle uniform over half a circle, in both modalities alike.
+
+    Returns: membership, frames and score products after the move; the very same where nothing moved.
     """
     now = (members, frames, products)
     s, r = members.signal, len(members.strong)

@@ -34,7 +34,14 @@ LEAST_ROTATED = 1e-15  # the same of a determinant that is computed as a wave ab
 
 
 def diagonalize(pairs: PairMoments, sweeps: int) -> tuple[Array, Array]:
-    """Orthogonal axes (dx, dx) and (dy, dy), columns paired one to one and ordered by falling correlation."""
+    """Orthogonal axes in which the moments are most nearly diagonal.
+
+    At most `sweeps` sweeps, none of which raises f (eq. 2); fewer once one lowers it by less than SETTLED.  Whitened
+    moments are diagonal in their singular vectors.
+
+    Returns: axes (dx, dx) and (dy, dy) in columns; the first min(dx, dy) are paired one to one, in order of falling
+    correlation, which is never negative.  Units and rounding of the moments change neither order nor signs.
+    """
     if pairs.whitened:
         left, _, right = np.linalg.svd(pairs.sxy)
         return _steady(left, right.T, pairs.paired)

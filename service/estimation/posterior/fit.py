@@ -41,7 +41,11 @@ class BestAxes:
 def best_axes(pairs: PairMoments, n_pairs: int) -> BestAxes:
     """Orthogonal axes that make the moments most nearly diagonal; `n_pairs` are the pairs behind the moments.
 
-    The ratio carries Bartlett's factor for many coordinates and the design effect n_pairs / pairs.n.
+    The ratio (n_pairs - (2 (dx + dy) + 11) / 6) (min f - log det S), S the covariance of [x, y], carries Bartlett's
+    factor for many coordinates and is divided by the design effect n_pairs / pairs.n.  Correlations are bounded on both
+    sides of it, so that a singular S does not decide alone.
+
+    Returns: axes x (dx, dx), y (dy, dy) and the misfit, of mean about 1 where orthogonal components exist.
     """
     frames = measured(pairs, *diagonalize(pairs, SWEEPS))
     if not pairs.whitened:

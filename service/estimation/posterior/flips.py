@@ -49,7 +49,12 @@ def flip(
     count: int,
     generator: np.random.Generator,
 ) -> Membership:
-    """`count` single flips, each proposed where it is likely to be accepted, and now and then an exchange."""
+    """`count` single flips, each proposed where it is likely to be accepted, and now and then an exchange.
+
+    Both leave p(S, kinds of nuisance | axes) as it is, however good their proposals are.
+
+    Arguments: products, of all r components with the labels, (u, v) not yet turned; setting, with the loading.
+    """
     turned = [part.turned(setting.loading.turn) for part in products]
     odds = _odds(members, frames, turned, setting)
     weights = odds.weights()

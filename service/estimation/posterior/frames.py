@@ -87,7 +87,12 @@ def _bounded(correlations: Array) -> Array:
 
 
 def energy_gradient(target: Target, x: Array, y: Array) -> tuple[float, Array, Array]:
-    """U (eq. 3) and its gradients (dx, dx), (dy, dy) in the skew generators of the axes' own planes."""
+    """U (eq. 3) and its gradients in the skew generators of the axes' own planes.
+
+    Arguments: x (dx, dx), y (dy, dy), orthogonal.
+    Returns: U up to a constant; gradients (dx, dx), (dy, dy), skew: entry (i, j) is the derivative along x <- x exp(t V),
+    V_ij = 1 = -V_ji.  Moment factors of the labels and the bound on correlations are left out of the gradients.
+    """
     pairs, n, r, dx = target.pairs, target.n, target.pairs.paired, len(x)
     c = x.T @ (pairs.sxy @ y)
     if pairs.whitened:
@@ -192,7 +197,14 @@ def hamiltonian_move(
     leaps: int,
     generator: np.random.Generator,
 ) -> tuple[Array, Array, float]:
-    """One Hamiltonian move: the axes it ends at, and the probability with which it was accepted."""
+    """One Hamiltonian move, which leaves exp(-U) on O(dx) x O(dy) as it is.
+
+    Arguments: frames of the present axes; shape, the curvature that momenta are drawn with, the same at both ends;
+    step, of the leapfrog in units of the posterior's spread; leaps, its steps.
+
+    Returns: the axes it ends at, (dx, dx) and (dy, dy), those of `frames` themselves where it was refused; and the
+    probability with which it was accepted, 0 where the trajectory climbed by LOST_ENERGY.
+    """
     dx, dy, r = len(frames.a), len(frames.b), len(frames.z)
     px, py = across(shape.root, _skew(generator, dx), _skew(generator, dy), r)
     start = Motion(frames.x, frames.y, px, py)
@@ -224,7 +236,10 @@ def trajectory(target: Target, start: Motion, shape: Curvature, step: float, lea
 
 
 def cayley(velocity: Array, step: float) -> Array:
-    """Rotation (I - H)^{-1} (I + H), H = step velocity / 2, of a skew velocity."""
+    """Rotation (I - H)^{-1} (I + H), H = step velocity / 2, of a skew velocity (d, d): exp(step velocity) + O(step^3).
+
+    Orthogonal to rounding, and undone by -velocity.
+    """
     half = (0.5 * step) * velocity
     identity = np.eye(len(half))
     return np.asarray(dgesv(identity - half, identity + half, overwrite_a=1, overwrite_b=1)[2])

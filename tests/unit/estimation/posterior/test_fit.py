@@ -87,3 +87,14 @@ def test_singular_moments_give_a_finite_misfit():
     fit = best_axes(pair_moments(world.x, world.y), 20)
     assert np.isfinite(fit.misfit)
     assert fit.misfit < 5
+
+
+def test_misfit_is_the_likelihood_ratio_with_bartletts_factor():
+    pairs = general_moments(4, DX, DY, n=60.0)
+    fit = best_axes(pairs, 90)
+    frames = measured(pairs, fit.x, fit.y)
+    restricted = frames.a.sum() + frames.b.sum() + np.log(1 - np.tanh(frames.z) ** 2).sum()
+    joint = np.block([[pairs.sxx, pairs.sxy], [pairs.sxy.T, pairs.syy]])
+    factor = 90 - (2 * (DX + DY) + 11) / 6
+    statistic = factor * (restricted - np.linalg.slogdet(joint)[1]) * 60 / 90
+    assert fit.misfit * fit.freedom == pytest.approx(statistic, rel=1e-9)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from service.estimation.evidence import LEVEL
 from service.estimation.recommendation import NAMES
 from service.estimation.rehearsal_records import Rehearsal
 from service.estimation.rehearsal_verdicts import best_modality
@@ -27,11 +28,12 @@ def recommend_calibrated(
     direction_probability: float | None,
     evidence: Evidence,
     rehearsal: Rehearsal,
+    alpha: float = LEVEL,
 ) -> Recommendation:
     """The objectives that surely recover the signal; the better single modality when probably none does.
 
     Else nothing is determined, and the reasons say what would settle it.  Arguments: none_recovers, probability that
-    no ratio exceeds 1; the others as the report has them.
+    no ratio exceeds 1; alpha, level of the tests; the others as the report has them.
     """
     reasons = [
         describe_objective(NAMES[name], getattr(separations, name), getattr(recovery, name))
@@ -46,7 +48,7 @@ def recommend_calibrated(
         and found.explained >= WORTH_NAMING
     ]
     if not evidence.signal_claimed:
-        reasons.append(_no_claim(evidence))
+        reasons.append(_no_claim(evidence, alpha))
     better = best_modality(rehearsal)
     if none_recovers >= LIKELY:
         return _unimodal(better, none_recovers, reasons)
@@ -108,7 +110,13 @@ def _way(source: str, target: str, probability: float) -> str:
     return f"If you predict, predict {target} from {source}: the better way with probability {probability:.2f}."
 
 
-def _no_claim(evidence: Evidence) -> str:
+def _no_claim(evidence: Evidence, alpha: float) -> str:
+    if max(evidence.coupling_p_value, evidence.labels_p_value) <= alpha:
+        return (
+            f"No signal is claimed: both tests speak for one (p = {evidence.coupling_p_value:.2g} for the pairing, "
+            f"{evidence.labels_p_value:.2g} for the labels), but the model explains these data better without. Label "
+            "more rows."
+        )
     if evidence.coupling_p_value >= evidence.labels_p_value:
         return (
             "No signal is claimed: the pairing of x and y is hardly better than shuffled rows "

@@ -46,6 +46,7 @@ from service.estimation.summaries import covariate_summaries, label_summaries
 from service.estimation.terms import ComponentClass, Direction, PairModel, RatioStatus, Regime, Verdict
 from service.estimation.verdicts import (
     SURE,
+    better_direction,
     most_probable,
     probability_of,
     recovery_probability,
@@ -155,6 +156,7 @@ def _report(
             sure_of_direction,
             evidence,
             rehearsal,
+            options.alpha,
         ),
         separation=separations,
         evidence=evidence,
@@ -265,13 +267,9 @@ def _floor_component(components: Sequence[Component]) -> FloorComponent | None:
 
 def _direction(found: CalibratedEstimate, recovery: RecoveryProbability) -> tuple[Direction | None, float | None]:
     """The better way to predict, where any way probably recovers the signal."""
-    if max(recovery.cp_x_to_y, recovery.cp_y_to_x) < 0.5 or not found.claimed:
-        return None, None
     log_ratios = found.posterior.draws.log_ratios
     forward = direction_probability(log_ratios[:, 1], log_ratios[:, 2], found.circumstances)
-    if forward >= 0.5:
-        return Direction.X_TO_Y, forward
-    return Direction.Y_TO_X, 1 - forward
+    return (better_direction(recovery, forward) if found.claimed else None) or (None, None)
 
 
 def _evidence(found: CalibratedEstimate) -> Evidence:
@@ -324,7 +322,7 @@ def _warnings(
     rehearsal: Rehearsal,
     alpha: float,
 ) -> Iterator[ReportWarning]:
-    yield from pairing_not_better_than_shuffled(found.coupling)
+    yield from pairing_not_better_than_shuffled(found.coupling, alpha)
     if evidence.labels_p_value > alpha >= evidence.coupling_p_value:
         yield ReportWarning(
             "labels_not_associated",

@@ -117,9 +117,9 @@ def coupling_evidence(
     return CouplingEvidence(combined_p(np.stack(statistics, axis=1)), max(correlations), len(counts))
 
 
-def pairing_not_better_than_shuffled(evidence: CouplingEvidence) -> Iterator[ReportWarning]:
-    """The pairs give no sign that x and y are coupled at all."""
-    if evidence.p_value > LEVEL:
+def pairing_not_better_than_shuffled(evidence: CouplingEvidence, level: float = LEVEL) -> Iterator[ReportWarning]:
+    """The pairs give no sign that x and y are coupled at all: the p-value exceeds `level`."""
+    if evidence.p_value > level:
         yield ReportWarning(
             "pairing_not_better_than_shuffled",
             f"The pairing of x and y is no better than shuffled rows (p = {evidence.p_value:.2g}; the best direction "

@@ -110,7 +110,7 @@ def _loading_columns(side: ModalitySurvey, basis: Basis, covariance: Array, weig
 
 
 def _held_out_r2(scores: Array, targets: Array) -> Array:
-    """R^2 (L,) of each target as a linear function of all scores (m, r), out of fold; 0 with too few rows."""
+    """R^2 (L,) of each target as a linear function of all scores (m, r), out of fold; 0 with too few rows, or alike."""
     found = np.zeros(targets.shape[1])
     patterns, pattern_of_target = np.unique(np.isfinite(targets), axis=1, return_inverse=True)
     for place, present in enumerate(patterns.T):
@@ -121,6 +121,8 @@ def _held_out_r2(scores: Array, targets: Array) -> Array:
         chosen = np.flatnonzero(pattern_of_target.ravel() == place)
         predictors = scores[rows] - scores[rows].mean(axis=0)
         deviations = predictors.std(axis=0)
+        if not deviations.any():
+            continue
         predictors = predictors[:, deviations > 0] / deviations[deviations > 0]
         prepared = _one_component(predictors, shuffled_blocks(len(rows), LABEL_FOLDS, SEED))
         found[chosen] = cross_validated_r2(prepared, targets[np.ix_(rows, chosen)], LABEL_RIDGE * len(rows))[0]

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from service.estimation.moments import Array
 from service.estimation.separation_records import RecoveryProbability, RegimeProbabilities, RegimeShares
-from service.estimation.terms import Regime, Verdict
+from service.estimation.terms import Direction, Regime, Verdict
 
-SURE = 0.8  # probability from which a statement is made; below 1 - SURE its opposite is
+SURE, SURELY_NOT = 0.8, 0.2  # probability from which a statement is made, and up to which its opposite is
+LIKELY = 0.5  # probability of recovery from which a way of prediction is worth comparing
 
 
 def verdict(probability: float) -> Verdict:
     """What the probability of recovery says: undetermined strictly between 0.2 and 0.8."""
     if probability >= SURE:
         return Verdict.RECOVERS
-    return Verdict.DOES_NOT_RECOVER if probability <= 1 - SURE else Verdict.UNDETERMINED
+    return Verdict.DOES_NOT_RECOVER if probability <= SURELY_NOT else Verdict.UNDETERMINED
 
 
 def recovery_probability(cells: Array) -> RecoveryProbability:
@@ -32,6 +33,26 @@ def most_probable(shares: RegimeShares) -> Regime:
     """The regime of greatest probability; the more cautious one on a tie."""
     cautious = (Regime.NEITHER, Regime.CP_ONLY, Regime.CA_ONLY, Regime.BOTH)
     return max(cautious, key=lambda regime: probability_of(shares, regime))
+
+
+def better_direction(recovery: RecoveryProbability, forward: float) -> tuple[Direction, float] | None:
+    """The way of the larger ratio among those that probably recover the signal; None when neither does.
+
+    Arguments: forward, probability that the ratio of x_to_y is the larger.
+    Returns: the way and the probability that its ratio is the larger, below 0.5 where only the other way's may be.
+    """
+    ways = [
+        (probability, way)
+        for way, recovers, probability in (
+            (Direction.X_TO_Y, recovery.cp_x_to_y, forward),
+            (Direction.Y_TO_X, recovery.cp_y_to_x, 1 - forward),
+        )
+        if recovers >= LIKELY
+    ]
+    if not ways:
+        return None
+    probability, way = max(ways, key=lambda entry: entry[0])
+    return way, probability
 
 
 def probability_of(shares: RegimeShares, regime: Regime) -> float:

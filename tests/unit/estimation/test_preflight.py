@@ -150,6 +150,12 @@ def reduced(x, y, groups=None):
 
 
 class TestLabelsFromFeatures:
+    def test_labeled_rows_that_are_all_alike_say_nothing(self):
+        x, y, labels = clean(0)
+        x[:20] = x[0]
+        few = {name: values[:20] for name, values in labels.items()}
+        assert "labels_linear_in_one_modality" not in found(x, y, few, rows=np.arange(20))
+
     @pytest.mark.parametrize("seed", SEEDS)
     def test_a_linear_function_of_several_columns(self, seed):
         x, y, labels = clean(seed)

@@ -5,7 +5,7 @@ from service.estimation.covariates import covariate_columns
 from service.estimation.errors import ConstantLabels, TooFewGroups, TooFewLabeledRows, UnpairedRows
 from service.estimation.labels import label_columns
 from service.estimation.options import Options
-from service.estimation.preparation import BLOCKS, MOST_COMPONENTS, components_kept, prepare
+from service.estimation.preparation import BLOCKS, MOST_COMPONENTS, MOST_CROWDED, components_kept, prepare
 from service.estimation.terms import Method, Missing
 
 from .samples import paired
@@ -110,7 +110,27 @@ def test_stages_are_told_in_order():
 
 
 @pytest.mark.parametrize(
-    ("n_pairs", "chosen", "kept"), [(20, None, 10), (3, None, 2), (10**6, None, MOST_COMPONENTS), (20, 300, 300)]
+    ("n_pairs", "n_features", "chosen", "kept"),
+    [
+        (20, (100, 90), None, 6),  # 6 + 6 is the most that 0.6 * 20 allows
+        (20, (100, 4), None, 8),  # 4 of one modality leave 8 to the other
+        (20, (6, 100), None, 6),
+        (3, (100, 90), None, 2),
+        (10**6, (400, 300), None, MOST_COMPONENTS),
+        (20, (400, 300), 300, 300),
+    ],
 )
-def test_components_kept(n_pairs, chosen, kept):
-    assert components_kept(Options(pca_components=chosen), n_pairs) == kept
+def test_components_kept(n_pairs, n_features, chosen, kept):
+    assert components_kept(Options(pca_components=chosen), n_pairs, n_features) == kept
+
+
+@pytest.mark.parametrize("n_pairs", [20, 57, 300, 1001])
+@pytest.mark.parametrize("n_features", [(7, 40), (90, 60), (500, 3)])
+def test_no_more_components_fit_into_what_the_pairs_allow(n_pairs, n_features):
+    def together(each):
+        return sum(min(d, each) for d in n_features)
+
+    each = components_kept(Options(), n_pairs, n_features)
+    assert together(each) <= MOST_CROWDED * n_pairs
+    allowed = [count for count in range(2, MOST_COMPONENTS + 1) if together(count) <= MOST_CROWDED * n_pairs]
+    assert together(each) == together(max(allowed))

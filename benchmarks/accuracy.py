@@ -11,9 +11,11 @@ from itertools import chain
 from pathlib import Path
 
 from benchmarks import results
-from benchmarks.estimators import ESTIMATORS
+from benchmarks.estimators import ESTIMATORS, calibrated, reference
 from benchmarks.problems import SIZES
 from benchmarks.scoring import ask_all, summarise
+
+__all__ = ["calibrated", "main", "reference"]
 
 ALL_SIZES = "all_sizes"
 

@@ -41,9 +41,11 @@ def reference(x: Array, y: Array, labels: Array, rows: Indices, seed: int = 0) -
     }
 
 
-def calibrated(x: Array, y: Array, labels: Array, rows: Indices, seed: int = 0) -> Answer:
-    """The default estimator's answer; arguments as above."""
-    return answer_of(estimate(x, y, labels, rows, seed=seed))
+def calibrated(
+    x: Array, y: Array, labels: Array, rows: Indices, seed: int = 0, groups: Indices | None = None
+) -> Answer:
+    """The default estimator's answer; arguments as above, groups (n,)."""
+    return answer_of(estimate(x, y, labels, rows, groups, seed=seed))
 
 
 def estimate(

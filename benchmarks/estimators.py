@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 
+from threadpoolctl import threadpool_limits
+
 from benchmarks.problems import REGIMES
 from benchmarks.scoring import INTERVAL_LEVEL, OBJECTIVES, Answer, Estimator
 from service.estimation import reference as published
@@ -53,11 +55,14 @@ def estimate(
 ) -> CalibratedEstimate:
     """The default estimate, without what a report has besides: rehearsal, preflight, and what would settle it.
 
+    Like the service it computes with one BLAS thread.
+
     Arguments: x (n, dx), y (n, dy), numeric labels (m, L) of the pairs rows (m,), groups (n,).
     """
     options = Options(method=Method.CALIBRATED, seed=seed)
-    prepared = prepare(x, y, label_columns(labels), rows, options, groups=groups)
-    return estimate_posterior(material_of(prepared), level=INTERVAL_LEVEL, seed=seed)
+    with threadpool_limits(limits=1, user_api="blas"):
+        prepared = prepare(x, y, label_columns(labels), rows, options, groups=groups)
+        return estimate_posterior(material_of(prepared), level=INTERVAL_LEVEL, seed=seed)
 
 
 def answer_of(found: CalibratedEstimate) -> Answer:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from service.estimation.evidence import LEVEL
 from service.estimation.recommendation import NAMES
 from service.estimation.rehearsal_records import Rehearsal
-from service.estimation.rehearsal_verdicts import best_modality
+from service.estimation.rehearsal_verdicts import beats_modalities, best_modality
 from service.estimation.report import Evidence, Recommendation
 from service.estimation.separation_records import RecoveryProbability, Separation, Separations
 from service.estimation.terms import Direction, Modality, Objective, RatioStatus, Verdict
@@ -50,8 +50,8 @@ def recommend_calibrated(
     if not evidence.signal_claimed:
         reasons.append(_no_claim(evidence, alpha))
     better = best_modality(rehearsal)
-    if none_recovers >= LIKELY:
-        return _unimodal(better, none_recovers, reasons)
+    if none_recovers >= LIKELY or not evidence.signal_claimed:
+        return _unimodal(better, none_recovers, rehearsal, reasons)
     ca = separations.ca.verdict is Verdict.RECOVERS
     ways = [
         way
@@ -128,15 +128,25 @@ def _no_claim(evidence: Evidence, alpha: float) -> str:
     )
 
 
-def _unimodal(better: Modality | None, none_recovers: float, reasons: list[str]) -> Recommendation:
+def _unimodal(
+    better: Modality | None, none_recovers: float, rehearsal: Rehearsal, reasons: list[str]
+) -> Recommendation:
     if better is None:
         reasons.append(
             "Neither modality predicts the labels better than chance, so these labels cannot say what to train: check "
             "that labels and rows belong together, or label more rows."
         )
         return Recommendation(Objective.UNDETERMINED, None, None, tuple(reasons))
-    reasons.append(
-        f"Probably no cross-modal objective recovers the whole signal ({none_recovers:.2f}): train on {better} alone, "
-        "which predicts the labels best."
+    why = (
+        f"Probably no cross-modal objective recovers the whole signal ({none_recovers:.2f})"
+        if none_recovers >= LIKELY
+        else "Nothing speaks for a cross-modal objective yet"
     )
+    reasons.append(f"{why}: train on {better} alone, which predicts the labels better than the other.")
+    encoder = beats_modalities(rehearsal)
+    if encoder is not None:
+        reasons.append(
+            f"Yet in the rehearsal the linear encoder {encoder.encoder} of dimension {encoder.embedding_dim} predicts "
+            f"the labels better than {better} alone. If part of the signal is enough for you, it may be worth a run."
+        )
     return Recommendation(Objective.UNIMODAL, None, better, tuple(reasons))

@@ -46,6 +46,19 @@ def best_cross_modal(rehearsal: Rehearsal) -> Candidate | None:
     return _best(rehearsal, CROSS_MODAL)
 
 
+def beats_modalities(rehearsal: Rehearsal) -> Candidate | None:
+    """The best cross-modal encoder, if it beats the better single modality by two standard errors; else None.
+
+    Differences and their errors are averaged over labels, each over 1 - chance.
+    """
+    best = best_cross_modal(rehearsal)
+    if best is None:
+        return None
+    same = [row for row in rehearsal.rows if (row.encoder, row.embedding_dim) == (best.encoder, best.embedding_dim)]
+    spare = sum((row.difference - SPARE * row.difference_se) / (1 - row.chance) for row in same)
+    return best if spare > 0 else None
+
+
 def contradictions(
     rehearsal: Rehearsal, embedding_dim: int, ca: bool | None, cp_x_to_y: bool | None, cp_y_to_x: bool | None
 ) -> tuple[str, ...]:

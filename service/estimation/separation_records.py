@@ -42,7 +42,7 @@ class WouldSettle(Record):
     often. Tried are 1, 3, 7 and 15 times as many more as there are."""
 
     more_labels: int | None
-    """Labeled rows to add; null where even 15 times as many would not decide."""
+    """Labeled rows to add, with new pairs where all are labeled; null where even 15 times as many would not decide."""
     more_pairs: int | None
     """Pairs to add, labeled or not; null where even 15 times as many would not decide."""
 

@@ -21,7 +21,7 @@ from scipy import linalg
 from service.estimation.moments import Array
 from service.estimation.posterior.moments import LabelMoments, PairMoments, block_diagonal, inverse_root
 
-STRENGTHS = np.array([0.0, 0.001, 0.003, 0.01, 0.03])  # lambda; about the R^2 of a single direction
+STRENGTHS = np.array([0.0, 0.0005, 0.001, 0.0025, 0.005])  # lambda; about the R^2 of a single direction
 LOG_PRIOR = np.log(np.array([0.6, 0.1, 0.1, 0.1, 0.1]))
 
 

@@ -227,6 +227,8 @@ class Chain:
         state.members, state.frames, state.products = members, frames, products
         if len(members.signal):
             state.loading = self._redrawn_loading(products)
+        else:  # without signal all loadings are alike
+            state.loading = Loading(float(generator.choice(SLABS)), float(generator.choice(ANGLES)))
         self._redraw_background()
 
     def _products(self, background: int) -> tuple[ScoreProducts, ...]:

@@ -11,6 +11,7 @@ from service.estimation.posterior.chain import Problem, State
 from service.estimation.posterior.exchangeable import shrunk
 from service.estimation.posterior.frames import Frames
 
+LEAST_VARIANCE = 1e-6  # of a standardised score: below it the model has cut the direction off
 OBJECTIVES = 3  # ca, cp_x_to_y, cp_y_to_x, everywhere in this order
 
 
@@ -34,6 +35,7 @@ class SampleComponents:
     y: Array
     values: Array  # (c,), descending
     by: str  # whose scores stand for the component: x, y, or both
+    whitened: tuple[bool, bool] = (False, False)  # whether x_i and y_i give scores of unit variance
 
 
 @dataclass(frozen=True)
@@ -65,13 +67,15 @@ class Collected:
     counts: list[Array]
     sizes: list[Array]
     shares: list[Array]  # per spectrum, sum over states
-    corrected: list[Array]
+    couplings: list[Array]  # per spectrum, sum over states of x_i^T E[Sxy] y_i
+    variances: list[tuple[Array, Array]]  # the same of x_i^T E[Sxx] x_i and y_i^T E[Syy] y_i
     states: int = 0
 
 
 def nothing(spectra: tuple[SampleComponents, ...]) -> Collected:
     """No state seen."""
-    return Collected([], [], [], [np.zeros(len(s.values)) for s in spectra], [np.zeros(len(s.values)) for s in spectra])
+    zeros = [np.zeros((4, len(s.values))) for s in spectra]
+    return Collected([], [], [], [z[0] for z in zeros], [z[1] for z in zeros], [(z[2], z[3]) for z in zeros])
 
 
 def collect(
@@ -119,6 +123,22 @@ def finished(collected: Collected, paired: int) -> Draws:
     return Draws(
         floors[..., 0], floors[..., 1], np.concatenate(collected.counts), np.concatenate(collected.sizes), paired
     )
+
+
+def corrected_values(collected: Collected, spectra: tuple[SampleComponents, ...]) -> tuple[Array, ...]:
+    """Per spectrum (c,): what the sample component's directions couple in the population, E[Sxy] for the sample's Sxy.
+
+    A score that has unit variance in the sample has more in the population, which does not share its chance
+    correlations; it is brought to unit variance there.
+    """
+    found = []
+    for spectrum, couplings, variances in zip(spectra, collected.couplings, collected.variances, strict=True):
+        value = couplings / collected.states
+        for whitened, variance in zip(spectrum.whitened, variances, strict=True):
+            if whitened:
+                value = value / np.sqrt(np.maximum(variance / collected.states, LEAST_VARIANCE))
+        found.append(value)
+    return tuple(found)
 
 
 def _couplings(state: State, given: Problem, size: int, generator: np.random.Generator) -> Array:
@@ -172,7 +192,7 @@ def _add_components(
 ) -> None:
     """Shares: how much of a sample component's score is a function of the signal's scores (R^2, in the sample).
 
-    Corrected values: x_i^T E[Sxy] y_i, what the sample component's directions couple in the population.
+    Couplings and variances: what the sample component's directions covary, and vary, in the population.
     """
     r = len(correlations)
     coupling = correlations * np.exp(0.5 * (frames.a[:r] + frames.b[:r]))
@@ -181,10 +201,12 @@ def _add_components(
     root_y = axes_y if geometry.root_y is None else geometry.root_y @ axes_y
     read_x = axes_x if geometry.read_x is None else geometry.read_x @ axes_x
     read_y = axes_y if geometry.read_y is None else geometry.read_y @ axes_y
+    variances_x, variances_y = np.exp(frames.a), np.exp(frames.b)
     for place, spectrum in enumerate(spectra):
-        into.corrected[place] += np.einsum(
-            "ij,i,ij->j", root_x[:, :r].T @ spectrum.x, coupling, root_y[:, :r].T @ spectrum.y
-        )
+        along_x, along_y = root_x.T @ spectrum.x, root_y.T @ spectrum.y
+        into.couplings[place] += np.einsum("ij,i,ij->j", along_x[:r], coupling, along_y[:r])
+        into.variances[place][0][:] += variances_x @ along_x**2
+        into.variances[place][1][:] += variances_y @ along_y**2
         if not len(signal):
             continue
         sides = []

@@ -9,11 +9,22 @@ import numpy as np
 
 from service.estimation.moments import Array
 from service.estimation.posterior.chain import Chain, problem
-from service.estimation.posterior.draws import Draws, Geometry, SampleComponents, collect, finished, nothing
+from service.estimation.posterior.draws import (
+    Draws,
+    Geometry,
+    SampleComponents,
+    collect,
+    corrected_values,
+    finished,
+    nothing,
+)
 from service.estimation.posterior.fit import best_axes
 from service.estimation.posterior.moments import LabelMoments, PairMoments, inverse_root
 
 WARM_UP, KEPT = 30, 40  # iterations that are thrown away, and that are kept, with many pairs for every coordinate
+# Chains that start apart: with few coordinates a chain is cheap, and pairs in plenty let it hardly leave a number of
+# signal components once it has settled on one.
+MOST_CHAINS, COORDINATES_PER_CHAIN = 8, 60
 DRAWS = 4  # of couplings and variances for every kept state
 LEAST_WHITENED, PAIRS_PER_WHITENED = 10, 5  # coordinates that are whitened, and pairs that each of them needs
 MISFIT_DEVIATIONS = 1.5  # standard errors by which the likelihood ratio may exceed 1 for the spiked model to stand
@@ -42,7 +53,7 @@ def sample_posterior(
     spiked: bool | None = None,
     effort: float = 1.0,
 ) -> Posterior:
-    """Run a chain on `pairs` (not whitened) and `labels`; `n_pairs` rows stand behind pairs.n effective ones.
+    """Run chains on `pairs` (not whitened) and `labels`; `n_pairs` rows stand behind pairs.n effective ones.
 
     `spiked` says whether the spiked model stands; by default the data say it.  `effort` is a factor on the length of
     the chain.
@@ -51,7 +62,7 @@ def sample_posterior(
     which components are orthogonal whatever the model, and gains of prediction are taken from their covariances.
 
     Arguments: labels, of every set of labeled rows, in the coordinates of `pairs`; spectra, whose components' shares
-    and couplings are wanted; seed, of the whole chain; tell, is called with the fraction done, up to 1.
+    and couplings are wanted; seed, of all chains; tell, is called with the fraction done, up to 1.
 
     Returns: the posterior.  Same moments and seed: the same draws.
     """
@@ -65,24 +76,33 @@ def sample_posterior(
         pairs, labels, geometry = _whitened(pairs, labels)
         best = best_axes(pairs, n_pairs)
     given = problem(pairs, labels)
-    generator = np.random.default_rng(seed)
     warm_up, kept = iterations(pairs, effort)
-    chain = Chain(given, best.x, best.y, generator)
-    chain.warm_up(warm_up, lambda fraction: tell(fraction * warm_up / (warm_up + kept)))
-    collected = nothing(spectra)
-    for t in range(kept):
-        state = chain.advance(t)
-        collect(collected, state, given, geometry, covariances, spectra, DRAWS, generator)
-        tell((warm_up + t + 1) / (warm_up + kept))
+    n_chains = chains(pairs)
+    collected, acceptances = nothing(spectra), []
+    for number in range(n_chains):
+        generator = np.random.default_rng([seed, number])
+        chain = Chain(given, best.x, best.y, generator)
+        chain.warm_up(warm_up)
+        tell((number + warm_up / (warm_up + kept)) / n_chains)
+        for t in range(kept):
+            state = chain.advance(t)
+            collect(collected, state, given, geometry, covariances, spectra, DRAWS, generator)
+        tell((number + 1) / n_chains)
+        acceptances.append(chain.acceptance)
     return Posterior(
         draws=finished(collected, pairs.paired),
-        shares=tuple(total / kept for total in collected.shares),
-        corrected=tuple(total / kept for total in collected.corrected),
+        shares=tuple(total / collected.states for total in collected.shares),
+        corrected=corrected_values(collected, spectra),
         spiked=spiked,
         misfit=misfit,
-        acceptance=chain.acceptance,
+        acceptance=float(np.mean(acceptances)),
         crowding=sum(pairs.sxy.shape) / pairs.n,
     )
+
+
+def chains(pairs: PairMoments) -> int:
+    """How many chains are run, at least one: as many as few coordinates leave time for."""
+    return int(np.clip((COORDINATES_PER_CHAIN / sum(pairs.sxy.shape)) ** 1.5, 1, MOST_CHAINS))
 
 
 def iterations(pairs: PairMoments, effort: float = 1.0) -> tuple[int, int]:

@@ -4,12 +4,20 @@ import numpy as np
 import pytest
 
 from service.estimation.posterior.chain import State, problem
-from service.estimation.posterior.draws import Draws, Geometry, SampleComponents, collect, finished, nothing
+from service.estimation.posterior.draws import (
+    Draws,
+    Geometry,
+    SampleComponents,
+    collect,
+    corrected_values,
+    finished,
+    nothing,
+)
 from service.estimation.posterior.frames import measured
 from service.estimation.posterior.labels import Loading
 from service.estimation.posterior.membership import Membership, NuisanceVariances
 from service.estimation.posterior.moments import PairMoments
-from service.estimation.posterior.sampling import _shrunken, _whitened, iterations, sample_posterior
+from service.estimation.posterior.sampling import _shrunken, _whitened, chains, iterations, sample_posterior
 
 from .worlds import diagonal_moments, general_moments, label_moments, pair_moments, rotation, spiked_world, turned
 
@@ -128,7 +136,7 @@ def test_corrected_values_are_the_samples_own_where_the_pairs_are_many(whitened)
         x, y = x[:, np.argsort(np.argsort(A))], y[:, np.argsort(np.argsort(B))]
         y = y * np.sign((x[:, :3] * (pairs.sxy @ y)).sum(axis=0))
     into, _ = collected(given, state_of(given, x, y, [0]), geometry, (pairs.sxx, pairs.syy), spectra)
-    np.testing.assert_allclose(into.corrected[0], spectra[0].values, rtol=5e-3)
+    np.testing.assert_allclose(corrected_values(into, spectra)[0], spectra[0].values, rtol=5e-3)
 
 
 def test_whitening_cuts_to_what_the_pairs_can_bear():
@@ -173,4 +181,10 @@ def test_progress_rises_to_one():
     assert told[-1] == pytest.approx(1.0)
     assert posterior.spiked
     assert posterior.crowding == pytest.approx(5 / 60)
-    assert len(posterior.draws.signal_count) == 4 * iterations(pairs)[1]
+    assert len(posterior.draws.signal_count) == 4 * iterations(pairs)[1] * chains(pairs)
+
+
+def test_few_coordinates_are_given_several_chains():
+    sizes = ((2, 3), (9, 11), (24, 36), (200, 100))
+    several = [chains(PairMoments(np.eye(dx), np.zeros((dx, dy)), np.eye(dy), 1e4, whitened=True)) for dx, dy in sizes]
+    assert several == [8, 5, 1, 1]

@@ -141,19 +141,22 @@ def test_modalities_swapped_swap_the_directions_of_prediction():
     assert abs(medians(there)[1] - medians(there)[2]) > 0.02
 
 
+def assert_unclaimed(found):
+    """Nothing is claimed: neither objective recovers the signal with even odds at least, either way, at any ratio."""
+    assert_sane(found)
+    assert not found.claimed
+    ca_does_not = found.probabilities[0]
+    assert min(ca_does_not[0].sum(), ca_does_not[:, 0].sum()) >= 0.5 - 1e-12
+    for low, _, high in found.log_intervals:
+        assert (low, high) == (-np.inf, np.inf)
+
+
 def test_unrelated_labels_are_not_claimed():
-    unrelated = estimated(X, Y, np.random.default_rng(5).standard_normal((N, 2)))
-    assert_sane(unrelated)
-    assert not unrelated.claimed
-    assert unrelated.probabilities[0, 0].sum() >= 0.5
-    assert unrelated.probabilities[0, :, 0].sum() >= 0.5
+    assert_unclaimed(estimated(X, Y, np.random.default_rng(5).standard_normal((N, 2))))
 
 
-def test_unpaired_rows_are_not_claimed_and_half_of_what_speaks_for_recovery_goes_to_none():
-    unpaired = estimated(X, np.random.default_rng(5).permutation(Y))
-    assert_sane(unpaired)
-    assert not unpaired.claimed
-    assert unpaired.probabilities[0, 0, 0] >= 0.5
+def test_unpaired_rows_are_not_claimed():
+    assert_unclaimed(estimated(X, np.random.default_rng(5).permutation(Y)))
 
 
 def test_label_columns_with_missing_rows_are_sets_of_their_own():

@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --only-binary :all: --require-hashes
 
-.PHONY: help demo serve test check format lock openapi bench-accuracy bench-evidence bench-speed test-real clean
+.PHONY: help demo serve test check format lock openapi bench-accuracy bench-evidence bench-real bench-speed test-real clean
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -37,6 +37,9 @@ bench-accuracy: .venv/dev ## Score the estimators on problems with known truth (
 
 bench-evidence: .venv/dev ## Size and power of the tests behind every claim of signal (half an hour).
 	$(BIN)/python -m benchmarks.evidence
+
+bench-real: .venv/dev ## What the estimator says of real pairs: make bench-real [DATA=folder] (a quarter of an hour)
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.real_data $(if $(DATA),--data "$(DATA)" --page docs/real-data.md)
 
 bench-speed: .venv/dev ## Time the estimation beside a loop-based one, in one run.
 	$(BIN)/python -m benchmarks.speed

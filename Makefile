@@ -38,7 +38,7 @@ bench-accuracy: .venv/dev ## Score the estimators on problems with known truth (
 bench-evidence: .venv/dev ## Size and power of the tests behind every claim of signal (half an hour).
 	$(BIN)/python -m benchmarks.evidence
 
-bench-real: .venv/dev ## What the estimator says of real pairs: make bench-real [DATA=folder] (a quarter of an hour)
+bench-real: .venv/dev ## What the estimator says of real pairs: make bench-real [DATA=folder] (2 or 20 minutes)
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.real_data $(if $(DATA),--data "$(DATA)" --page docs/real-data.md)
 
 bench-speed: .venv/dev ## Time the estimation beside a loop-based one, in one run.

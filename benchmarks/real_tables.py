@@ -71,6 +71,7 @@ def tables(found: Mapping[str, Found]) -> str:
             (
                 "set",
                 "regime of all",
+                "halves that claim signal",
                 "halves that agree",
                 "conclusive halves",
                 "contradict each other",
@@ -233,6 +234,7 @@ def _stabilities(name: str, found: Found) -> Iterable[Sequence[str]]:
     yield (
         name,
         _regime(found["report"], "x_to_y"),
+        f"{sum(half['claimed'] for half in halves)} of {len(halves)}",
         f"{said['agree']} of {len(halves)}",
         _counts(said["conclusive"]),
         str(said["split"]),

@@ -5,7 +5,8 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --only-binary :all: --require-hashes
 
-.PHONY: help demo serve test check format lock openapi bench-accuracy bench-evidence bench-real bench-speed test-real clean
+.PHONY: help demo serve test check format lock openapi bench-accuracy bench-families bench-calibration bench-evidence \
+	bench-real bench-speed test-real clean
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -34,6 +35,12 @@ openapi: .venv/runtime ## Write openapi.yaml anew.
 
 bench-accuracy: .venv/dev ## Score the estimators on problems with known truth (minutes).
 	$(BIN)/python -m benchmarks.accuracy
+
+bench-families: .venv/dev ## Score them where assumptions fail, and where there is no signal (half an hour).
+	$(BIN)/python -m benchmarks.families
+
+bench-calibration: .venv/dev ## Fit the calibration to worlds with known truth, cross-validated (quarter of an hour).
+	$(BIN)/python -m benchmarks.calibration
 
 bench-evidence: .venv/dev ## Size and power of the tests behind every claim of signal (half an hour).
 	$(BIN)/python -m benchmarks.evidence

@@ -78,7 +78,8 @@ class TrueRatios:
     @property
     def near_boundary(self) -> bool:
         """Whether a ratio that decides the regime is close to 1."""
-        return min(abs(float(np.log(self.ca))), abs(float(np.log(self.cp_x_to_y)))) < BOUNDARY_WIDTH
+        with np.errstate(divide="ignore"):  # a ratio is 0 without signal
+            return min(abs(float(np.log(self.ca))), abs(float(np.log(self.cp_x_to_y)))) < BOUNDARY_WIDTH
 
 
 @dataclass(frozen=True)

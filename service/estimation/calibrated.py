@@ -11,6 +11,7 @@ docs/calibrated.md derives each step.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -19,6 +20,8 @@ import numpy as np
 from service.estimation.calibration import Circumstances, cell_probabilities, log_interval
 from service.estimation.canonical import canonical_weights, held_out_correlations
 from service.estimation.evidence import (
+    COUPLING_RESAMPLES,
+    LABEL_RESAMPLES,
     CoupledComponents,
     CouplingEvidence,
     LabelEvidence,
@@ -33,7 +36,7 @@ from service.estimation.posterior.sampling import Posterior, sample_posterior
 from service.estimation.posterior.worth import design_effect
 from service.estimation.spectra import SampleSpectra, sample_spectra
 
-COUPLED_COMPONENTS = 50  # canonical components that the labels' test looks at
+COUPLED_COMPONENTS = 256  # canonical components that the labels' test looks at: signal may be the weakest of all
 LIKELY = 0.5  # least posterior probability of any signal at which one is claimed
 
 
@@ -89,7 +92,7 @@ def estimate_posterior(
     Arguments: alpha, level of the two tests; level, coverage of the intervals; n_components, components of every
     sample spectrum; seed, of everything random; tell, called with the fraction of the sampling done.
     """
-    coupling, association = _evidence(material, seed)
+    coupling, association = _evidence(material, alpha, seed)
     material, units = in_units(material)
     pooled = material.moments.pooled(np.ones(len(material.moments.counts)))
     spectra = sample_spectra(pooled.covariance, material.moments.n_x, n_components)
@@ -119,13 +122,14 @@ def sample(
     more_pairs: float = 1.0,
     more_labels: float = 1.0,
     spiked: bool | None = None,
+    effort: float = 1.0,
     tell: Callable[[float], None] = lambda fraction: None,
 ) -> Sampled:
     """Sample the posterior of `material`, in units of a mean variance of 1.
 
     Arguments: spectra, sample components whose shares in the signal are wanted; more_pairs, more_labels, factors by
     which the data are taken to be worth more than they are, with the same moments: what would more of them settle?
-    spiked, whether the spiked model stands; by default the data say it.
+    spiked, whether the spiked model stands; by default the data say it; effort, a factor on the length of the chain.
     """
     moments = material.moments
     pooled = moments.pooled(np.ones(len(moments.counts)))
@@ -135,29 +139,46 @@ def sample(
         pooled.covariance[sx, sx], pooled.covariance[sx, sy], pooled.covariance[sy, sy], n_effective, whitened=False
     )
     labels = label_moments(material, more_labels)
-    posterior = sample_posterior(pairs, labels, spectra, round(pooled.n * more_pairs), seed, tell, spiked)
+    posterior = sample_posterior(pairs, labels, spectra, round(pooled.n * more_pairs), seed, tell, spiked, effort)
     circumstances = Circumstances(
         spiked=posterior.spiked,
         crowding=posterior.crowding,
-        one_target=max(len(part.tt) for part in labels) == 1,
+        one_target=sum(len(part.tt) for part in labels) == 1,
         n_pairs=n_effective,
     )
     return Sampled(posterior, circumstances, Worth(n_effective, max(part.m for part in labels)))
 
 
-def _evidence(material: Material, seed: int) -> tuple[CouplingEvidence, LabelEvidence]:
+def _evidence(material: Material, alpha: float, seed: int) -> tuple[CouplingEvidence, LabelEvidence]:
     moments = material.moments
     coupling = coupling_evidence(
-        moments.counts, moments.first, moments.second, moments.n_x, grouped=material.grouped, seed=seed
+        moments.counts,
+        moments.first,
+        moments.second,
+        moments.n_x,
+        grouped=material.grouped,
+        seed=seed,
+        resamples=_enough(alpha, COUPLING_RESAMPLES),
     )
     pooled = moments.pooled(np.ones(len(moments.counts)))
     x, y = canonical_weights(pooled, moments.sides, COUPLED_COMPONENTS)
     correlations = held_out_correlations(moments, x.shape[1])
     coupled = CoupledComponents(x, y, correlations if len(correlations) else np.ones(x.shape[1]))
     association = label_evidence(
-        material.labeled_x, material.labeled_y, material.targets, coupled, material.labeled_groups, seed=seed
+        material.labeled_x,
+        material.labeled_y,
+        material.targets,
+        coupled,
+        material.labeled_groups,
+        seed=seed,
+        resamples=_enough(alpha, LABEL_RESAMPLES),
     )
     return coupling, association
+
+
+def _enough(alpha: float, usual: int) -> int:
+    """Resamples with which a p-value can be half of alpha."""
+    return max(usual, math.ceil(2 / alpha))
 
 
 def _unclaimed(probabilities: Array) -> Array:

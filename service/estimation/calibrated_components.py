@@ -58,7 +58,7 @@ def _components(
             corrected_value=None if corrected is None else float(corrected[index] * unit),
             r2=float(r2[index].sum()),
             r2_by_label=dict(zip(names, r2[index].tolist(), strict=True)),
-            signal_probability=float(shares[index]),
+            signal_share=float(shares[index]),
             p_value=float(p_values[index]),
             covariates={covariate: float(values[index]) for covariate, values in explained.items()},
             class_=ComponentClass.SIGNAL if signal[index] else ComponentClass.NUISANCE,

@@ -10,11 +10,12 @@ from service.estimation.separation_records import RecoveryProbability, Separatio
 from service.estimation.terms import Direction, Modality, Objective, RatioStatus, Verdict
 
 VERBS = {
-    Verdict.RECOVERS: "recovers the signal",
-    Verdict.DOES_NOT_RECOVER: "does not recover the signal",
+    Verdict.RECOVERS: "recovers the whole signal",
+    Verdict.DOES_NOT_RECOVER: "does not recover the whole signal",
     Verdict.UNDETERMINED: "is undetermined",
 }
 WORTH_NAMING = 0.1  # share of a floor component from which the covariate that explains it is named
+HARDLY_BETTER = 0.6  # probability of the better direction below which it is said not to matter
 LIKELY = 0.5  # probability that no objective recovers the signal from which a single modality is recommended
 
 
@@ -58,8 +59,8 @@ def recommend_calibrated(
     if ways:
         way = direction if direction in ways else ways[0]
         source, target = way.value.split("_to_")
-        sure = "" if direction_probability is None or way is not direction else f" ({direction_probability:.2f})"
-        reasons.append(f"Predict {target} from {source}: probably the better way{sure}.")
+        if direction_probability is not None and way is direction:
+            reasons.append(_way(source, target, direction_probability))
         return Recommendation(Objective.EITHER if ca else Objective.PREDICTION, way, None, tuple(reasons))
     if ca:
         return Recommendation(Objective.ALIGNMENT, None, None, tuple(reasons))
@@ -90,11 +91,19 @@ def _ratio(separation: Separation) -> str:
     interval = separation.interval
     if separation.status is RatioStatus.NO_SIGNAL:
         return "no signal"
-    value = "unbounded ratio" if separation.ratio is None else f"ratio {separation.ratio:.3g}"
-    if interval is None:
-        return value
-    high = "unbounded" if interval.high is None else f"{interval.high:.3g}"
-    return f"{value}, {interval.level:.0%} interval {interval.low:.3g} to {high}"
+    if separation.status is RatioStatus.NO_NUISANCE:
+        return f"all {separation.signal_count} components are signal, with no nuisance beside them"
+    value = f"ratio {separation.ratio:.3g}"
+    if interval is not None:
+        high = "unbounded" if interval.high is None else f"{interval.high:.3g}"
+        value += f", {interval.level:.0%} interval {interval.low:.3g} to {high}"
+    return f"{value}; {separation.recovered_count} of {separation.signal_count} signal components above the nuisance"
+
+
+def _way(source: str, target: str, probability: float) -> str:
+    if probability < HARDLY_BETTER:
+        return f"If you predict, {target} from {source} or {source} from {target} makes hardly a difference."
+    return f"If you predict, predict {target} from {source}: the better way with probability {probability:.2f}."
 
 
 def _no_claim(evidence: Evidence) -> str:
@@ -117,7 +126,7 @@ def _unimodal(better: Modality | None, none_recovers: float, reasons: list[str])
         )
         return Recommendation(Objective.UNDETERMINED, None, None, tuple(reasons))
     reasons.append(
-        f"Probably no cross-modal objective recovers the signal ({none_recovers:.2f}): train on {better} alone, which "
-        "predicts the labels best."
+        f"Probably no cross-modal objective recovers the whole signal ({none_recovers:.2f}): train on {better} alone, "
+        "which predicts the labels best."
     )
     return Recommendation(Objective.UNIMODAL, None, better, tuple(reasons))

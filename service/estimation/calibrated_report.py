@@ -55,6 +55,7 @@ from service.estimation.verdicts import (
 
 FOLDS = 5  # of the rehearsal
 FRACTIONS = {"survey": 0.02, "reduce": 0.1}  # of the work done before each pass
+HARDLY_SHARED = 0.2  # canonical correlation of a signal component below which it is hardly shared
 SAMPLING = (0.25, 0.6)  # the same before and after the draws
 
 
@@ -233,11 +234,13 @@ def _separation(
         status = RatioStatus.OK
     else:
         status = RatioStatus.NO_NUISANCE
-    interval = Interval(
-        low=float(np.exp(low)) if found.claimed else 0.0,
-        high=float(np.exp(high)) if np.isfinite(high) else None,
-        level=level,
-    )
+    interval = None
+    if status is not RatioStatus.NO_NUISANCE:
+        interval = Interval(
+            low=float(np.exp(low)) if found.claimed else 0.0,
+            high=float(np.exp(high)) if np.isfinite(high) else None,
+            level=level,
+        )
     return Separation(
         ratio=float(np.exp(median)) if status is RatioStatus.OK else None,
         status=status,
@@ -325,10 +328,12 @@ def _warnings(
     if evidence.labels_p_value > alpha >= evidence.coupling_p_value:
         yield ReportWarning(
             "labels_not_associated",
-            f"The labels do not go with anything that x and y share (p = {evidence.labels_p_value:.2g}), so no signal "
-            "is claimed. Check that labels and rows belong together; if they do, label more rows, or choose labels of "
-            "what both modalities see.",
+            f"The labels do not go with anything that x and y share (p = {evidence.labels_p_value_x:.2g} in x, "
+            f"{evidence.labels_p_value_y:.2g} in y; both must be at most {alpha:g}): no signal is claimed. Check that "
+            "labels and rows belong together; if they do, label more rows, or choose labels of what both modalities "
+            "see.",
         )
+    yield from _hardly_shared(separations.ca)
     if found.circumstances.one_target and found.claimed:
         yield ReportWarning(
             "one_label_target",
@@ -340,6 +345,17 @@ def _warnings(
     claims = [said[getattr(separations, name).verdict] for name in OBJECTIVES]
     for sentence in contradictions(rehearsal, max(1, separations.ca.signal_count), *claims):
         yield ReportWarning("rehearsal_contradicts", sentence)
+
+
+def _hardly_shared(ca: Separation) -> Iterator[ReportWarning]:
+    if ca.signal_floor is not None and ca.signal_floor < HARDLY_SHARED:
+        yield ReportWarning(
+            "signal_hardly_shared",
+            f"The weakest of {ca.signal_count} signal components is coupled at only {ca.signal_floor:.2g}: the labels "
+            "depend on something that one modality hardly sees, which no cross-modal objective can recover. Alignment "
+            f"recovers {ca.recovered_count} of them; if these are enough for you, choose labels that depend on them "
+            "alone.",
+        )
 
 
 def _phase_point(spectra: Spectra) -> PhasePoint:

@@ -9,13 +9,16 @@ from service.estimation.moments import Array, BlockMoments, Pooled
 
 RIDGE = 1e-3  # of a coordinate's variance: fits to few rows stay finite, correlations near 1 stay near 1
 FOLDS = 5
+CANCELLATION = 1e-12  # share of a coordinate's mean square below which its variance is rounding
 
 
 def canonical_weights(pooled: Pooled, sides: tuple[slice, slice], count: int) -> tuple[Array, Array]:
     """Weights (r_x, k) and (r_y, k) of the `count` leading canonical components; a ridge is added to every variance."""
     x, y = sides
-    scale = np.sqrt(np.diag(pooled.covariance))
-    scale = np.where(scale > 0, scale, 1.0)
+    variances = np.diag(pooled.covariance)
+    varying = variances > CANCELLATION * (variances + pooled.mean**2)
+    # Infinite where nothing varies: such a coordinate is coupled to nothing and gets no weight.
+    scale = np.sqrt(np.where(varying, variances, np.inf))
     covariance = pooled.covariance / np.outer(scale, scale) + RIDGE * np.eye(len(scale))
     roots = [linalg.cholesky(covariance[part, part], lower=True) for part in (x, y)]
     half = linalg.solve_triangular(roots[0], covariance[x, y], lower=True)
@@ -61,4 +64,4 @@ def _diagonal(a: Array, products: Array, b: Array) -> Array:
 def _correlation(products: Array) -> Array:
     """Correlations (k,) from sums of products (3, k) of a with b, a with a and b with b."""
     squares = products[1] * products[2]
-    return np.where(squares > 0, products[0] / np.sqrt(np.where(squares > 0, squares, 1.0)), 0.0)
+    return np.clip(np.where(squares > 0, products[0] / np.sqrt(np.where(squares > 0, squares, 1.0)), 0.0), -1.0, 1.0)

@@ -18,6 +18,7 @@ from service.estimation.separation_records import RecoveryProbability, WouldSett
 from service.estimation.terms import Verdict
 from service.estimation.verdicts import recovery_probability, verdict
 
+EFFORT = 0.5  # length of an extrapolated chain beside that of the estimate
 FACTORS = (2, 4, 8, 16)
 OBJECTIVES = ("ca", "cp_x_to_y", "cp_y_to_x")
 
@@ -81,7 +82,12 @@ def _recovery(
     material: Material, found: CalibratedEstimate, seed: int, more_pairs: float, more_labels: float
 ) -> RecoveryProbability:
     again = sample(
-        material, seed=seed, more_pairs=more_pairs, more_labels=more_labels, spiked=found.circumstances.spiked
+        material,
+        seed=seed,
+        more_pairs=more_pairs,
+        more_labels=more_labels,
+        spiked=found.circumstances.spiked,
+        effort=EFFORT,
     )
     cells: Array = again.probabilities
     return recovery_probability(cells)

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from service.estimation.errors import ConstantLabels
 from service.estimation.labels import ColumnTargets, encode_column
 from service.estimation.moments import Array, BlockMoments, Indices
 from service.estimation.posterior.moments import LabelMoments
@@ -73,7 +74,10 @@ def in_units(material: Material) -> tuple[Material, tuple[float, float]]:
 
 
 def label_moments(material: Material, more_labels: float = 1.0) -> list[LabelMoments]:
-    """Moments of every set of rows that share the same label columns, worth what its design effect leaves."""
+    """Moments of every set of rows that share the same label columns, worth what its design effect leaves.
+
+    Raises: ConstantLabels when no target varies in double precision.
+    """
     sets: dict[bytes, list[ColumnTargets]] = {}
     for column in material.columns:
         sets.setdefault(column.positions.tobytes(), []).append(column)
@@ -93,6 +97,12 @@ def label_moments(material: Material, more_labels: float = 1.0) -> list[LabelMom
                 cross=weight * (scores.T @ targets),
                 tt=weight * (targets**2).sum(axis=0),
             )
+        )
+    if not found:
+        raise ConstantLabels(
+            "No label column varies in double precision. Subtract a constant from large whole numbers, or send them "
+            "as categorical.",
+            part="labels",
         )
     return found
 

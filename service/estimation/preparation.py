@@ -23,7 +23,7 @@ from service.estimation.survey import Survey, survey
 
 BLOCKS = 20  # of rows, which folds and resampling are made of
 MOST_COMPONENTS = 256  # principal components kept of each modality unless the options say otherwise
-PAIRS_PER_COMPONENT = 2  # at least so many pairs for every principal component kept
+MOST_CROWDED = 0.6  # components of both modalities per pair: with more of them the estimate has nothing to go by
 
 
 @dataclass(frozen=True)
@@ -80,7 +80,7 @@ def prepare(
             check_groups(groups, len(x), labeled)
     used = inputs.check_labels(columns)
     targets = encode(used)
-    most = components_kept(options, surveyed.n_pairs)
+    most = components_kept(options, surveyed.n_pairs, (x.shape[1], y.shape[1]))
     basis_x, basis_y = (
         principal_basis(side, values, most, options.pca_variance, scaling=scaling, seed=options.seed)
         for side, values, scaling in (
@@ -96,11 +96,18 @@ def prepare(
     )
 
 
-def components_kept(options: Options, n_pairs: int) -> int:
-    """Principal components kept of each modality at most."""
+def components_kept(options: Options, n_pairs: int, n_features: tuple[int, int]) -> int:
+    """Principal components kept of each modality at most.
+
+    Unless the options say it, the largest number c up to MOST_COMPONENTS with
+    min(dx, c) + min(dy, c) <= MOST_CROWDED n, and 2 at least.
+    """
     if options.pca_components is not None:
         return options.pca_components
-    return max(2, min(MOST_COMPONENTS, n_pairs // PAIRS_PER_COMPONENT))
+    budget = int(MOST_CROWDED * n_pairs)
+    fewer = min(n_features)
+    each = budget // 2 if 2 * fewer > budget else budget - fewer
+    return max(2, min(MOST_COMPONENTS, each))
 
 
 def _labels_that_count(

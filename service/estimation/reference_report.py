@@ -161,7 +161,7 @@ def _spectra(found: ReferenceEstimate, targets: Targets, rule: Rule) -> Spectra:
                 corrected_value=None,
                 r2=float(r2.sum()),
                 r2_by_label=dict(zip(targets.names, r2.tolist(), strict=True)),
-                signal_probability=None,
+                signal_share=None,
                 p_value=None,
                 covariates={},
                 class_=ComponentClass.SIGNAL if signal else ComponentClass.NUISANCE,

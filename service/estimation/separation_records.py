@@ -70,7 +70,7 @@ class Separation(Ratio):
     """ok: a finite ratio; no_signal: no component is signal, nothing to recover; no_nuisance: every component is
     signal, nothing to separate from."""
     interval: Interval | None
-    """Interval of the ratio; null with method reference, which gives none."""
+    """Interval of the ratio; null where there is no nuisance, and with method reference, which gives none."""
     verdict: Verdict
     """recovers or does_not_recover; undetermined only when the probability of recovery lies between 0.2 and 0.8."""
     would_settle: WouldSettle | None

@@ -33,7 +33,11 @@ class SampleSpectra:
 
 
 def sample_spectra(covariance: Array, n_x: int, count: int) -> SampleSpectra:
-    """The `count` leading components of every spectrum of a pooled covariance (rx + ry, rx + ry), x's n_x first."""
+    """The `count` leading components of every spectrum of a pooled covariance (rx + ry, rx + ry), x's n_x first.
+
+    Values are canonical correlations (at most 1) for ca; singular values of Syx Sxx^{-1/2} and Sxy Syy^{-1/2}, in the
+    target's unit, for cp; of Sxy for pls; standard deviations for pca.  value_i = x_i^T Sxy y_i for the first four.
+    """
     sxx, sxy, syy = covariance[:n_x, :n_x], covariance[:n_x, n_x:], covariance[n_x:, n_x:]
     white_x, _ = inverse_root(sxx)
     white_y, _ = inverse_root(syy)

@@ -25,7 +25,7 @@ class Component(Record):
     """Cross-validated R^2 summed over the label targets; it may exceed 1."""
     r2_by_label: dict[str, float]
     """Cross-validated R^2 of each label target, clipped below at 0."""
-    signal_probability: float | None
+    signal_share: float | None
     """Posterior mean of the share of the component's variance that is signal, 0 to 1; null with method reference."""
     p_value: float | None
     """p-value of its association with the labels, valid over all components of the spectrum at once; null with method
@@ -33,7 +33,7 @@ class Component(Record):
     covariates: dict[str, float]
     """Share of its variance that each covariate explains, 0 to 1 (adjusted R^2); empty without covariates."""
     class_: ComponentClass
-    """signal or nuisance: with method calibrated, signal where the report claims signal and `signal_probability` is at
+    """signal or nuisance: with method calibrated, signal where the report claims signal and `signal_share` is at
     least 0.5; with method reference by the rule that the options name."""
 
 

@@ -13,7 +13,9 @@ from service.client import AnalysisFailed, Client, ProblemReceived
 from service.estimation.covariates import covariate_columns
 from service.estimation.estimate import estimate
 from service.estimation.labels import LabelType, label_columns
+from service.estimation.options import Options
 from service.estimation.record import as_dict
+from service.estimation.terms import Method, Missing
 from service.schemas import REPORT, SubmittedOptions
 from tests.e2e.samples import Sample, npy
 
@@ -25,6 +27,9 @@ def in_process(sample: Sample) -> dict:
     columns = label_columns({"kind": sample.kind, "score": sample.score})
     with threadpool_limits(1):
         return as_dict(estimate(sample.x, sample.y, columns, sample.rows))
+
+
+PUBLISHED = json.dumps({"method": "reference"})
 
 
 def reproducible(report: dict) -> str:
@@ -167,7 +172,10 @@ REFUSED = {
     "wrong_shape": {"x": npy(SMALL.x[:, 0])},
     "invalid_npy": {"x": b"PK\x03\x04nonsense"},
     "invalid_csv": {"labels": b'a\n"unclosed\n'},
-    "missing_label_value": {"labels": b"a,b\nu,\n" + b"u,2.5\n" * 30 + b"v,1.5\n" * 29},
+    "missing_label_value": {
+        "labels": b"a,b\nu,\n" + b"u,2.5\n" * 30 + b"v,1.5\n" * 29,
+        "options": PUBLISHED.encode(),
+    },
     "group_count_mismatch": {"groups": npy(np.arange(119))},
     "missing_group_id": {"groups": b"subject\n" + b'""\n' + b"s1\n" * 119},
     "too_few_groups": {"groups": npy(np.arange(120) % 9)},
@@ -204,10 +212,10 @@ def test_what_cannot_be_estimated_is_refused_before_the_202(http, running, code)
         ('{"n_components": 1}', "from 2 to 500"),
         ('{"pca_components": 2001}', "from 2 to 2000"),
         ('{"pca_components": "100"}', "options.pca_components"),
-        ('{"pca_variance": 0.9}', "leave out pca_variance"),
+        ('{"pca_variance": 1.1}', "above 0 and at most 1"),
+        ('{"method": "reference", "pca_variance": 0.9}', "leave out pca_variance"),
         ('{"pca_variance": true}', "options.pca_variance"),
         ('{"method": "guess"}', "options.method: "),
-        ('{"method": "calibrated"}', "not available yet"),
         ('{"alpha": 0.6}', "from 0.0001 to 0.5"),
         ('{"alpha": true}', "options.alpha"),
         ('{"alpha": NaN}', "alpha is nan"),
@@ -216,12 +224,12 @@ def test_what_cannot_be_estimated_is_refused_before_the_202(http, running, code)
         ('{"embedding_dim": 8.0}', "options.embedding_dim"),
         ('{"seed": -1}', "from 0 to 4294967295"),
         ('{"seed": false}', "options.seed"),
-        ('{"scaling": "standardize"}', "leave out scaling"),
-        ('{"scaling": {"y": "standardize"}}', "leave out scaling"),
+        ('{"method": "reference", "scaling": "standardize"}', "leave out scaling"),
+        ('{"method": "reference", "scaling": {"y": "standardize"}}', "leave out scaling"),
         ('{"scaling": "log"}', "options.scaling.x: "),
         ('{"scaling": {"z": "none"}}', "options.scaling.z: "),
         ('{"scaling": null}', "options.scaling: "),
-        ('{"missing": "mean"}', "leave out missing"),
+        ('{"method": "reference", "missing": "mean"}', "leave out missing"),
         ('{"missing": "ignore"}', "options.missing: "),
         ('{"covariate_types": "numeric"}', "none were sent"),
         ('{"label_types": {"kind": "maybe"}}', "options.label_types.kind: "),
@@ -278,7 +286,8 @@ def test_groups_and_covariates_reach_the_report(http, running, form):
     report = http.get(analysis["links"]["report"]).json()
     assert report["data"]["n_groups"] == 60
     assert [c["name"] for c in report["data"]["covariates"][0]["classes"]] == ["(missing)", "a", "b"]
-    assert {"groups_unused", "covariates_unused"} <= {warning["code"] for warning in report["warnings"]}
+    assert set(report["spectra"]["ca"][0]["covariates"]) == {"batch", "depth"}
+    assert report["model"]["effective_pairs"] <= sample.n
     columns = label_columns({"kind": sample.kind, "score": sample.score})
     with threadpool_limits(1):
         expected = estimate(
@@ -332,11 +341,36 @@ def test_labels_that_too_few_rows_have_are_dropped_and_the_rest_is_estimated(htt
     ids=["npy", "text", "empty line", "numbers"],
 )
 def test_partly_missing_labels_are_refused_where_the_method_needs_them_all(http, labels):
-    options = json.dumps({"method": "reference"})
-    answer = http.post("/v1/analyses", files=SMALL.files(labels=labels), data={"options": options})
+    answer = http.post("/v1/analyses", files=SMALL.files(labels=labels), data={"options": PUBLISHED})
     assert (answer.status_code, answer.json()["code"]) == (422, "missing_label_value")
     assert "of 60 labels" in answer.json()["detail"]
     assert "method calibrated" in answer.json()["detail"]
+
+
+def test_partly_missing_labels_and_features_are_estimated_by_default(http):
+    sample = Sample(seed=6)
+    score = np.where(np.arange(sample.m) % 3, sample.score, np.nan)
+    y = sample.y.copy()
+    y[[3, 40], [5, 0]] = np.nan
+    options = json.dumps({"missing": "mean"})
+    files = sample.files(y=npy(y), labels=npy(score))
+    answer = http.post("/v1/analyses", files=files, data={"options": options}, headers=WAIT).json()
+    report = http.get(answer["links"]["report"]).json()
+    assert (report["data"]["n_missing_x"], report["data"]["n_missing_y"]) == (0, 2)
+    assert (report["data"]["n_labeled"], report["data"]["labels"][0]["present"]) == (40, 40)
+    expected = estimate(sample.x, y, label_columns(score), sample.rows, Options(missing=Missing.MEAN))
+    assert reproducible(report) == reproducible(as_dict(expected))
+
+
+def test_the_published_procedure_is_run_on_request(http):
+    sample = Sample(seed=7)
+    answer = http.post("/v1/analyses", files=sample.files(), data={"options": PUBLISHED}, headers=WAIT).json()
+    report = http.get(answer["links"]["report"]).json()
+    columns = label_columns({"kind": sample.kind, "score": sample.score})
+    with threadpool_limits(1):
+        expected = estimate(sample.x, sample.y, columns, sample.rows, Options(method=Method.REFERENCE))
+    assert (report["method"], report["evidence"], report["rehearsal"]) == ("reference", None, None)
+    assert reproducible(report) == reproducible(as_dict(expected))
 
 
 def with_nan(values: np.ndarray) -> bytes:

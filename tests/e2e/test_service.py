@@ -265,7 +265,7 @@ def test_the_demonstration_prints_a_readable_answer_and_leaves_nothing(tmp_path)
     environment = {**os.environ, "TMPDIR": str(tmp_path)}
     result = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=90)
     assert result.returncode == 0, result.stderr
-    for expected in ("Regime", "Direction", "Recommendation", "Separation ratios", "Leading components"):
+    for expected in ("Evidence", "Regime", "Recommendation", "Separation ratios", "Leading components", "Rehearsal"):
         assert expected in result.stdout
     assert "phasegate demo --json" in result.stderr
     assert list(tmp_path.iterdir()) == []

@@ -84,7 +84,7 @@ def test_an_analysis_goes_from_queued_to_succeeded(store, queue, connection):
     assert after.submission.submitted_at <= after.started_at <= after.finished_at
     assert stages == sorted(stages)
     assert stages[-1] == 1.0
-    assert json.loads(lifecycle.report(store, analysis_id))["method"] == "reference"
+    assert json.loads(lifecycle.report(store, analysis_id))["method"] == Options().method
     assert queue.find(analysis_id) is None
 
 

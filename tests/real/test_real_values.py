@@ -12,7 +12,9 @@ import pytest
 
 from service.estimation.estimate import estimate
 from service.estimation.labels import LabelType, label_columns
+from service.estimation.options import Options
 from service.estimation.report import Report
+from service.estimation.terms import Method
 
 PUBLISHED = json.loads((Path(__file__).parent / "real_values.json").read_text(encoding="utf-8"))
 REGIMES = {"Both": "both", "CA only": "ca_only", "CP only": "cp_only", "Neither": "neither"}
@@ -28,7 +30,8 @@ def report_of(key: str) -> Report:
     with np.load(Path(folder) / f"{name}.npz", allow_pickle=False) as data:
         values = data["labels"][:, data["label_names"].tolist().index(label)]
         kind = LabelType.NUMERIC if label in QUANTITIES else LabelType.CATEGORICAL
-        return estimate(data["x"], data["y"], label_columns({label: values}, kind))
+        columns = label_columns({label: values}, kind)
+        return estimate(data["x"], data["y"], columns, options=Options(method=Method.REFERENCE))
 
 
 @pytest.mark.parametrize(("key", "figure"), CASES, ids=["-".join(case) for case in CASES])

@@ -5,9 +5,9 @@ import math
 
 import numpy as np
 import pytest
-from scipy import linalg
+from scipy import linalg, stats
 
-from benchmarks import accuracy
+from benchmarks import accuracy, estimators
 from benchmarks.problems import (
     REGIMES,
     SIZES,
@@ -15,11 +15,12 @@ from benchmarks.problems import (
     NuisanceProfile,
     Size,
     SpikedModel,
+    TrueRatios,
     draw_model,
     draw_problem,
     sample,
 )
-from benchmarks.scoring import ask, score, summarise
+from benchmarks.scoring import ask, calibration_error, calibration_error_by_chance, compare, score, summarise
 
 
 def population(model: SpikedModel, dx: int, dy: int):
@@ -128,14 +129,14 @@ def test_a_seed_names_one_problem_for_ever(seed, size, ratios, corner):
 )
 def test_published_procedure_on_single_problems(seed, size, truth, answered):
     problem = draw_problem(seed, SIZES[size])
-    answer = accuracy.reference(problem.x, problem.y, problem.labels, problem.rows)
+    answer = estimators.reference(problem.x, problem.y, problem.labels, problem.rows)
     assert problem.ratios.regime == truth
     assert answer["probabilities"] == {regime.value: float(regime == answered) for regime in REGIMES}
 
 
 def test_no_signal_is_a_ratio_of_zero():
     problem = draw_problem(7, SIZES["tight"])
-    ratios = accuracy.reference(problem.x, problem.y, problem.labels, problem.rows)["ratios"]
+    ratios = estimators.reference(problem.x, problem.y, problem.labels, problem.rows)["ratios"]
     assert (ratios["ca"], ratios["cp_y_to_x"]) == (0.0, 0.0)
     assert ratios["cp_x_to_y"] == pytest.approx(0.8416, abs=1e-4)
 
@@ -143,7 +144,7 @@ def test_no_signal_is_a_ratio_of_zero():
 def test_no_nuisance_is_an_infinite_ratio():
     x = np.random.default_rng(0).standard_normal((40, 1))
     y = x @ np.ones((1, 3)) + np.random.default_rng(1).standard_normal((40, 3))
-    assert set(accuracy.reference(x, y, x, np.arange(40))["ratios"].values()) == {math.inf}
+    assert set(estimators.reference(x, y, x, np.arange(40))["ratios"].values()) == {math.inf}
 
 
 class TestScoring:
@@ -168,6 +169,7 @@ class TestScoring:
 
         figures = score(guess, SIZES["tight"], range(4))
         assert figures["brier"] == pytest.approx(0.75)
+        assert figures["mean_confidence"] == 0.25
         assert (figures["regime_accuracy"], figures["sure_fraction"]) == (0.25, 0)
         assert figures["direction_accuracy"] == 0
 
@@ -178,6 +180,53 @@ class TestScoring:
         errors = ask(lambda *_: {"ratios": ratios, "probabilities": probabilities}, problem).ratio_errors
         truth = problem.ratios
         assert errors == pytest.approx([math.log(50 / truth.ca), math.log(truth.cp_x_to_y / 0.02), 0.0])
+
+    def test_intervals_are_held_against_finite_ratios(self):
+        answer = {
+            "ratios": {"ca": 1.0, "cp_x_to_y": 1.0, "cp_y_to_x": 1.0},
+            "probabilities": dict.fromkeys(REGIMES, 0.25),
+            "intervals": {"ca": (0.5, 2.0), "cp_x_to_y": (0.0, 1.5), "cp_y_to_x": (0.2, 3.0)},
+        }
+        outcomes = [
+            compare(answer, TrueRatios(ca=1.9, cp_x_to_y=1.6, cp_y_to_x=math.inf), "linear", 0.0),
+            compare(answer, TrueRatios(ca=2.1, cp_x_to_y=0.1, cp_y_to_x=0.2), "linear", 0.0),
+        ]
+        assert [outcome.covered for outcome in outcomes] == [
+            {"ca": True, "cp_x_to_y": False},
+            {"ca": False, "cp_x_to_y": True, "cp_y_to_x": True},
+        ]
+        assert outcomes[0].log_widths == pytest.approx([math.log(4), math.inf])
+        figures = summarise(outcomes)
+        assert figures["interval_coverage"] == pytest.approx(3 / 5)
+        assert figures["interval_coverage_ca"] == figures["interval_coverage_cp_x_to_y"] == 0.5
+        assert figures["interval_coverage_cp_y_to_x"] == 1
+        assert figures["interval_log_width_median"] == pytest.approx(math.log(15))
+
+    def test_two_infinite_predictions_are_equal(self):
+        answer = {
+            "ratios": {"ca": 1.0, "cp_x_to_y": math.inf, "cp_y_to_x": math.inf},
+            "probabilities": dict.fromkeys(REGIMES, 0.25),
+        }
+        assert compare(answer, TrueRatios(2.0, math.inf, math.inf), "linear", 0.0).right_way
+        assert not compare(answer, TrueRatios(2.0, math.inf, 3.0), "linear", 0.0).right_way
+
+    def test_calibration_error_is_that_of_its_bins(self):
+        confidences = [0.25, 0.3, 0.55, 0.6, 0.95, 0.95, 0.95, 0.95]
+        hits = [False, True, True, True, True, True, True, False]
+        # (0.2, 0.3]: 1 hit, 0.55 promised; (0.5, 0.6]: 2, 1.15; (0.9, 1]: 3, 3.8.
+        assert calibration_error(confidences, hits) == pytest.approx((0.45 + 0.85 + 0.8) / 8)
+
+    def test_calibration_error_has_its_limits(self):
+        assert calibration_error([1.0] * 5, [True] * 5) == 0
+        assert calibration_error([1.0] * 5, [False] * 5) == 1
+        assert calibration_error_by_chance([1.0] * 5) == 0
+
+    def test_calibration_error_by_chance_is_that_of_honest_answers(self):
+        # One bin: the mean of |hits / n - p|, that of a binomial distribution.
+        hits = np.arange(51)
+        expected = (stats.binom.pmf(hits, 50, 0.7) * np.abs(hits / 50 - 0.7)).sum()
+        assert calibration_error_by_chance([0.7] * 50) == pytest.approx(expected, rel=0.15)
+        assert calibration_error_by_chance([0.7] * 5000) < 0.15 * calibration_error_by_chance([0.7] * 50)
 
     @pytest.mark.parametrize("probabilities", [(0.5, 0.5, 0.5, 0.0), (1.5, -0.5, 0.0, 0.0)])
     def test_no_distribution_is_refused(self, probabilities):
@@ -200,7 +249,13 @@ def test_program_prints_a_table_and_writes_json(tmp_path, capsys):
     path = tmp_path / "sub" / "scores.json"
     accuracy.main(["--sizes", "tight", "--problems", "4", "--first-seed", "8", "--json", str(path)])
     written = json.loads(path.read_text(encoding="utf-8"))
-    assert written["scores"]["tight"]["regime_accuracy_cp_only"] == 0
-    assert written["scores"]["tight"]["sure_fraction"] == 1
+    assert list(written["scores"]) == ["reference", "calibrated"]
+    published = written["scores"]["reference"]
+    assert published["tight"]["regime_accuracy_cp_only"] == 0
+    assert published["tight"]["sure_fraction"] == 1
+    assert published["tight"]["interval_coverage"] is None
+    assert written["scores"]["calibrated"]["tight"]["interval_coverage"] >= 0.5
+    for table in written["scores"].values():
+        assert table["all_sizes"]["brier"] == table["tight"]["brier"]
     assert written["sizes"] == {"tight": {"n_pairs": 300, "n_labeled": 150, "dx": 60, "dy": 50}}
     assert "regime_accuracy" in capsys.readouterr().out

@@ -12,7 +12,10 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from service.estimation.moments import Array
+from service.estimation.posterior.background import LOG_PRIOR, STRENGTHS, with_backgrounds
+from service.estimation.posterior.births import birth_or_death
 from service.estimation.posterior.exchangeable import Exchangeable, class_group, exchangeable, stack
+from service.estimation.posterior.flips import flip
 from service.estimation.posterior.frames import (
     Frames,
     Target,
@@ -29,8 +32,6 @@ from service.estimation.posterior.membership import (
     Membership,
     NuisanceVariances,
     Setting,
-    birth_or_death,
-    flip,
     log_size_prior,
 )
 from service.estimation.posterior.moments import LabelMoments, PairMoments
@@ -64,6 +65,7 @@ class State:
     signal_variances: tuple[tuple[float, float], tuple[float, float]]  # mean and spread, x and y
     loading: Loading
     products: tuple[ScoreProducts, ...]
+    background: int = 0  # place of the background's strength among background.STRENGTHS
 
 
 @dataclass(frozen=True)
@@ -71,7 +73,7 @@ class Problem:
     """What the chain is run on."""
 
     pairs: PairMoments
-    labels: Sequence[LabelMoments]
+    labels: Sequence[Sequence[LabelMoments]]  # under every strength of the background
     classes: Classes
 
 
@@ -91,7 +93,7 @@ def problem(pairs: PairMoments, labels: Sequence[LabelMoments]) -> Problem:
         couplings=stack((weakly, strong, strong)),
         signal_only=stack((variance_x, variance_y)),
     )
-    return Problem(pairs, labels, classes)
+    return Problem(pairs, with_backgrounds(labels, pairs), classes)
 
 
 def _variance_prior(covariance: Array) -> Exchangeable:
@@ -168,7 +170,7 @@ class Chain:
         term = None
         if len(s):
             scale_x, scale_y = np.exp(-0.5 * state.frames.a[s]), np.exp(-0.5 * state.frames.b[s])
-            term = label_term(given.labels, s, scale_x, scale_y, state.loading)
+            term = label_term(given.labels[state.background], s, scale_x, scale_y, state.loading)
         classes = given.classes
         return Target(
             pairs=given.pairs,
@@ -215,9 +217,8 @@ class Chain:
 
     def _redraw_membership(self, size_prior: Array) -> None:
         state, given, generator = self.state, self._given, self._generator
-        r = given.pairs.paired
         frames = state.frames
-        products = score_products(given.labels, frames.x[:, :r], frames.y[:, :r], frames.a[:r], frames.b[:r])
+        products = self._products(state.background)
         nuisance = None if given.pairs.whitened else state.nuisance
         setting = Setting(given.classes, nuisance, state.loading, size_prior)
         members = flip(state.members, frames, products, setting, FLIPS, generator)
@@ -226,6 +227,25 @@ class Chain:
         state.members, state.frames, state.products = members, frames, products
         if len(members.signal):
             state.loading = self._redrawn_loading(products)
+        self._redraw_background()
+
+    def _products(self, background: int) -> tuple[ScoreProducts, ...]:
+        frames, r = self.state.frames, self._given.pairs.paired
+        labels = self._given.labels[background]
+        return score_products(labels, frames.x[:, :r], frames.y[:, :r], frames.a[:r], frames.b[:r])
+
+    def _redraw_background(self) -> None:
+        """The background's strength, by a step to a neighbour on its grid."""
+        state, generator = self.state, self._generator
+        place = state.background + (1 if generator.random() < 0.5 else -1)
+        if not 0 <= place < len(STRENGTHS):
+            return
+        proposed = self._products(place)
+        s, loading = state.members.signal, state.loading
+        gain = log_likelihood(proposed, s, loading) - log_likelihood(state.products, s, loading)
+        gain += LOG_PRIOR[place] - LOG_PRIOR[state.background]
+        if np.log(generator.random()) < gain:
+            state.background, state.products = place, proposed
 
     def _redrawn_loading(self, products: Sequence[ScoreProducts]) -> Loading:
         """Slab and angle, each by a step to a neighbour on its grid."""

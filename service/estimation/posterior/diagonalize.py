@@ -18,22 +18,33 @@ from functools import cache
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from service.estimation.coupling import fix_signs
 from service.estimation.moments import Array, Indices
 from service.estimation.posterior.moments import PairMoments
 
 GRID = 16  # doubled angles at which a rotation is tried before Newton's method refines the best
 NEWTON_STEPS = 4
 SETTLED = 1e-4  # a sweep that lowers f by less is the last
-_ANGLES = np.linspace(-np.pi, np.pi, GRID + 1)[:-1][:, None]
+TIE = 1e-9  # relative difference below which two turns are equally good
+_ANGLES = np.array(sorted(np.linspace(-np.pi, np.pi, GRID + 1)[:-1], key=abs))[:, None]  # no turn first
 _COS, _SIN = np.cos(_ANGLES), np.sin(_ANGLES)
 STRONGEST = 0.999  # squared correlation at which the cost of a pairing is cut off
+LEAST_SHARE = 1e-12  # of a determinant's scale: below it a perfect correlation leaves rounding, of either sign
+LEAST_ROTATED = 1e-15  # the same of a determinant that is computed as a wave about its mean over all angles
 
 
 def diagonalize(pairs: PairMoments, sweeps: int) -> tuple[Array, Array]:
-    """Orthogonal axes (dx, dx) and (dy, dy), columns paired one to one and ordered by falling correlation."""
+    """Orthogonal axes in which the moments are most nearly diagonal.
+
+    At most `sweeps` sweeps, none of which raises f (eq. 2); fewer once one lowers it by less than SETTLED.  Whitened
+    moments are diagonal in their singular vectors.
+
+    Returns: axes (dx, dx) and (dy, dy) in columns; the first min(dx, dy) are paired one to one, in order of falling
+    correlation, which is never negative.  Units and rounding of the moments change neither order nor signs.
+    """
     if pairs.whitened:
         left, _, right = np.linalg.svd(pairs.sxy)
-        return left, right.T.copy()
+        return _steady(left, right.T, pairs.paired)
     x, y, k, m, z = _paired_principal_axes(pairs)
     r = pairs.paired
     before = _criterion(k, m, z)
@@ -54,6 +65,13 @@ def diagonalize(pairs: PairMoments, sweeps: int) -> tuple[Array, Array]:
     return x, y
 
 
+def _steady(left: Array, right: Array, r: int) -> tuple[Array, Array]:
+    """The same singular vectors with signs that rounding does not change."""
+    x, y = fix_signs(left), fix_signs(right)
+    y[:, :r] = right[:, :r] * np.sign((x[:, :r] * left[:, :r]).sum(axis=0))
+    return x, y
+
+
 def _paired_first(order: Indices, d: int) -> Indices:
     return np.concatenate([order, np.arange(len(order), d)])
 
@@ -62,6 +80,7 @@ def _paired_principal_axes(pairs: PairMoments) -> tuple[Array, Array, Array, Arr
     """Principal axes, paired so that the product of 1 - correlation^2 is least, with the moments in them."""
     vx, x = np.linalg.eigh(pairs.sxx)
     vy, y = np.linalg.eigh(pairs.syy)
+    x, y = fix_signs(x), fix_signs(y)
     z = x.T @ pairs.sxy @ y
     cost = np.log1p(-np.minimum(z**2 / np.outer(vx, vy), STRONGEST))
     i, j = linear_sum_assignment(cost)
@@ -73,7 +92,8 @@ def _paired_principal_axes(pairs: PairMoments) -> tuple[Array, Array, Array, Arr
 def _criterion(k: Array, m: Array, z: Array) -> float:
     r = min(z.shape)
     a, b, c = k.diagonal(), m.diagonal(), z.diagonal()[:r]
-    return float(np.log(a).sum() + np.log(b).sum() + np.log1p(-c * c / (a[:r] * b[:r])).sum())
+    rest = np.maximum(1 - c * c / (a[:r] * b[:r]), LEAST_SHARE)
+    return float(np.log(a).sum() + np.log(b).sum() + np.log(rest).sum())
 
 
 @cache
@@ -102,13 +122,18 @@ class _OneTurned:
     s_q: Array
 
     def value(self, cos: Array, sin: Array) -> Array:
-        return np.asarray((self.m_p + self.c_p * cos + self.s_p * sin) * (self.m_q + self.c_q * cos + self.s_q * sin))
+        d_p, d_q = self._determinants(cos, sin)
+        return d_p * d_q
 
     def slope(self, cos: Array, sin: Array) -> tuple[Array, Array]:
-        d_p = self.m_p + self.c_p * cos + self.s_p * sin
-        d_q = self.m_q + self.c_q * cos + self.s_q * sin
+        d_p, d_q = self._determinants(cos, sin)
         g_p, g_q = (self.s_p * cos - self.c_p * sin) / d_p, (self.s_q * cos - self.c_q * sin) / d_q
         return g_p + g_q, (self.m_p - d_p) / d_p + (self.m_q - d_q) / d_q - g_p * g_p - g_q * g_q
+
+    def _determinants(self, cos: Array, sin: Array) -> tuple[Array, Array]:
+        d_p = self.m_p + self.c_p * cos + self.s_p * sin
+        d_q = self.m_q + self.c_q * cos + self.s_q * sin
+        return np.maximum(d_p, LEAST_ROTATED * self.m_p), np.maximum(d_q, LEAST_ROTATED * self.m_q)
 
 
 @dataclass(frozen=True)
@@ -127,13 +152,13 @@ class _BothTurned:
 
     def value(self, cos: Array, sin: Array) -> Array:
         (k_p, k_q), (m_p, m_q), (z_p, z_q) = self._entries(cos, sin)
-        return np.asarray((k_p * m_p - z_p**2) * (k_q * m_q - z_q**2))
+        return _determinant(k_p, m_p, z_p) * _determinant(k_q, m_q, z_q)
 
     def slope(self, cos: Array, sin: Array) -> tuple[Array, Array]:
         (k_p, k_q), (m_p, m_q), (z_p, z_q) = self._entries(cos, sin)
         k, m, z = k_p - self.k0, m_p - self.m0, z_p - self.z0
         k_, m_, z_ = self.kc * cos - self.k1 * sin, self.mc * cos - self.m1 * sin, self.zc * cos - self.z1 * sin
-        d_p, d_q = k_p * m_p - z_p**2, k_q * m_q - z_q**2
+        d_p, d_q = _determinant(k_p, m_p, z_p), _determinant(k_q, m_q, z_q)
         e_p = k_ * m_p + k_p * m_ - 2 * z_p * z_
         e_q = -k_ * m_q - k_q * m_ + 2 * z_q * z_
         both = 2 * k_ * m_ - 2 * z_ * z_
@@ -144,6 +169,11 @@ class _BothTurned:
     def _entries(self, cos: Array, sin: Array) -> tuple[tuple[Array, Array], ...]:
         k, m, z = self.k1 * cos + self.kc * sin, self.m1 * cos + self.mc * sin, self.z1 * cos + self.zc * sin
         return (self.k0 + k, self.k0 - k), (self.m0 + m, self.m0 - m), (self.z0 + z, self.z0 - z)
+
+
+def _determinant(k: Array, m: Array, z: Array) -> Array:
+    product = k * m
+    return np.asarray(np.maximum(product - z * z, LEAST_SHARE * product))
 
 
 def _turn_one(axes: Array, k: Array, z: Array, partner: Array, r: int) -> None:
@@ -189,17 +219,20 @@ def _halves(pp: Array, qq: Array, pq: Array) -> tuple[Array, Array, Array]:
 
 
 def _best_angle(curve: _OneTurned | _BothTurned) -> tuple[Array, Array]:
-    """cos and sin of the angles of least value; 0 wherever the grid finds nothing better."""
+    """cos and sin of the angles of least value; the smallest wherever several are as good."""
     values = curve.value(_COS, _SIN)
-    best = values.argmin(axis=0)
-    better = values[GRID // 2] - values[best, np.arange(len(best))] > 0
-    coarse = np.where(better, _ANGLES[best, 0], 0.0)
+    # The least turn of those that are equally good: where a swap of two axes changes nothing, rounding must not decide.
+    coarse = _ANGLES[(values <= (1 + TIE) * values.min(axis=0)).argmax(axis=0), 0]
     angle, reach = coarse, 2 * np.pi / GRID
     for _ in range(NEWTON_STEPS):
         gradient, curvature = curve.slope(np.cos(angle), np.sin(angle))
         convex = curvature > 0
         step = np.where(convex, gradient / np.where(convex, curvature, 1.0), 0.0)
         angle = np.clip(angle - step, coarse - reach, coarse + reach)
+    # Newton's method may leave the valley that the grid found.
+    angle = np.where(
+        curve.value(np.cos(angle), np.sin(angle)) < curve.value(np.cos(coarse), np.sin(coarse)), angle, coarse
+    )
     return np.cos(angle / 2), np.sin(angle / 2)
 
 

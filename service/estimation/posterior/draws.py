@@ -88,7 +88,8 @@ def collect(
     r = given.pairs.paired
     s = state.members.signal
     nuisance = np.setdiff1d(np.arange(r), s)
-    phi = np.abs(np.tanh(_couplings(state, given, size, generator)))
+    correlations = np.tanh(_couplings(state, given, size, generator))
+    phi = np.abs(correlations)
     strengths = [phi] if given.pairs.whitened else [phi, *_prediction_strengths(state, given, phi, generator)]
     floors = np.zeros((size, OBJECTIVES, 2))
     counts = np.zeros((size, OBJECTIVES))
@@ -108,7 +109,7 @@ def collect(
     into.floors.append(floors)
     into.counts.append(counts)
     into.sizes.append(np.full(size, len(s)))
-    _add_components(into, state.frames, s, phi.mean(axis=0), geometry, covariances, spectra)
+    _add_components(into, state.frames, s, correlations.mean(axis=0), geometry, covariances, spectra)
     into.states += 1
 
 
@@ -164,7 +165,7 @@ def _add_components(
     into: Collected,
     frames: Frames,
     signal: Indices,
-    phi: Array,
+    correlations: Array,
     geometry: Geometry,
     covariances: tuple[Array, Array],
     spectra: tuple[SampleComponents, ...],
@@ -173,8 +174,8 @@ def _add_components(
 
     Corrected values: x_i^T E[Sxy] y_i, what the sample component's directions couple in the population.
     """
-    r = len(phi)
-    coupling = phi * np.exp(0.5 * (frames.a[:r] + frames.b[:r]))
+    r = len(correlations)
+    coupling = correlations * np.exp(0.5 * (frames.a[:r] + frames.b[:r]))
     axes_x, axes_y = frames.x, frames.y
     root_x = axes_x if geometry.root_x is None else geometry.root_x @ axes_x
     root_y = axes_y if geometry.root_y is None else geometry.root_y @ axes_y

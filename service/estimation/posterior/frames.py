@@ -87,7 +87,12 @@ def _bounded(correlations: Array) -> Array:
 
 
 def energy_gradient(target: Target, x: Array, y: Array) -> tuple[float, Array, Array]:
-    """U (eq. 3) and its gradients (dx, dx), (dy, dy) in the skew generators of the axes' own planes."""
+    """U (eq. 3) and its gradients in the skew generators of the axes' own planes.
+
+    Arguments: x (dx, dx), y (dy, dy), orthogonal.
+    Returns: U up to a constant; gradients (dx, dx), (dy, dy), skew: entry (i, j) is the derivative along
+    x <- x exp(t V), V_ij = 1 = -V_ji.  The labels' moment factors and the bound on correlations are left out of them.
+    """
     pairs, n, r, dx = target.pairs, target.n, target.pairs.paired, len(x)
     c = x.T @ (pairs.sxy @ y)
     if pairs.whitened:
@@ -168,6 +173,22 @@ def _own_curvature(log_variances: Array, f: Array, n: float) -> Array:
     return np.asarray(n * (one_way + one_way.T))
 
 
+@dataclass(frozen=True)
+class Motion:
+    """Axes and how they move."""
+
+    x: Array  # (dx, dx)
+    y: Array  # (dy, dy)
+    px: Array  # (dx, dx), momenta, skew
+    py: Array  # (dy, dy)
+
+    def kinetic(self, shape: Curvature, r: int) -> float:
+        """Half the sum over planes of p H^{-1} p."""
+        vx, vy = across(shape.inverse, self.px, self.py, r)
+        # Each plane stands twice in a skew matrix.
+        return 0.25 * float(np.vdot(self.px, vx) + np.vdot(self.py, vy))
+
+
 def hamiltonian_move(
     target: Target,
     frames: Frames,
@@ -176,36 +197,49 @@ def hamiltonian_move(
     leaps: int,
     generator: np.random.Generator,
 ) -> tuple[Array, Array, float]:
-    """One Hamiltonian move: the axes it ends at, and the probability with which it was accepted."""
+    """One Hamiltonian move, which leaves exp(-U) on O(dx) x O(dy) as it is.
+
+    Arguments: frames of the present axes; shape, the curvature that momenta are drawn with, the same at both ends;
+    step, of the leapfrog in units of the posterior's spread; leaps, its steps.
+
+    Returns: the axes it ends at, (dx, dx) and (dy, dy), those of `frames` themselves where it was refused; and the
+    probability with which it was accepted, 0 where the trajectory climbed by LOST_ENERGY.
+    """
     dx, dy, r = len(frames.a), len(frames.b), len(frames.z)
-    x, y = frames.x, frames.y
     px, py = across(shape.root, _skew(generator, dx), _skew(generator, dy), r)
-    vx, vy = across(shape.inverse, px, py, r)
-    energy, gx, gy = energy_gradient(target, x, y)
-    # Each plane stands twice in a skew matrix, so that its kinetic energy is a quarter of the products' sum.
-    start = energy + 0.25 * (np.vdot(px, vx) + np.vdot(py, vy))
-    before = energy
-    for leap in range(leaps):
-        push = 0.5 * step if leap == 0 else step
-        px -= push * gx
-        py -= push * gy
-        vx, vy = across(shape.inverse, px, py, r)
-        x, y = x @ cayley(vx, step), y @ cayley(vy, step)
-        energy, gx, gy = energy_gradient(target, x, y)
-        if not energy - before < LOST_ENERGY:
-            return frames.x, frames.y, 0.0
-    px -= 0.5 * step * gx
-    py -= 0.5 * step * gy
-    vx, vy = across(shape.inverse, px, py, r)
-    gain = start - energy - 0.25 * (np.vdot(px, vx) + np.vdot(py, vy))
+    start = Motion(frames.x, frames.y, px, py)
+    end, gained = trajectory(target, start, shape, step, leaps)
+    if not gained < LOST_ENERGY:
+        return frames.x, frames.y, 0.0
+    gain = start.kinetic(shape, r) - end.kinetic(shape, r) - gained
     accepted = float(np.exp(np.minimum(gain, 0.0)))
     if generator.random() < accepted:
-        return x, y, accepted
+        return end.x, end.y, accepted
     return frames.x, frames.y, accepted
 
 
+def trajectory(target: Target, start: Motion, shape: Curvature, step: float, leaps: int) -> tuple[Motion, float]:
+    """`leaps` leapfrog steps from `start`: where they end, and what U has gained; they end early once it is lost."""
+    x, y, px, py, r = start.x, start.y, start.px, start.py, target.pairs.paired
+    before, gx, gy = energy_gradient(target, x, y)
+    gained = 0.0
+    for leap in range(leaps):
+        push = 0.5 * step if leap == 0 else step
+        px, py = px - push * gx, py - push * gy
+        vx, vy = across(shape.inverse, px, py, r)
+        x, y = x @ cayley(vx, step), y @ cayley(vy, step)
+        energy, gx, gy = energy_gradient(target, x, y)
+        gained = energy - before
+        if not gained < LOST_ENERGY:
+            break
+    return Motion(x, y, px - 0.5 * step * gx, py - 0.5 * step * gy), gained
+
+
 def cayley(velocity: Array, step: float) -> Array:
-    """Rotation (I - H)^{-1} (I + H), H = step velocity / 2, of a skew velocity."""
+    """Rotation (I - H)^{-1} (I + H), H = step velocity / 2, of a skew velocity (d, d): exp(step velocity) + O(step^3).
+
+    Orthogonal to rounding, and undone by -velocity.
+    """
     half = (0.5 * step) * velocity
     identity = np.eye(len(half))
     return np.asarray(dgesv(identity - half, identity + half, overwrite_a=1, overwrite_b=1)[2])

@@ -49,16 +49,19 @@ class ScoreProducts:
     gram: Array
     cross: Array
     tt: Array
+    log_determinant: float  # of the noise's covariance over its variance
 
     def turned(self, turn: Array) -> ScoreProducts:
         """From scores (u, v) to (e, d)."""
         gram = (turn.T @ (self.gram.transpose(0, 2, 1, 3) @ turn)).transpose(0, 2, 1, 3)
-        return ScoreProducts(self.m, np.ascontiguousarray(gram), turn.T @ self.cross, self.tt)
+        return ScoreProducts(self.m, np.ascontiguousarray(gram), turn.T @ self.cross, self.tt, self.log_determinant)
 
     def of(self, members: Indices) -> ScoreProducts:
         """Those of some components."""
         both = np.array([0, 1])
-        return ScoreProducts(self.m, self.gram[np.ix_(members, both, members, both)], self.cross[members], self.tt)
+        return ScoreProducts(
+            self.m, self.gram[np.ix_(members, both, members, both)], self.cross[members], self.tt, self.log_determinant
+        )
 
 
 @dataclass(frozen=True)
@@ -85,7 +88,15 @@ def score_products(sets: Sequence[LabelMoments], x: Array, y: Array, a: Array, b
     for labeled in sets:
         gram = (scores.T @ (labeled.products @ scores)).reshape(2, r, 2, r).transpose(1, 0, 3, 2)
         cross = (scores.T @ labeled.cross).reshape(2, r, -1).transpose(1, 0, 2)
-        found.append(ScoreProducts(labeled.m, np.ascontiguousarray(gram), np.ascontiguousarray(cross), labeled.tt))
+        found.append(
+            ScoreProducts(
+                labeled.m,
+                np.ascontiguousarray(gram),
+                np.ascontiguousarray(cross),
+                labeled.tt,
+                labeled.log_determinant,
+            )
+        )
     return tuple(found)
 
 
@@ -124,6 +135,7 @@ def log_likelihood(sets: Sequence[ScoreProducts], members: Indices, loading: Loa
     """Log marginal likelihood (eq. 4) of all label sets, moment factors included, up to a constant."""
     total = 0.0
     for products in sets:
+        total -= 0.5 * len(products.tt) * products.log_determinant
         if not len(members):
             total -= (SHAPE + 0.5 * products.m) * float(np.log(SCALE + 0.5 * products.tt).sum())
             continue

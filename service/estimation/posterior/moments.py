@@ -36,11 +36,12 @@ class LabelMoments:
     products: Array  # (dx + dy, dx + dy), of [x, y] with itself
     cross: Array  # (dx + dy, L), of [x, y] with the targets
     tt: Array  # (L,), sums of squares
+    log_determinant: float = 0.0  # of the noise's covariance over its variance
 
     def mapped(self, to_x: Array, to_y: Array) -> LabelMoments:
         """The same rows in the coordinates x @ to_x, y @ to_y."""
         to = block_diagonal(to_x, to_y)
-        return LabelMoments(self.m, to.T @ self.products @ to, to.T @ self.cross, self.tt)
+        return LabelMoments(self.m, to.T @ self.products @ to, to.T @ self.cross, self.tt, self.log_determinant)
 
 
 def block_diagonal(of_x: Array, of_y: Array) -> Array:

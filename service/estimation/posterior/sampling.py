@@ -40,13 +40,20 @@ def sample_posterior(
     seed: int,
     tell: Callable[[float], None] = lambda fraction: None,
     spiked: bool | None = None,
+    effort: float = 1.0,
 ) -> Posterior:
     """Run a chain on `pairs` (not whitened) and `labels`; `n_pairs` rows stand behind pairs.n effective ones.
 
-    `spiked` says whether the spiked model stands; by default the data say it.
+    `spiked` says whether the spiked model stands; by default the data say it.  `effort` is a factor on the length of
+    the chain.
 
     The spiked model is used where the likelihood ratio does not reject it; else both modalities are whitened, after
     which components are orthogonal whatever the model, and gains of prediction are taken from their covariances.
+
+    Arguments: labels, of every set of labeled rows, in the coordinates of `pairs`; spectra, whose components' shares
+    and couplings are wanted; seed, of the whole chain; tell, is called with the fraction done, up to 1.
+
+    Returns: the posterior.  Same moments and seed: the same draws.
     """
     covariances = (pairs.sxx, pairs.syy)
     best = best_axes(pairs, n_pairs)
@@ -59,7 +66,7 @@ def sample_posterior(
         best = best_axes(pairs, n_pairs)
     given = problem(pairs, labels)
     generator = np.random.default_rng(seed)
-    warm_up, kept = iterations(pairs)
+    warm_up, kept = iterations(pairs, effort)
     chain = Chain(given, best.x, best.y, generator)
     chain.warm_up(warm_up, lambda fraction: tell(fraction * warm_up / (warm_up + kept)))
     collected = nothing(spectra)
@@ -78,9 +85,9 @@ def sample_posterior(
     )
 
 
-def iterations(pairs: PairMoments) -> tuple[int, int]:
+def iterations(pairs: PairMoments, effort: float = 1.0) -> tuple[int, int]:
     """Iterations of warm-up and after: up to twice as many where coordinates are many for the pairs."""
-    more = 1 + min(1.0, sum(pairs.sxy.shape) / pairs.n)
+    more = effort * (1 + min(1.0, sum(pairs.sxy.shape) / pairs.n))
     return round(WARM_UP * more), round(KEPT * more)
 
 

@@ -14,8 +14,9 @@ from service.estimation.moments import Array, BlockMoments, Indices
 def design_effect(moments: BlockMoments) -> float:
     """Scatter of the products of x's and y's principal scores between blocks over that of independent normal rows.
 
-    sum_b sum_ij (P_bij - n_b S_ij)^2 / sum_b n_b (1 - n_b / n) sum_ij (S_ii S_jj + S_ij^2), S the covariance;
-    at least 1.
+    sum_b sum_ij (P_bij - n_b S_ij)^2 / sum_b n_b (1 - n_b / n) sum_ij (S_ii S_jj + S_ij^2), i of x, j of y, S the
+    covariance and both scaled to unit variances.  About 1 for independent normal rows, about g where every row comes g
+    times in one block; at least 1.
     """
     counts = moments.counts
     pooled = moments.pooled(np.ones(len(counts)))
@@ -33,16 +34,20 @@ def design_effect(moments: BlockMoments) -> float:
 
 
 def label_design_effect(scores: Array, targets: Array, blocks: Indices) -> float:
-    """The same of the products of scores (m, d) with targets (m, L), both centred, over blocks (m,); at least 1."""
+    """The same of the products of scores (m, d) with targets (m, L), both centred, over blocks (m,); at least 1.
+
+    Scores and targets that do not vary count for nothing.
+    """
     m = len(scores)
     covariance = scores.T @ targets / m
     normal_pair = np.outer((scores**2).mean(axis=0), (targets**2).mean(axis=0)) + covariance**2
+    seen = normal_pair > 0  # a score may vary, but not among the labeled rows
     scatter = normal = 0.0
     for block in np.unique(blocks):
         rows = blocks == block
         count = int(rows.sum())
         # Relative to what a normal pair would scatter, so that no score or target counts for its unit.
-        off = (scores[rows].T @ targets[rows] - count * covariance) ** 2 / normal_pair
+        off = (scores[rows].T @ targets[rows] - count * covariance)[seen] ** 2 / normal_pair[seen]
         scatter += float(off.sum())
         normal += count * (1 - count / m) * off.size
     return max(1.0, scatter / normal) if normal > 0 else 1.0

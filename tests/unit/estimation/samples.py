@@ -7,8 +7,12 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from service.estimation.labels import LabelColumn, Targets, label_columns
+from service.estimation.options import Options
 from service.estimation.reference import ReferenceEstimate, reference
 from service.estimation.stages import Stages, silent
+from service.estimation.terms import Method
+
+PUBLISHED = Options(method=Method.REFERENCE)
 
 
 class Sample(NamedTuple):

@@ -8,10 +8,10 @@ import pytest
 from service.estimation import errors, inputs
 from service.estimation.estimate import estimate
 from service.estimation.labels import LabelColumn, LabelType, label_columns
-from service.estimation.options import Options, Scalings
-from service.estimation.terms import Method, Missing, Scaling
+from service.estimation.options import Scalings
+from service.estimation.terms import Missing, Scaling
 
-from .samples import paired
+from .samples import PUBLISHED, paired
 
 X, Y, LABELS = paired(n=40)
 COLUMNS = label_columns(LABELS)
@@ -155,7 +155,8 @@ class TestValues:
         y = Y.copy()
         y[:20] = 1.5
         words = ("No column of y varies among the 20 labeled rows",)
-        refused(errors.ConstantModality, "constant_modality", "y", *words, y=y, labels=FEW, rows=ROWS)
+        given = {"y": y, "labels": FEW, "rows": ROWS, "options": PUBLISHED}
+        refused(errors.ConstantModality, "constant_modality", "y", *words, **given)
 
 
 class TestRows:
@@ -232,7 +233,8 @@ class TestLabels:
     def test_missing_values_are_not_for_the_published_procedure(self, kind):
         labels = label_columns(with_value(with_value(LABELS, 17, 1, np.nan), 30, 1, np.nan), kind)
         words = ("'label_1' has no value for 2 of 40 labels", "first at label 17", "method calibrated")
-        refused(errors.MissingLabelValue, "missing_label_value", "labels", *words, labels=labels)
+        given = {"labels": labels, "options": PUBLISHED}
+        refused(errors.MissingLabelValue, "missing_label_value", "labels", *words, **given)
 
     def test_columns_that_are_dropped_may_have_missing_values(self):
         few, constant = np.full(40, np.nan), np.where(np.arange(40) < 15, np.nan, 3.0)
@@ -266,9 +268,6 @@ class TestLabels:
         refused(errors.ConstantLabels, "constant_labels", "labels", "'site', 'dose'", "differ", labels=labels)
 
 
-PUBLISHED = Options(method=Method.REFERENCE)
-
-
 def chosen(**options):
     """Options of the published procedure, but for what is given."""
     return dataclasses.replace(PUBLISHED, **options)
@@ -279,7 +278,6 @@ class TestOptions:
         ("options", "words"),
         [
             (chosen(method="magic"), ("no method 'magic'", "calibrated, reference")),
-            (chosen(method=Method.CALIBRATED), ("calibrated is not available yet",)),
             (chosen(rule="knee"), ("'knee'", "elbow, elbow_log, permutation")),
             (chosen(missing="ignore"), ("'ignore'", "refuse, drop_rows, mean")),
             (chosen(scaling="standardize"), ("scaling", "Scalings(x=..., y=...)")),
@@ -349,12 +347,21 @@ class TestOptions:
         assert found.spectra == estimate(X, Y, COLUMNS, options=PUBLISHED).spectra
 
 
-def test_numerical_failure(monkeypatch):
+@pytest.mark.parametrize(
+    ("options", "factorisation"),
+    [
+        (PUBLISHED, "service.estimation.reference.principal_components"),
+        (None, "service.estimation.calibrated.sample_spectra"),
+    ],
+    ids=["reference", "calibrated"],
+)
+def test_numerical_failure(monkeypatch, options, factorisation):
     def diverge(*_):
         raise np.linalg.LinAlgError("SVD did not converge")
 
-    monkeypatch.setattr("service.estimation.reference.principal_components", diverge)
-    refused(errors.NumericalFailure, "numerical_failure", None, "did not converge", "standardize")
+    monkeypatch.setattr(factorisation, diverge)
+    words = ("did not converge", "standardize")
+    refused(errors.NumericalFailure, "numerical_failure", None, *words, options=options)
 
 
 def test_input_is_never_changed():

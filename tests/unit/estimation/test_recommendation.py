@@ -1,16 +1,33 @@
 import pytest
 
 from service.estimation.recommendation import recommend
-from service.estimation.separation_records import Separation, Separations
-from service.estimation.terms import Direction, Modality, Objective, RatioStatus
+from service.estimation.separation_records import Ratio, Separation, Separations
+from service.estimation.terms import Direction, Modality, Objective, RatioStatus, Verdict
 
 
 def with_ratio(ratio):
-    if ratio == 0:
-        return Separation(None, RatioStatus.NO_SIGNAL, None, 0.4, 0, 0)
-    if ratio == "all":
-        return Separation(None, RatioStatus.NO_NUISANCE, 0.4, None, 3, 3)
-    return Separation(ratio, RatioStatus.OK, ratio * 0.4, 0.4, 2, 2 if ratio > 1 else 1)
+    match ratio:
+        case 0:
+            said = Ratio(None, RatioStatus.NO_SIGNAL)
+            floors, counts = (None, 0.4), (0, 0)
+        case "all":
+            said = Ratio(None, RatioStatus.NO_NUISANCE)
+            floors, counts = (0.4, None), (3, 3)
+        case _:
+            said = Ratio(ratio, RatioStatus.OK)
+            floors, counts = (ratio * 0.4, 0.4), (2, 2 if ratio > 1 else 1)
+    return Separation(
+        ratio=said.ratio,
+        status=said.status,
+        interval=None,
+        verdict=Verdict.RECOVERS if said.recovers else Verdict.DOES_NOT_RECOVER,
+        would_settle=None,
+        signal_floor=floors[0],
+        nuisance_floor=floors[1],
+        floor_component=None,
+        signal_count=counts[0],
+        recovered_count=counts[1],
+    )
 
 
 FORWARD, REVERSE = Direction.X_TO_Y, Direction.Y_TO_X

@@ -1,4 +1,4 @@
-"""Each warning when it is due, and only then."""
+"""Each warning of the published procedure when it is due, and only then."""
 
 import numpy as np
 import pytest
@@ -12,7 +12,7 @@ from service.estimation.separation_records import Ratio, Regimes
 from service.estimation.spectrum_records import RuleOutcome, Rules
 from service.estimation.terms import RatioStatus, Regime, Rule
 
-from .samples import paired
+from .samples import PUBLISHED, paired
 
 X, Y, LABELS = paired(n=60)
 COLUMNS = label_columns(LABELS)
@@ -32,7 +32,7 @@ FROM_DATA = {
 
 def given(x=X, y=Y, labels=COLUMNS, rows=None, **beside):
     """Warnings by code, those that depend on the estimate itself left out."""
-    report = estimate(x, y, labels, rows, **beside)
+    report = estimate(x, y, labels, rows, PUBLISHED, **beside)
     return {warning.code: warning.message for warning in report.warnings if warning.code in FROM_DATA}
 
 
@@ -117,7 +117,7 @@ class TestConstantColumns:
         found = given(labels=labels)
         assert list(found) == ["constant_label_columns"]
         assert "'site'" in found["constant_label_columns"]
-        report = estimate(X, Y, labels)
+        report = estimate(X, Y, labels, options=PUBLISHED)
         assert [(label.name, label.used) for label in report.data.labels] == [("a", True), ("site", False)]
         assert list(report.spectra.ca[0].r2_by_label) == ["a"]
 
@@ -184,7 +184,8 @@ def test_near_boundary(value, due):
 
 @pytest.mark.parametrize("seed", range(6))
 def test_warnings_on_the_estimate_match_its_own_report(seed):
-    report = estimate(*paired(seed=seed, noise=1.5)[:2], label_columns(paired(seed=seed, noise=1.5).labels))
+    sample = paired(seed=seed, noise=1.5)
+    report = estimate(sample.x, sample.y, sample.columns, options=PUBLISHED)
     codes = {warning.code for warning in report.warnings}
     regimes = {report.rules.elbow.regimes, report.rules.elbow_log.regimes, report.rules.permutation.regimes}
     ratios = [s.ratio for s in (report.separation.ca, report.separation.cp_x_to_y, report.separation.cp_y_to_x)]
@@ -205,7 +206,7 @@ class TestSaturatedCorrelations:
     def of(n_reduced):
         rng = np.random.default_rng(3)
         x, y = (rng.standard_normal((60, d)) for d in n_reduced)
-        report = estimate(x, y, COLUMNS)
+        report = estimate(x, y, COLUMNS, options=PUBLISHED)
         messages = [w.message for w in report.warnings if w.code == "saturated_correlations"]
         return report.spectra.ca[0].singular_value, messages
 
@@ -221,11 +222,13 @@ class TestSaturatedCorrelations:
     def test_columns_that_do_not_vary_do_not_count(self):
         x, y = paired(n=60)[:2]
         padded = np.hstack([x, np.ones((60, 58))])
-        assert "saturated_correlations" not in [w.code for w in estimate(padded, y, COLUMNS).warnings]
+        report = estimate(padded, y, COLUMNS, options=PUBLISHED)
+        assert "saturated_correlations" not in [warning.code for warning in report.warnings]
 
     def test_the_advice_is_enough(self):
         rng = np.random.default_rng(3)
-        report = estimate(rng.standard_normal((60, 200)), rng.standard_normal((60, 80)), COLUMNS)
+        wide = (rng.standard_normal((60, width)) for width in (200, 80))
+        report = estimate(*wide, COLUMNS, options=PUBLISHED)
         message = next(w.message for w in report.warnings if w.code == "saturated_correlations")
         assert "label more than 180 pairs" in message
 

@@ -269,7 +269,7 @@ def _components(name: str, found: Found) -> Iterable[Sequence[str]]:
                 name,
                 str(component["index"]),
                 f"{component['corrected_value']:.2f}",
-                f"{component['signal_probability']:.2f}",
+                f"{component['signal_share']:.2f}",
                 component["class"],
                 ", ".join(f"{covariate} {share:.2f}" for covariate, share in component["covariates"].items()),
             )

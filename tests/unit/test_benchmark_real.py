@@ -138,13 +138,18 @@ def test_a_set_runs_from_data_to_tables(tmp_path, capsys):
     for line in real_tables.tables({"wine": found}).splitlines():
         assert not line.startswith("| wine") or "None" not in line
 
+    assert "covariates |\n| --- | --- | --- | --- | --- | --- |" in printed
+    found["report"]["spectra"]["ca"][1]["covariates"] = {"depth": 0.25}
+    assert "| wine | 1 | " in real_tables.tables({"wine": found})
+    assert "depth 0.25 |" in real_tables.tables({"wine": found})
+
     with pytest.raises(SystemExit):
         real_data.main(["--sets", "--results", str(tmp_path), "--page", str(page)])
     assert "no results yet: bmmc" in capsys.readouterr().err
     for name in SETS:
         (tmp_path / f"{name}.json").write_text(json.dumps(found), encoding="utf-8")
     real_data.main(["--sets", "--results", str(tmp_path), "--page", str(page)])
-    assert page.read_text(encoding="utf-8").count("| emoji |") == printed.count("| wine |")
+    assert page.read_text(encoding="utf-8").count("| emoji |") == printed.count("| wine |") + 1
 
 
 def test_sets_in_files_need_their_folder(capsys):

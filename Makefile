@@ -5,7 +5,8 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --only-binary :all: --require-hashes
 
-.PHONY: help demo serve test check format lock openapi bench-accuracy bench-families bench-calibration bench-evidence bench-speed test-real clean
+.PHONY: help demo serve test check format lock openapi bench-accuracy bench-families bench-calibration bench-evidence \
+	bench-real bench-speed test-real clean
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -43,6 +44,9 @@ bench-calibration: .venv/dev ## Fit the calibration to worlds with known truth, 
 
 bench-evidence: .venv/dev ## Size and power of the tests behind every claim of signal (half an hour).
 	$(BIN)/python -m benchmarks.evidence
+
+bench-real: .venv/dev ## What the estimator says of real pairs: make bench-real [DATA=folder] (2 or 20 minutes)
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.real_data $(if $(DATA),--data "$(DATA)" --page docs/real-data.md)
 
 bench-speed: .venv/dev ## Time the estimation beside a loop-based one, in one run.
 	$(BIN)/python -m benchmarks.speed

@@ -126,9 +126,7 @@ def _report(
     regimes = Regimes(x_to_y=most_probable(probabilities.x_to_y), y_to_x=most_probable(probabilities.y_to_x))
     direction, sure_of_direction = _direction(found, recovery)
     evidence = _evidence(found)
-    warnings = preflight(
-        prepared, beside=tuple(calibrated_warnings(found, evidence, separations, rehearsal, options.alpha))
-    )
+    beside = tuple(calibrated_warnings(found, evidence, separations, rehearsal, options.alpha))
     return Report(
         schema_version=SCHEMA_VERSION,
         method=options.method,

@@ -69,7 +69,7 @@ class Collected:
     shares: list[Array]  # per spectrum, sum over states
     couplings: list[Array]  # per spectrum, sum over states of x_i^T E[Sxy] y_i
     variances: list[tuple[Array, Array]]  # the same of x_i^T E[Sxx] x_i and y_i^T E[Syy] y_i
-    states: int = 0
+    states: int = 0  # of which components were looked at
 
 
 def nothing(spectra: tuple[SampleComponents, ...]) -> Collected:
@@ -113,8 +113,9 @@ def collect(
     into.floors.append(floors)
     into.counts.append(counts)
     into.sizes.append(np.full(size, len(s)))
-    _add_components(into, state.frames, s, correlations.mean(axis=0), geometry, covariances, spectra)
-    into.states += 1
+    if spectra:
+        _add_components(into, state.frames, s, correlations.mean(axis=0), geometry, covariances, spectra)
+        into.states += 1
 
 
 def finished(collected: Collected, paired: int) -> Draws:

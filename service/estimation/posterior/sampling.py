@@ -26,6 +26,7 @@ WARM_UP, KEPT = 30, 40  # iterations that are thrown away, and that are kept, wi
 # signal components once it has settled on one.
 MOST_CHAINS, COORDINATES_PER_CHAIN = 8, 60
 DRAWS = 4  # of couplings and variances for every kept state
+COMPONENTS_EVERY = 3  # kept states of which the sample's components are looked at: it costs as much as a move
 LEAST_WHITENED, PAIRS_PER_WHITENED = 10, 5  # coordinates that are whitened, and pairs that each of them needs
 MISFIT_DEVIATIONS = 1.5  # standard errors by which the likelihood ratio may exceed 1 for the spiked model to stand
 
@@ -86,7 +87,8 @@ def sample_posterior(
         tell((number + warm_up / (warm_up + kept)) / n_chains)
         for t in range(kept):
             state = chain.advance(t)
-            collect(collected, state, given, geometry, covariances, spectra, DRAWS, generator)
+            looked_at = spectra if t % COMPONENTS_EVERY == 0 else ()
+            collect(collected, state, given, geometry, covariances, looked_at, DRAWS, generator)
         tell((number + 1) / n_chains)
         acceptances.append(chain.acceptance)
     return Posterior(

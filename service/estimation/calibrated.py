@@ -133,7 +133,7 @@ def sample(
 
     Arguments: spectra, sample components whose shares in the signal are wanted; more_pairs, more_labels, factors by
     which the data are taken to be worth more than they are, with the same moments: what would more of them settle?
-    spiked, whether the spiked model stands; by default the data say it; effort, a factor on the length of the chain.
+    spiked, whether the spiked model stands; by default the data say it; effort, a factor on the length of chains.
     """
     moments = material.moments
     pooled = moments.pooled(np.ones(len(moments.counts)))

@@ -18,7 +18,7 @@ from service.estimation.separation_records import RecoveryProbability, WouldSett
 from service.estimation.terms import Verdict
 from service.estimation.verdicts import recovery_probability, verdict
 
-EFFORT = 0.5  # length of an extrapolated chain beside that of the estimate
+EFFORT = 0.5  # length of an extrapolated chain beside that of the estimate; of their number it is the square
 FACTORS = (2, 4, 8, 16)
 OBJECTIVES = ("ca", "cp_x_to_y", "cp_y_to_x")
 

@@ -57,7 +57,7 @@ def sample_posterior(
     """Run chains on `pairs` (not whitened) and `labels`; `n_pairs` rows stand behind pairs.n effective ones.
 
     `spiked` says whether the spiked model stands; by default the data say it.  `effort` is a factor on the length of
-    the chain.
+    the chains, its square one on their number.
 
     The spiked model is used where the likelihood ratio does not reject it; else both modalities are whitened, after
     which components are orthogonal whatever the model, and gains of prediction are taken from their covariances.
@@ -78,7 +78,7 @@ def sample_posterior(
         best = best_axes(pairs, n_pairs)
     given = problem(pairs, labels)
     warm_up, kept = iterations(pairs, effort)
-    n_chains = chains(pairs)
+    n_chains = max(1, round(effort * effort * chains(pairs)))
     collected, acceptances = nothing(spectra), []
     for number in range(n_chains):
         generator = np.random.default_rng([seed, number])

@@ -40,7 +40,7 @@ def cross_validated_r2(scores: Scores, labels: Array, alpha: float) -> Array:
     R^2 = 1 - (residual sum of squares over all held-out rows) / (their sum of squares about each held-out fold's mean).
 
     Arguments: labels (n, L), rows in the data's order.  Returns (c, L); 0 where a label does not vary.
-    Source: method.md section 3 step 4.
+    Source: Kamai et al. 2026, step 4 of the procedure as reference.py numbers it.
     """
     folds = scores.folds
     targets = (labels - labels.mean(axis=0))[folds.order]
@@ -88,7 +88,7 @@ def cross_validated_r2(scores: Scores, labels: Array, alpha: float) -> Array:
 def permuted_r2(scores: Scores, labels: Array, alpha: float, count: int, seed: int) -> Iterator[Array]:
     """`cross_validated_r2` under `count` shuffles of the label rows, one (c, L) array each.
 
-    The shuffles are `RandomState(seed).permutation(n)`, drawn in sequence (method.md section 3 step 5).
+    The shuffles are `RandomState(seed).permutation(n)`, drawn in sequence (step 5).
     """
     generator = np.random.RandomState(seed)
     for _ in range(count):

@@ -37,7 +37,7 @@ from service.estimation.posterior.worth import design_effect
 from service.estimation.spectra import SampleSpectra, sample_spectra
 
 COUPLED_COMPONENTS = 256  # canonical components that the labels' test looks at: signal may be the weakest of all
-LIKELY = 0.5  # least posterior probability of any signal at which one is claimed
+LIKELY_SIGNAL = 0.5  # least posterior probability of any signal at which one is claimed
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def estimate_posterior(
     found = sample(material, tuple(spectra.components.values()), seed=seed, tell=tell)
     log_ratios = found.posterior.draws.log_ratios
     any_signal = float((found.posterior.draws.signal_count > 0).mean())
-    claimed = max(coupling.p_value, association.p_value) <= alpha and any_signal >= LIKELY
+    claimed = max(coupling.p_value, association.p_value) <= alpha and any_signal >= LIKELY_SIGNAL
     ends = [log_interval(log_ratios[:, place], level, found.circumstances) for place in range(3)]
     return CalibratedEstimate(
         posterior=found.posterior,

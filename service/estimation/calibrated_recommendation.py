@@ -16,8 +16,9 @@ VERBS = {
     Verdict.UNDETERMINED: "is undetermined",
 }
 WORTH_NAMING = 0.1  # share of a floor component from which the covariate that explains it is named
+NEAR_ONE = 0.2  # log ratio within which a ratio is said to be close to 1
 HARDLY_BETTER = 0.6  # probability of the better direction below which it is said not to matter
-LIKELY = 0.5  # probability that no objective recovers the signal from which a single modality is recommended
+LIKELY_NONE = 0.5  # probability that no objective recovers the signal from which a single modality is recommended
 
 
 def recommend_calibrated(
@@ -50,7 +51,7 @@ def recommend_calibrated(
     if not evidence.signal_claimed:
         reasons.append(_no_claim(evidence, alpha))
     better = best_modality(rehearsal)
-    if none_recovers >= LIKELY or not evidence.signal_claimed:
+    if none_recovers >= LIKELY_NONE or not evidence.signal_claimed:
         return _unimodal(better, none_recovers, rehearsal, reasons)
     ca = separations.ca.verdict is Verdict.RECOVERS
     ways = [
@@ -87,7 +88,12 @@ def describe_objective(name: str, separation: Separation, probability: float) ->
         if count is not None
     ]
     if not wanted:
-        return sentence + " Even 15 times as many more labels or pairs would not settle it: the ratio is close to 1."
+        near_one = (
+            separation.status is RatioStatus.OK and separation.ratio is not None and 0.8 < separation.ratio < 1.25
+        )
+        return f"{sentence} Even 16 times as many labels or pairs like these would not settle it" + (
+            ": the ratio is close to 1." if near_one else "."
+        )
     return f"{sentence} It would take {' or '.join(wanted)} to settle it."
 
 
@@ -139,8 +145,8 @@ def _unimodal(
         return Recommendation(Objective.UNDETERMINED, None, None, tuple(reasons))
     why = (
         f"Probably no cross-modal objective recovers the whole signal ({none_recovers:.2f})"
-        if none_recovers >= LIKELY
-        else "Nothing speaks for a cross-modal objective yet"
+        if none_recovers >= LIKELY_NONE
+        else "Nothing speaks for a cross-modal objective yet, so stay with a single modality until something does"
     )
     reasons.append(f"{why}: train on {better} alone, which predicts the labels better than the other.")
     encoder = beats_modalities(rehearsal)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -26,7 +27,6 @@ from service.estimation.phase_point import Classified, phase_point
 from service.estimation.preflight import preflight
 from service.estimation.preparation import prepare
 from service.estimation.provenance import provenance
-from service.estimation.reference import SEEDS
 from service.estimation.report import SCHEMA_VERSION, Evidence, ModelFit, Report
 from service.estimation.separation_records import (
     RecoveryProbability,
@@ -158,7 +158,7 @@ def _report(
             acceptance=found.posterior.acceptance,
         ),
         rehearsal=rehearsal,
-        phase_point=_phase_point(spectra),
+        phase_point=_phase_point(spectra, found.units),
         rules=None,
         spectra=spectra,
         data=DataSummary(
@@ -182,7 +182,7 @@ def _report(
             labels,
             inputs.check_form(x, y, inputs.label_count(labels), rows),
             options,
-            SEEDS,
+            None,
             groups=groups,
             covariates=covariates,
         ),
@@ -208,13 +208,26 @@ def _evidence(found: CalibratedEstimate) -> Evidence:
     )
 
 
-def _phase_point(spectra: Spectra) -> PhasePoint:
-    """Model coordinates from corrected values; those of a modality's own components need no correction."""
-    return phase_point(*(_classified(getattr(spectra, name)) for name in ("ca", "pls", "pca_x", "pca_y")))
+def _phase_point(spectra: Spectra, units: tuple[float, float]) -> PhasePoint:
+    """Model coordinates from corrected values, found where both modalities have a mean variance of 1.
+
+    Signal strength adds to the variances of x and of y alike, so that the two need a common unit.
+    """
+    found = phase_point(*(_classified(name, getattr(spectra, name), units) for name in ("ca", "pls", "pca_x", "pca_y")))
+    of_x, of_y = units
+    return replace(
+        found,
+        kappa=found.kappa * (of_x * of_y) ** 0.5,
+        gamma_x=found.gamma_x * of_x**2,
+        gamma_y=found.gamma_y * of_y**2,
+        gamma_tilde_x=found.gamma_tilde_x * of_x**2,
+        gamma_tilde_y=found.gamma_tilde_y * of_y**2,
+    )
 
 
-def _classified(components: Sequence[Component]) -> Classified:
+def _classified(name: str, components: Sequence[Component], units: tuple[float, float]) -> Classified:
     values = [c.singular_value if c.corrected_value is None else c.corrected_value for c in components]
     return Classified(
-        np.array(values), np.array([component.class_ is ComponentClass.SIGNAL for component in components])
+        np.array(values) / calibrated_components.value_units(name, units),
+        np.array([component.class_ is ComponentClass.SIGNAL for component in components]),
     )

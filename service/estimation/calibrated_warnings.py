@@ -12,7 +12,7 @@ from service.estimation.rehearsal_verdicts import contradictions
 from service.estimation.report import Evidence
 from service.estimation.report_warning import ReportWarning
 from service.estimation.separation_records import Separation, Separations
-from service.estimation.terms import Verdict
+from service.estimation.terms import RatioStatus, Verdict
 
 HARDLY_SHARED = 0.2  # canonical correlation of a signal component below which it is hardly shared
 
@@ -38,6 +38,13 @@ def calibrated_warnings(
             "see.",
         )
     yield from _hardly_shared(separations.ca)
+    if separations.ca.status is RatioStatus.NO_NUISANCE:
+        yield ReportWarning(
+            "no_nuisance",
+            f"All {separations.ca.signal_count} components that x and y have in common count as signal, so nothing is "
+            "left that an objective could learn instead, and every ratio is unbounded. With so few components the "
+            "answer says little: send more features, or keep more principal components.",
+        )
     if found.circumstances.one_target and found.claimed:
         yield ReportWarning(
             "one_label_target",

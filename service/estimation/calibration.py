@@ -1,6 +1,6 @@
 """From draws of the posterior to probabilities and intervals that keep what they promise.
 
-The chain is short and its model is never quite true, so its draws are too sure of themselves where coordinates are
+Chains are short and their model is never quite true, so draws are too sure of themselves where coordinates are
 many for the pairs, and more so where the spiked model does not hold.  A temperature T >= 1 corrects that: shares of
 draws q become p proportional to (q + SMOOTHING)^(1/T), and quantiles move away from the median by a factor of
 WIDENING T, and by MARGIN / sqrt(n).  With c the coordinates of both modalities per effective pair, at most 1,

@@ -1,6 +1,6 @@
 """Which components are signal: the three published rules, each a function of the components' R^2.
 
-Source: method.md section 3 step 5.
+Source: Kamai et al. 2026, step 5 of the procedure as reference.py numbers it.
 """
 
 from __future__ import annotations

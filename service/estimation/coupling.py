@@ -1,6 +1,6 @@
 """The coupling matrices of the two objectives and their singular triplets.
 
-C = Sxx^{-1/2} Sxy Syy^{-1/2} (alignment) and A = Syx Sxx^{-1/2} (prediction X -> Y), method.md section 1.
+C = Sxx^{-1/2} Sxy Syy^{-1/2} (alignment) and A = Syx Sxx^{-1/2} (prediction X -> Y); Kamai et al. 2026.
 """
 
 from __future__ import annotations

@@ -131,8 +131,8 @@ class Provenance(Record):
     """Options, defaults filled in."""
     versions: Versions
     """Software versions."""
-    seed: Seeds
-    """Seeds of the published procedure; method calibrated takes the one of the options."""
+    seed: Seeds | None
+    """Seeds of the published procedure; null with method calibrated, which takes the one of the options."""
     threads: int
     """BLAS threads. Method calibrated always computes with one; with method reference other numbers of threads may
     change the last digits."""

@@ -1,4 +1,4 @@
-"""The optimal linear encoders of every objective, in closed form from sums over pairs (method.md section 1).
+"""The optimal linear encoders of every objective, in closed form from sums over pairs (Kamai et al. 2026).
 
 Whitening is ridged: (S + lambda I)^{-1/2} with lambda = tr(S) / n, which for p features and n pairs is p / n times the
 mean variance, the order of the optimal ridge of a regression whose signal is as strong as its noise (Dobriban and Wager

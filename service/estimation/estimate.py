@@ -37,9 +37,11 @@ def estimate(
         options: see `options.Options`.
         progress: called with a stage's name and the fraction done before it.
         groups (n,): whole numbers or text; pairs of one id belong together (one subject, site, plate).
-        covariates: columns (n,) from `covariates.covariate_columns`; what to adjust for.
+        covariates: columns (n,) from `covariates.covariate_columns`; what is known of the pairs besides.  How
+            much of a component they explain is reported; nothing is taken out.
 
-    Returns: the report.  Same input, options and number of BLAS threads: the same report, `timings` apart.
+    Returns: the report.  Same input and options: the same report, `timings` apart; with method reference the number
+    of BLAS threads may change the last digits.
 
     Raises: errors.InputError for input that cannot be estimated, errors.NumericalFailure.
     """

@@ -39,6 +39,8 @@ def what_would_settle(
     open_ones = [name for name in OBJECTIVES if verdict(getattr(recovery, name)) is Verdict.UNDETERMINED]
     if not open_ones:
         return dict.fromkeys(OBJECTIVES)
+    if not found.claimed:  # what is open is whether there is a signal, which moments seen more often cannot say
+        return {name: WouldSettle(None, None) if name in open_ones else None for name in OBJECTIVES}
     scaled, _ = in_units(material)
 
     @cache

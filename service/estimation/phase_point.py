@@ -1,4 +1,4 @@
-"""Where a pair lies in the spiked model's phase diagram (method.md section 3 step 8)."""
+"""Where a pair lies in the spiked model's phase diagram (Kamai et al. 2026; step 8 of reference.py)."""
 
 from __future__ import annotations
 

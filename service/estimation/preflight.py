@@ -39,8 +39,9 @@ SERIOUS = (
     "repeated_rows_need_groups",
 )
 LESS_SERIOUS = (
-    "labels_not_associated",  # and the next three: found with the estimate
+    "labels_not_associated",  # and the next four: found with the estimate
     "rehearsal_contradicts",
+    "no_nuisance",
     "signal_hardly_shared",
     "one_label_target",
     "duplicate_rows",

@@ -211,6 +211,8 @@ def _fit(sums: _Sums, labels: ProbeLabels, training: NDArray[np.bool_]) -> _Fit:
 def _ridge_path(covariance: Array, cross: Array, ridges: Array) -> Array:
     """(S + ridge I)^{-1} cross for every ridge: (ridges, d, t)."""
     eigenvalues, vectors = linalg.eigh(covariance, check_finite=False, driver="evd")
+    # Cancellation leaves tiny negative eigenvalues, which a ridge might meet exactly.
+    eigenvalues = np.maximum(eigenvalues, 0.0)
     path: Array = vectors @ ((vectors.T @ cross) / (eigenvalues[:, None] + ridges[:, None, None]))
     return path
 

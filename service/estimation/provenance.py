@@ -29,7 +29,7 @@ def provenance(
     columns: Sequence[LabelColumn],
     rows: Indices,
     options: Options,
-    seed: Seeds,
+    seed: Seeds | None,
     *,
     groups: NDArray[Any] | None = None,
     covariates: Sequence[LabelColumn] = (),

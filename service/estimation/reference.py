@@ -1,4 +1,4 @@
-"""The published procedure, number for number (method.md section 3; Kamai et al. 2026, arXiv:2606.11190).
+"""The published procedure, number for number (Kamai et al. 2026, arXiv:2606.11190).
 
 It sees labeled pairs only, knows no uncertainty, and is not invariant to units: a ridge of 1e-6 is added to every
 variance as it comes.

@@ -33,7 +33,6 @@ LEAST_ENCODER_PAIRS = 20
 # Unlabeled pairs for every feature of x and y together, below which labeled pairs are needed as well: with one pair a
 # feature the sample's leading canonical correlations are 1 whatever the data.
 PAIRS_PER_FEATURE = 2
-ANY_FOLD = -1  # the fold of unlabeled pairs that share no group with a labeled one
 
 
 def rehearse(

@@ -94,7 +94,8 @@ class Report(Record):
     regimes: Regimes
     """Regime of each direction: the most probable one."""
     conclusive: bool | None
-    """Whether `regime` has a probability of 0.8 or more; null with method reference, which knows no probabilities."""
+    """Whether `regime`, that of x_to_y, has a probability of 0.8 or more; a single objective may be sure where the
+    regime is not. Null with method reference, which knows no probabilities."""
     regime_probabilities: RegimeProbabilities | None
     """Probability of each regime; null with method reference."""
     recovery_probability: RecoveryProbability | None
@@ -115,7 +116,7 @@ class Report(Record):
     rehearsal: Rehearsal | None
     """Linear encoders of every objective, scored on the labels; null with method reference."""
     phase_point: PhasePoint
-    """Model coordinates."""
+    """Model coordinates. Method calibrated compares the modalities where both have a mean variance of 1."""
     rules: Rules | None
     """What each of the published classification rules says; null with method calibrated, which uses none."""
     spectra: Spectra

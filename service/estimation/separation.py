@@ -1,4 +1,4 @@
-"""Separation ratios, regimes, recovery counts and direction (method.md sections 2 and 3, steps 6 and 7)."""
+"""Separation ratios, regimes, recovery counts and direction (Kamai et al. 2026; steps 6 and 7 of reference.py)."""
 
 from __future__ import annotations
 

@@ -42,9 +42,10 @@ class WouldSettle(Record):
     often. Tried are 1, 3, 7 and 15 times as many more as there are."""
 
     more_labels: int | None
-    """Labeled rows to add, with new pairs where all are labeled; null where even 15 times as many would not decide."""
+    """Labeled rows to add, with new pairs where all are labeled; null where even 15 times as many would not decide, and
+    where no signal is claimed."""
     more_pairs: int | None
-    """Pairs to add, labeled or not; null where even 15 times as many would not decide."""
+    """Pairs to add, labeled or not; null like `more_labels`."""
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,8 @@ class Separation(Ratio):
     floor_component: FloorComponent | None
     """The nuisance component of the sample that is strongest; null without nuisance, and with method reference."""
     signal_count: int
-    """Number of signal components."""
+    """Number of signal components in the population: with method calibrated the likeliest one. The sample's components
+    are mixtures of these, so that another number of them may have the class signal."""
     recovered_count: int
     """Number of signal components strictly above the nuisance floor."""
 

@@ -7,7 +7,7 @@ from service.estimation.separation_records import RecoveryProbability, RegimePro
 from service.estimation.terms import Direction, Regime, Verdict
 
 SURE, SURELY_NOT = 0.8, 0.2  # probability from which a statement is made, and up to which its opposite is
-LIKELY = 0.5  # probability of recovery from which a way of prediction is worth comparing
+LIKELY_RECOVERY = 0.5  # probability of recovery from which a way of prediction is worth comparing
 
 
 def verdict(probability: float) -> Verdict:
@@ -38,6 +38,8 @@ def most_probable(shares: RegimeShares) -> Regime:
 def better_direction(recovery: RecoveryProbability, forward: float) -> tuple[Direction, float] | None:
     """The way of the larger ratio among those that probably recover the signal; None when neither does.
 
+    Where one way surely recovers it and the other does not, it is the way.
+
     Arguments: forward, probability that the ratio of x_to_y is the larger.
     Returns: the way and the probability that its ratio is the larger, below 0.5 where only the other way's may be.
     """
@@ -47,8 +49,15 @@ def better_direction(recovery: RecoveryProbability, forward: float) -> tuple[Dir
             (Direction.X_TO_Y, recovery.cp_x_to_y, forward),
             (Direction.Y_TO_X, recovery.cp_y_to_x, 1 - forward),
         )
-        if recovers >= LIKELY
+        if recovers >= LIKELY_RECOVERY
     ]
+    sure = [
+        way
+        for way, recovers in ((Direction.X_TO_Y, recovery.cp_x_to_y), (Direction.Y_TO_X, recovery.cp_y_to_x))
+        if recovers >= SURE
+    ]
+    if len(sure) == 1:
+        ways = [entry for entry in ways if entry[1] in sure]
     if not ways:
         return None
     probability, way = max(ways, key=lambda entry: entry[0])

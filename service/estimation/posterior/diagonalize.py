@@ -1,7 +1,7 @@
 """The axes in which both modalities and their coupling are most nearly diagonal, and how well the model fits there.
 
-The spiked model says that orthogonal axes Rx, Ry exist in which Sxx, Syy and Sxy are diagonal at once (method.md
-section 2).  Its profile log-likelihood is -n/2 times
+The spiked model says that orthogonal axes Rx, Ry exist in which Sxx, Syy and Sxy are diagonal at once
+(docs/calibrated.md, section 1).  Its profile log-likelihood is -n/2 times
 
     f(Rx, Ry) = sum_i log det W_i + sum_{j unpaired} log w_j                                            (eq. 2)
 

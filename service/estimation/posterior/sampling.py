@@ -22,8 +22,8 @@ from service.estimation.posterior.fit import best_axes
 from service.estimation.posterior.moments import LabelMoments, PairMoments, inverse_root
 
 WARM_UP, KEPT = 30, 40  # iterations that are thrown away, and that are kept, with many pairs for every coordinate
-# Chains that start apart: with few coordinates a chain is cheap, and pairs in plenty let it hardly leave a number of
-# signal components once it has settled on one.
+# Chains that differ in their seeds: with few coordinates a chain is cheap, and pairs in plenty let it hardly leave a
+# number of signal components once it has settled on one.
 MOST_CHAINS, COORDINATES_PER_CHAIN = 8, 60
 DRAWS = 4  # of couplings and variances for every kept state
 COMPONENTS_EVERY = 3  # kept states of which the sample's components are looked at: it costs as much as a move

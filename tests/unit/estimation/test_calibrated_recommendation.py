@@ -119,7 +119,7 @@ def test_what_would_settle_is_said_of_undetermined_objectives_alone():
     [
         (300, None, "It would take about 300 more labeled rows to settle it."),
         (None, 2000, "It would take about 2000 more pairs to settle it."),
-        (None, None, "Even 15 times as many more labels or pairs would not settle it"),
+        (None, None, "Even 16 times as many labels or pairs like these would not settle it"),
     ],
 )
 def test_what_would_not_settle_is_not_offered(labels, pairs, words):

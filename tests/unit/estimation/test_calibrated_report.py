@@ -365,6 +365,16 @@ class TestUnits:
                     unit * before.corrected_value, rel=ROUNDING, abs=1e-6 * unit
                 )
 
+    def test_units_leave_the_phase_diagram_alone(self):
+        expected = clear("both").phase_point
+        found = estimate(X * 1e-3, Y * 1e3, label_columns(LABELS)).phase_point
+        assert found.composite_regimes == expected.composite_regimes
+        assert found.composite_ratios.ca.ratio == pytest.approx(expected.composite_ratios.ca.ratio, rel=ROUNDING)
+        assert found.variance_alignment.x == pytest.approx(expected.variance_alignment.x, rel=ROUNDING)
+        assert found.kappa == pytest.approx(expected.kappa, rel=ROUNDING)
+        assert found.gamma_x == pytest.approx(1e-6 * expected.gamma_x, rel=ROUNDING)
+        assert found.gamma_tilde_y == pytest.approx(1e6 * expected.gamma_tilde_y, rel=ROUNDING)
+
     def test_standardized_columns_have_no_scale(self):
         columns = label_columns(LABELS)
         expected = estimate(X, Y, columns, options=BOTH_STANDARDIZED)

@@ -54,7 +54,7 @@ def cells_of(ca, forward, reverse):
     return np.einsum("i,j,k->ijk", *one)
 
 
-def settled(monkeypatch, recovery, then):
+def settled(monkeypatch, recovery, then, claimed=True):
     """What would settle an estimate whose extrapolation is `then(more_pairs, more_labels)`, and the calls made."""
     calls = []
 
@@ -66,13 +66,21 @@ def settled(monkeypatch, recovery, then):
 
     monkeypatch.setattr(extrapolation, "sample", sample)
     monkeypatch.setattr(extrapolation, "in_units", lambda material: ("scaled", (1.0, 1.0)))
-    found = SimpleNamespace(probabilities=cells_of(*recovery), circumstances=SimpleNamespace(spiked=True))
+    found = SimpleNamespace(
+        probabilities=cells_of(*recovery), circumstances=SimpleNamespace(spiked=True), claimed=claimed
+    )
     return what_would_settle("given", found, n_pairs=1000, n_labeled=120, seed=7), calls
 
 
 def test_decided_objectives_cost_no_extrapolation(monkeypatch):
     found, calls = settled(monkeypatch, (0.9, 0.1, 0.8), lambda pairs, labels: (0.5, 0.5, 0.5))
     assert found == dict.fromkeys(OBJECTIVES)
+    assert calls == []
+
+
+def test_without_a_claim_nothing_is_extrapolated(monkeypatch):
+    found, calls = settled(monkeypatch, (0.1, 0.4, 0.3), lambda pairs, labels: (0.9, 0.9, 0.9), claimed=False)
+    assert found == {"ca": None, "cp_x_to_y": WouldSettle(None, None), "cp_y_to_x": WouldSettle(None, None)}
     assert calls == []
 
 

@@ -8,12 +8,13 @@ import pytest
 from service.estimation.labels import LabelColumn, LabelType, label_columns
 from service.estimation.moments import BlockMoments, block_moments, without
 from service.estimation.record import to_json
-from service.estimation.rehearsal import ANY_FOLD, rehearse
+from service.estimation.rehearsal import rehearse
 from service.estimation.rehearsal_records import Rehearsal
 from service.estimation.terms import Encoder, Metric
 from tests.unit.estimation.naive_rehearsal import naive_earned, naive_encoder, naive_jackknife, naive_score
 from tests.unit.estimation.samples import paired
 
+ANY_FOLD = -1  # of unlabeled pairs that share no group with a labeled one
 ANYWHERE = np.array([ANY_FOLD])
 DX, DY = 7, 5
 
@@ -292,7 +293,7 @@ def test_same_input_same_rehearsal_and_it_can_be_written_as_json():
 
 
 def spiked(seed, nu, tilde_y, n=4000, m=400):
-    """Two signal coordinates of kappa^2 = 1 and gamma = 0.25, three nuisance pairs, rotated (method.md section 2):
+    """Two signal coordinates of kappa^2 = 1 and gamma = 0.25, three nuisance pairs, rotated:
     rho = 0.8, tau = 0.89, canonical correlations of the nuisance nu, and xi = nu sqrt(tilde_y)."""
     rng = np.random.default_rng(seed)
     signal, nuisance = rng.standard_normal((n, 2)), rng.standard_normal((n, 3))

@@ -84,3 +84,12 @@ def test_the_more_cautious_regime_on_a_tie(shares, expected):
 def test_the_better_direction_is_one_that_probably_recovers(x_to_y, y_to_x, forward, expected):
     recovery = RecoveryProbability(ca=0.9, cp_x_to_y=x_to_y, cp_y_to_x=y_to_x)
     assert better_direction(recovery, forward) == expected
+
+
+def test_a_way_that_surely_recovers_comes_before_one_that_only_may():
+    recovery = RecoveryProbability(ca=0.1, cp_x_to_y=0.85, cp_y_to_x=0.6)
+    assert better_direction(recovery, 0.45) == (Direction.X_TO_Y, 0.45)
+    assert better_direction(RecoveryProbability(ca=0.1, cp_x_to_y=0.85, cp_y_to_x=0.9), 0.45) == (
+        Direction.Y_TO_X,
+        pytest.approx(0.55),
+    )

@@ -14,6 +14,8 @@ from service.estimation.labels import label_columns
 from service.estimation.options import Options, Scalings
 from service.estimation.terms import Missing, Scaling
 
+pytestmark = pytest.mark.usefixtures("one_chain")
+
 SHIPPED = [name for name, real in SETS.items() if real.file is None]
 
 

@@ -15,6 +15,8 @@ from service.estimation.terms import Method, Objective
 
 from .samples import paired
 
+pytestmark = pytest.mark.usefixtures("one_chain")
+
 X, Y, LABELS = paired(n=60)
 COLUMNS = label_columns(LABELS)
 SPECTRA = ("ca", "cp_x_to_y", "cp_y_to_x", "pls", "pca_x", "pca_y")

@@ -13,6 +13,8 @@ from service.estimation.terms import Missing, Scaling
 
 from .samples import PUBLISHED, paired
 
+pytestmark = pytest.mark.usefixtures("one_chain")
+
 X, Y, LABELS = paired(n=40)
 COLUMNS = label_columns(LABELS)
 FEW = label_columns(LABELS[:20])

@@ -15,6 +15,8 @@ from service.estimation.terms import Rule
 
 from .samples import PUBLISHED, paired
 
+pytestmark = pytest.mark.usefixtures("one_chain")
+
 
 def sha256_of_saved(path, values):
     np.save(path, values)

@@ -1,0 +1,11 @@
+"""What some unit tests ask for."""
+
+import pytest
+
+from service.estimation.posterior import sampling
+
+
+@pytest.fixture
+def one_chain(monkeypatch: pytest.MonkeyPatch) -> None:
+    """One chain even where coordinates are few: for tests that make many small estimates and look at no number."""
+    monkeypatch.setattr(sampling, "MOST_CHAINS", 1)

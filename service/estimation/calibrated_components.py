@@ -45,7 +45,7 @@ def _components(
     unit = value_units(name, found.units)
     corrected = _corrected(name, found.posterior.corrected[place]) if not name.startswith("pca") else None
     shares = np.clip(found.posterior.shares[place], 0.0, 1.0)
-    scores = _scores(material, found, sample)
+    scores = _scores(material, found, name)
     r2 = component_r2(scores, material.columns, material.labeled_groups, seed)
     p_values = component_p_values(scores.sum(axis=0), material.targets, material.labeled_groups, seed=seed)
     explained = _explained(prepared, found, sample)
@@ -89,14 +89,10 @@ def _folds(n: int, groups: NDArray[Any] | None, seed: int) -> Blocks:
     return Blocks(order, (0, *np.cumsum(np.bincount(fold)).tolist()))
 
 
-def _scores(material: Material, found: CalibratedEstimate, sample: SampleComponents) -> Array:
+def _scores(material: Material, found: CalibratedEstimate, name: str) -> Array:
     """Scores (p, m, c) of the labeled rows, of unit variance: one predictor a component, or x's and y's."""
-    parts = []
-    if sample.by != "y":
-        parts.append(material.labeled_x / found.units[0] @ sample.x)
-    if sample.by != "x":
-        parts.append(material.labeled_y / found.units[1] @ sample.y)
-    scores = np.stack(parts)
+    of_x, of_y = found.units
+    scores = found.spectra.scores(name, material.labeled_x / of_x, material.labeled_y / of_y)
     scores -= scores.mean(axis=1, keepdims=True)
     deviations = scores.std(axis=1, keepdims=True)
     return np.asarray(scores / np.where(deviations > 0, deviations, 1.0))

@@ -36,13 +36,10 @@ def recommend_calibrated(
     Else nothing is determined, and the reasons say what would settle it.  Arguments: none_recovers, probability that
     no ratio exceeds 1; alpha, level of the tests; the others as the report has them.
     """
-    reasons = [
-        describe_objective(NAMES[name], getattr(separations, name), getattr(recovery, name))
-        for name in ("ca", "cp_x_to_y", "cp_y_to_x")
-    ]
+    reasons = [describe_objective(NAMES[name], getattr(separations, name), getattr(recovery, name)) for name in NAMES]
     reasons += [
         f"{found.covariate} explains {found.explained:.2f} of the floor component of {NAMES[name].lower()}."
-        for name in ("ca", "cp_x_to_y", "cp_y_to_x")
+        for name in NAMES
         if (found := getattr(separations, name).floor_component) is not None
         and found.covariate is not None
         and found.explained is not None

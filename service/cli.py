@@ -127,7 +127,7 @@ def check(
     from service.estimation.preflight import check as look
     from service.estimation.record import to_json
     from service.figures.preflight import draw_preflight
-    from service.schemas import read_options
+    from service.schemas.options import read_options
     from service.storage.input_files import open_inputs
 
     try:

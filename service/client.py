@@ -13,7 +13,9 @@ from typing import Any, Self
 import httpx2
 
 from service.estimation.report import Report
-from service.schemas import REPORT, AnalysisView, Problem, SubmittedOptions
+from service.schemas.analyses import REPORT, AnalysisView
+from service.schemas.options import SubmittedOptions
+from service.schemas.wire import Problem
 
 POLL_S = 0.2  # how often a waiting client looks, once its long wait has not sufficed
 

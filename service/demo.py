@@ -20,7 +20,8 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from service.client import Client
 from service.estimation.labels import LabelType
 from service.figures.terminal import draw
-from service.schemas import REPORT, AnalysisView, SubmittedOptions
+from service.schemas.analyses import REPORT, AnalysisView
+from service.schemas.options import SubmittedOptions
 
 N_LABELED = 300
 SEED = 0

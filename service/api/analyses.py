@@ -17,17 +17,9 @@ from service.analyses.ports import Upload
 from service.api import problems
 from service.api.access import ServicesDep
 from service.estimation.report import Report
-from service.schemas import (
-    OPTIONS_BYTES,
-    AnalysisView,
-    ArrayView,
-    FileView,
-    InputsView,
-    LinksView,
-    Problem,
-    ProgressView,
-    read_options,
-)
+from service.schemas.analyses import AnalysisView, ArrayView, FileView, InputsView, LinksView, ProgressView
+from service.schemas.options import OPTIONS_BYTES, read_options
+from service.schemas.wire import Problem
 from service.storage.redis_queue import wait_for_announcement
 
 router = APIRouter(prefix="/v1/analyses", tags=["analyses"])

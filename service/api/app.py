@@ -17,7 +17,7 @@ from service.api import analyses, health, problems
 from service.api.analyses import PARTS
 from service.api.body_limit import BodyLimit
 from service.api.description import describe
-from service.schemas import OPTIONS_BYTES
+from service.schemas.options import OPTIONS_BYTES
 from service.settings import Settings
 from service.wiring import Services, build
 

@@ -8,7 +8,7 @@ import yaml
 from fastapi import FastAPI
 
 from service.api.problems import MEDIA_TYPE
-from service.schemas import OPTIONS
+from service.schemas.options import OPTIONS
 
 
 def describe(app: FastAPI) -> dict[str, Any]:

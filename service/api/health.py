@@ -10,7 +10,8 @@ from fastapi.responses import JSONResponse
 from service import __version__
 from service.api import problems
 from service.api.access import ServicesDep
-from service.schemas import Health, Problem, Readiness
+from service.schemas.health import Health, Readiness
+from service.schemas.wire import Problem
 
 router = APIRouter(tags=["health"])
 

@@ -28,7 +28,7 @@ from service.analyses.errors import (
     UploadError,
 )
 from service.estimation.errors import EstimationError, InputError, NumericalFailure
-from service.schemas import Problem
+from service.schemas.wire import Problem
 
 MEDIA_TYPE = "application/problem+json"
 RETRY_AFTER_S = 1

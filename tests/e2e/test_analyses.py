@@ -16,7 +16,8 @@ from service.estimation.labels import LabelType, label_columns
 from service.estimation.options import Options
 from service.estimation.record import as_dict
 from service.estimation.terms import Method, Missing
-from service.schemas import REPORT, SubmittedOptions
+from service.schemas.analyses import REPORT
+from service.schemas.options import SubmittedOptions
 from tests.e2e.samples import Sample, npy
 
 WAIT = {"Prefer": "wait=30"}

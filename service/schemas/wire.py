@@ -1,0 +1,28 @@
+"""What every wire model shares, and the one form that errors have."""
+
+from __future__ import annotations
+
+from pydantic import BaseModel, ConfigDict
+
+
+class WireModel(BaseModel):
+    """What every wire model shares."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+
+
+class Problem(WireModel):
+    """What went wrong, as problem details (RFC 9457)."""
+
+    type: str
+    """URN of the kind of problem; it ends in the code."""
+    title: str
+    """The kind of problem in a sentence; the same for every occurrence."""
+    status: int
+    """HTTP status."""
+    detail: str
+    """What is wrong here and what to do."""
+    code: str
+    """Stable code to branch on."""
+    part: str | None
+    """The uploaded part concerned: x, y, labels, rows, groups, covariates or options; null otherwise."""

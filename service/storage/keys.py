@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from rq.defaults import RQ_KEY_PREFIX
 
-from service.analyses.analysis import is_id
+from service.analyses.identity import Kind, is_id
 
 QUEUE_NAME = "analyses"
 QUEUE = f"{RQ_KEY_PREFIX}:queue:{QUEUE_NAME}"
@@ -38,6 +38,9 @@ DEQUEUED = "phasegate:dequeued"
 HEARTBEAT_INTERVAL_S = 3
 """A worker renews the lease of its running analysis this often."""
 
+LEASE_CHECK_S = 1
+"""A worker looks this often whether its lease has been taken away: the analysis was cancelled."""
+
 LEASE_S = 3 * HEARTBEAT_INTERVAL_S
 """An analysis whose lease is not renewed for this long has lost its worker."""
 
@@ -50,7 +53,7 @@ WORKER_TTL_S = 20
 
 def is_analysis_id(value: object) -> bool:
     """Whether the value is a str and looks like an analysis id in full."""
-    return isinstance(value, str) and is_id(value)
+    return isinstance(value, str) and is_id(value, Kind.ANALYSIS)
 
 
 def job_key(analysis_id: str) -> str:

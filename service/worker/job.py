@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from service.analyses import lifecycle
 from service.analyses.analysis import Progress
+from service.analyses.execution import run
 from service.settings import Settings
 from service.storage.redis_queue import open_connection, publish_progress
 from service.wiring import build
@@ -22,6 +22,6 @@ def work(settings: Settings) -> None:
         def publish(progress: Progress) -> None:
             publish_progress(connection, analysis_id, progress)
 
-        lifecycle.run(services.store, services.queue, analysis_id, publish)
+        run(services.store, services.queue, analysis_id, publish)
 
     run_worker(settings, run_analysis)

@@ -10,10 +10,11 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from service.analyses import lifecycle
+from service.analyses import execution, lifecycle, reconciliation
 from service.analyses.analysis import State
 from service.analyses.errors import AnalysisNotFound, NoReport, ReportNotReady, StoreUnavailable
-from service.analyses.ports import LossReason, QueueState, Upload
+from service.analyses.ports import LossReason, QueueState
+from service.analyses.submission import submit_upload
 from service.estimation.errors import InvalidOption, LabelTypeRequired, UnpairedRows
 from service.estimation.labels import LabelType
 from service.estimation.options import Options
@@ -22,19 +23,26 @@ from service.storage.disk import DiskStore
 from service.storage.queue_scripts import Ending
 from service.storage.redis_queue import RedisQueue, open_connection
 
-
-class Part:
-    def __init__(self, values):
-        self.file = io.BytesIO()
-        np.save(self.file, values)
-        self.file.seek(0)
+RETENTION = timedelta(days=7)
 
 
-def an_upload(**changed) -> Upload:
+def part(values) -> io.BytesIO:
+    file = io.BytesIO()
+    np.save(file, values)
+    file.seek(0)
+    return file
+
+
+def an_upload(**changed) -> dict[str, io.BytesIO]:
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((60, 3)), rng.standard_normal((60, 5))
-    parts = {"x": Part(x), "y": Part(y), "labels": Part(x[:, 0] + y[:, 0]), "rows": None}
-    return Upload(**{**parts, **changed})
+    return {"x": part(x), "y": part(y), "labels": part(x[:, 0] + y[:, 0]), **changed}
+
+
+def submitted(store, queue, options=None, types=None, covariate_types=None, **changed) -> str:
+    upload, chosen = an_upload(**changed), options or Options()
+    analysis = submit_upload(store, queue, upload, chosen, types, covariate_types, retention=RETENTION)
+    return analysis.submission.id
 
 
 @pytest.fixture
@@ -57,8 +65,8 @@ def quiet(progress) -> None:
     """Take note of no progress."""
 
 
-def submitted(store, queue) -> str:
-    return lifecycle.submit(store, queue, an_upload(), Options(), None).submission.id
+def folder_of_dataset(store, tmp_path, analysis_id: str):
+    return tmp_path / "data" / "datasets" / store.analyses.find(analysis_id).dataset.id
 
 
 def popped(connection, analysis_id: str) -> str:
@@ -74,11 +82,11 @@ def test_an_analysis_goes_from_queued_to_succeeded(store, queue, connection):
     assert (before.state, before.queue_position, before.finished_at) == (State.QUEUED, 0, None)
     with pytest.raises(ReportNotReady):
         lifecycle.report(store, analysis_id)
-    execution = popped(connection, analysis_id)
+    lease = popped(connection, analysis_id)
     assert lifecycle.describe(store, queue, analysis_id).state is State.RUNNING
     stages: list[float] = []
-    lifecycle.run(store, queue, analysis_id, lambda progress: stages.append(progress.fraction))
-    queue_scripts.end(connection, analysis_id, execution, Ending.DONE)
+    execution.run(store, queue, analysis_id, lambda progress: stages.append(progress.fraction))
+    queue_scripts.end(connection, analysis_id, lease, Ending.DONE)
     after = lifecycle.describe(store, queue, analysis_id)
     assert after.state is State.SUCCEEDED
     assert after.submission.submitted_at <= after.started_at <= after.finished_at
@@ -90,27 +98,27 @@ def test_an_analysis_goes_from_queued_to_succeeded(store, queue, connection):
 
 def test_running_twice_leaves_the_first_outcome(store, queue):
     analysis_id = submitted(store, queue)
-    lifecycle.run(store, queue, analysis_id, quiet)
+    execution.run(store, queue, analysis_id, quiet)
     first = lifecycle.report(store, analysis_id)
-    lifecycle.run(store, queue, analysis_id, quiet)
+    execution.run(store, queue, analysis_id, quiet)
     assert lifecycle.report(store, analysis_id) == first
 
 
 def test_refused_input_is_not_queued(store, queue, connection):
     with pytest.raises(UnpairedRows):
-        lifecycle.submit(store, queue, an_upload(y=Part(np.zeros((59, 5)))), Options(), None)
+        submitted(store, queue, y=part(np.zeros((59, 5))))
     with pytest.raises(LabelTypeRequired):
-        lifecycle.submit(store, queue, an_upload(labels=Part(np.arange(60))), Options(), None)
+        submitted(store, queue, labels=part(np.arange(60)))
     assert connection.llen("rq:queue:analyses") == 0
-    assert list(store.unsettled()) == []
+    assert list(store.analyses.unsettled()) == []
 
 
 def test_groups_and_covariates_are_kept_with_the_submission_and_used_when_it_runs(store, queue):
-    upload = an_upload(groups=Part(np.arange(60) // 3), covariates=Part(np.arange(60) % 4))
     types = {"covariate_0": LabelType.CATEGORICAL}
-    analysis_id = lifecycle.submit(store, queue, upload, Options(), None, types).submission.id
-    assert store.submission(analysis_id).covariate_types == types
-    lifecycle.run(store, queue, analysis_id, quiet)
+    beside = {"groups": part(np.arange(60) // 3), "covariates": part(np.arange(60) % 4)}
+    analysis_id = submitted(store, queue, covariate_types=types, **beside)
+    assert store.analyses.find(analysis_id).dataset.covariate_types == types
+    execution.run(store, queue, analysis_id, quiet)
     data = json.loads(lifecycle.report(store, analysis_id))["data"]
     assert data["n_groups"] == 20
     assert [c["count"] for c in data["covariates"][0]["classes"]] == [15, 15, 15, 15]
@@ -118,25 +126,25 @@ def test_groups_and_covariates_are_kept_with_the_submission_and_used_when_it_run
 
 def test_types_of_covariates_that_were_not_sent_are_refused(store, queue):
     with pytest.raises(InvalidOption, match="none were sent"):
-        lifecycle.submit(store, queue, an_upload(), Options(), None, {"depth": LabelType.NUMERIC})
+        submitted(store, queue, covariate_types={"depth": LabelType.NUMERIC})
 
 
 def test_a_submission_stands_when_the_queue_is_away_and_is_queued_when_it_is_back(store, queue, tmp_path, monkeypatch):
     away = unreachable(tmp_path)
     analysis_id = submitted(store, away)
     assert lifecycle.describe(store, away, analysis_id).state is State.QUEUED
-    lifecycle.reconcile_store(store, queue)
+    reconciliation.reconcile_store(store, queue)
     assert queue.find(analysis_id) is None  # too fresh: its submission may be on its way to the queue
-    monkeypatch.setattr(lifecycle, "REQUEUE_AFTER", timedelta(0))
-    lifecycle.reconcile_store(store, queue)
-    lifecycle.reconcile_store(store, queue)
+    monkeypatch.setattr(reconciliation, "REQUEUE_AFTER", timedelta(0))
+    reconciliation.reconcile_store(store, queue)
+    reconciliation.reconcile_store(store, queue)
     assert queue.find(analysis_id).state is QueueState.WAITING
 
 
 def test_an_outcome_is_stored_when_the_queue_is_away(store, queue, tmp_path):
     analysis_id = submitted(store, queue)
     away = unreachable(tmp_path)
-    lifecycle.run(store, away, analysis_id, quiet)
+    execution.run(store, away, analysis_id, quiet)
     assert lifecycle.describe(store, away, analysis_id).state is State.SUCCEEDED
 
 
@@ -151,7 +159,7 @@ def test_an_outcome_is_stored_when_the_queue_is_away(store, queue, tmp_path):
 def test_what_the_queue_gives_up_on_ends_failed(store, queue, connection, reason, code):
     analysis_id = submitted(store, queue)
     queue_scripts.end(connection, analysis_id, popped(connection, analysis_id), Ending.GIVE_UP, reason)
-    lifecycle.reconcile_queue(store, queue)
+    reconciliation.reconcile_queue(store, queue)
     analysis = lifecycle.describe(store, queue, analysis_id)
     assert (analysis.state, analysis.failure.code) == (State.FAILED, code)
     assert queue.find(analysis_id) is None
@@ -163,9 +171,9 @@ def test_a_defect_is_settled_and_does_not_leak(store, queue, monkeypatch):
     def broken(*arguments, **named):
         raise ZeroDivisionError("secret/path")
 
-    monkeypatch.setattr(lifecycle, "estimate", broken)
+    monkeypatch.setattr(execution, "estimate", broken)
     analysis_id = submitted(store, queue)
-    lifecycle.run(store, queue, analysis_id, quiet)
+    execution.run(store, queue, analysis_id, quiet)
     failure = lifecycle.describe(store, queue, analysis_id).failure
     assert failure.code == "internal_error"
     assert "secret" not in failure.message
@@ -175,16 +183,16 @@ def test_too_little_memory_is_said(store, queue, monkeypatch):
     def greedy(*arguments, **named):
         raise MemoryError
 
-    monkeypatch.setattr(lifecycle, "estimate", greedy)
+    monkeypatch.setattr(execution, "estimate", greedy)
     analysis_id = submitted(store, queue)
-    lifecycle.run(store, queue, analysis_id, quiet)
+    execution.run(store, queue, analysis_id, quiet)
     assert lifecycle.describe(store, queue, analysis_id).failure.code == "out_of_memory"
 
 
 def test_an_input_that_cannot_be_read_fails_that_analysis(store, queue, tmp_path):
     analysis_id = submitted(store, queue)
-    (tmp_path / "data" / "analyses" / analysis_id / "y.npy").unlink()
-    lifecycle.run(store, queue, analysis_id, quiet)
+    (folder_of_dataset(store, tmp_path, analysis_id) / "y.npy").unlink()
+    execution.run(store, queue, analysis_id, quiet)
     assert lifecycle.describe(store, queue, analysis_id).failure.code == "input_lost"
 
 
@@ -194,20 +202,20 @@ def test_a_store_that_is_away_is_left_to_another_attempt(store, queue, tmp_path,
 
     analysis_id = submitted(store, queue)
     with monkeypatch.context() as patched:
-        patched.setattr("service.storage.disk._write", full)
+        patched.setattr("os.fsync", full)
         with pytest.raises(StoreUnavailable):
-            lifecycle.run(store, queue, analysis_id, quiet)
-    assert store.outcome(analysis_id) is None
-    lifecycle.run(store, queue, analysis_id, quiet)
+            execution.run(store, queue, analysis_id, quiet)
+    assert store.analyses.outcome(analysis_id) is None
+    execution.run(store, queue, analysis_id, quiet)
     assert lifecycle.describe(store, queue, analysis_id).state is State.SUCCEEDED
 
 
 def test_a_file_damaged_on_the_store_fails_that_analysis(store, queue, tmp_path):
     damaged, whole = submitted(store, queue), submitted(store, queue)
-    path = tmp_path / "data" / "analyses" / damaged / "x.npy"
+    path = folder_of_dataset(store, tmp_path, damaged) / "x.npy"
     path.write_bytes(path.read_bytes()[:-8])
     for analysis_id in (damaged, whole):
-        lifecycle.run(store, queue, analysis_id, quiet)
+        execution.run(store, queue, analysis_id, quiet)
     assert lifecycle.describe(store, queue, damaged).failure.code == "invalid_npy"
     assert lifecycle.describe(store, queue, whole).state is State.SUCCEEDED
 

@@ -19,8 +19,10 @@ if TYPE_CHECKING:
 PANEL = "Talk to a running service"
 DEFAULT_ADDRESS = "http://127.0.0.1:8000"
 ADDRESS_VARIABLE = "PHASEGATE_URL"
-EXIT_CODES = """Exit code 0: fine; 1: the analysis ended without a report, or, unless --wait is given, has not finished;
-2: the command, a file or an input is refused; 3: the service is not reachable, or time is up; 130: Ctrl-C."""
+EXIT_CODES = (
+    "Exit code 0: fine; 1: the analysis ended without a report or, unless --wait is given, has not finished; 2: the "
+    "command, a file or the input is refused; 3: the service is not reachable, or time is up; 130: Ctrl-C."
+)
 
 Url = Annotated[
     str | None,
@@ -29,7 +31,16 @@ Url = Annotated[
         show_default=f"{ADDRESS_VARIABLE} or {DEFAULT_ADDRESS}",
     ),
 ]
-Id = Annotated[str, typer.Argument(help="Id of the analysis.", metavar="ID", show_default=False)]
+
+
+def _some_id(text: str) -> str:
+    """An id from a script whose variable is empty names nothing."""
+    if not text.strip():
+        raise typer.BadParameter("The id is empty. Give the one that `phasegate submit` printed.")
+    return text
+
+
+Id = Annotated[str, typer.Argument(help="Id of the analysis.", metavar="ID", show_default=False, callback=_some_id)]
 Wait = Annotated[bool, typer.Option("--wait", help="Wait for the report, showing how far it is.")]
 Timeout = Annotated[float, typer.Option(help="Seconds to wait at most.", min=0.0)]
 

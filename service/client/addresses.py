@@ -16,7 +16,9 @@ def parse_address(text: str) -> httpx2.URL:
     try:
         address = httpx2.URL(text.strip())
     except httpx2.InvalidURL as error:
-        raise InvalidAddress(f"{text!r} is no address of a server: {error} Give one such as {EXAMPLE}.") from error
+        raise InvalidAddress(
+            f"{text!r} is no address of a server: {sentence(error)} Give one such as {EXAMPLE}."
+        ) from error
     if address.scheme not in ("http", "https") or not address.host or address.query or address.fragment:
         raise InvalidAddress(f"{text!r} is no address of a server. Give one such as {EXAMPLE}.")
     return address
@@ -33,3 +35,8 @@ def is_loopback(host: str) -> bool:
         return ip_address(host).is_loopback
     except ValueError:
         return host.lower() == "localhost" or host.lower().endswith(".localhost")
+
+
+def sentence(error: BaseException) -> str:
+    """What an error says, with the stop at its end."""
+    return f"{str(error).rstrip('.')}."

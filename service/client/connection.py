@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import httpx2
 from pydantic import TypeAdapter, ValidationError
 
-from service.client.addresses import is_loopback, parse_address, shown
+from service.client.addresses import is_loopback, parse_address, sentence, shown
 from service.client.errors import InvalidAddress
 from service.client.refusals import PROXIES, refusal, unanswered, unexpected
 from service.client.uploads import OnProgress, opened
@@ -38,8 +38,8 @@ class Connection:
             )
         except (ValueError, ImportError) as error:
             raise InvalidAddress(
-                f"The proxy that the environment names cannot be used: {error} Mend {PROXIES}, or put {address.host} "
-                "into NO_PROXY."
+                f"The proxy that the environment names cannot be used: {sentence(error)} Mend {PROXIES}, or put "
+                f"{address.host} into NO_PROXY."
             ) from error
 
     def close(self) -> None:

@@ -24,11 +24,11 @@ DataDir = Annotated[Path | None, typer.Option(help="Directory of the array store
 
 def main() -> None:
     """Run the command line; what a user can mend is one line on standard error and exit code 2."""
-    from service.wiring import QueueNotConfigured
+    from service.wiring import QueueNotConfigured, StoreNotUsable
 
     try:
         app()
-    except QueueNotConfigured as error:
+    except (QueueNotConfigured, StoreNotUsable) as error:
         fail(str(error))
 
 

@@ -6,10 +6,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import structlog
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from service.analyses.analysis import Failure
 from service.analyses.errors import (
@@ -52,6 +53,7 @@ STATUS: dict[type[Exception], int] = {
     AnalysisStopped: 409,
 }
 RETRIED = {503, 429}
+CLIENT_GONE = 499  # as proxies log it: the client hung up before it had sent everything
 
 # Problems that the framework finds before any of our code runs.
 HTTP_CODES = {
@@ -135,6 +137,10 @@ def install(app: FastAPI, max_upload_bytes: int) -> None:
         if error.status_code == 415:
             detail = error.detail
         return respond(_problem(code, title, error.status_code, detail, None), dict(error.headers or {}))
+
+    @app.exception_handler(ClientDisconnect)
+    async def gone(request: Request, error: ClientDisconnect) -> Response:
+        return Response(status_code=CLIENT_GONE)  # nobody reads it; nothing of the upload is kept
 
     @app.exception_handler(Exception)
     async def unknown(request: Request, error: Exception) -> JSONResponse:

@@ -25,4 +25,5 @@ class Problem(WireModel):
     code: str
     """Stable code to branch on."""
     part: str | None
-    """The uploaded part concerned: x, y, labels, rows, groups, covariates or options; null otherwise."""
+    """What of the request is concerned: x, y, labels, rows, groups, covariates, options, model, or a field of a JSON body;
+    null otherwise."""

@@ -13,7 +13,7 @@ from fastapi.concurrency import run_in_threadpool
 from service import __version__
 from service.analyses.errors import QueueUnavailable
 from service.analyses.lifecycle import reconcile_queue, reconcile_store
-from service.api import analyses, health, problems
+from service.api import analyses, health, model, problems
 from service.api.analyses import PARTS
 from service.api.body_limit import BodyLimit
 from service.api.description import describe
@@ -59,6 +59,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(BodyLimit, max_bytes=settings.max_upload_bytes)
     problems.install(app, settings.max_upload_bytes)
     app.include_router(analyses.router)
+    app.include_router(model.router)
     app.include_router(health.router)
     app.openapi = lambda: describe(app)  # type: ignore[method-assign]  # the way that FastAPI documents
     return app

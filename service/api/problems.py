@@ -27,6 +27,7 @@ from service.analyses.errors import (
     TimeLimitExceeded,
     UploadError,
 )
+from service.api.invalid_requests import invalid_request
 from service.estimation.errors import EstimationError, InputError, NumericalFailure
 from service.schemas.wire import Problem
 
@@ -56,8 +57,8 @@ HTTP_CODES = {
     400: (
         InvalidRequest.code,
         "The request cannot be read.",
-        "Send multipart/form-data with the files x, y and labels, and perhaps rows, groups, covariates and options "
-        "(JSON, at most 64 KiB).",
+        "Send what the call describes: JSON in UTF-8, or multipart/form-data with the files x, y and labels, and "
+        "perhaps rows, groups, covariates and options (JSON, at most 64 KiB).",
     ),
     404: ("not_found", "There is nothing at this address.", "The calls are listed at /docs."),
     405: ("method_not_allowed", "This address does not take this method.", "The calls are listed at /docs."),
@@ -117,13 +118,7 @@ def install(app: FastAPI, max_upload_bytes: int) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        first = error.errors()[0]
-        place = str(first["loc"][-1])
-        if first["type"] == "missing":
-            detail = f"The request has no part {place!r}. Send x, y and labels as parts of multipart/form-data."
-        else:
-            detail = f"Part {place!r} is not of the right kind. Send arrays and tables as files, options as JSON text."
-        return respond(problem_of(InvalidRequest(detail, part=place)))
+        return respond(problem_of(invalid_request(error)))
 
     @app.exception_handler(HTTPException)
     async def framework(request: Request, error: HTTPException) -> JSONResponse:

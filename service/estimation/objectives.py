@@ -81,12 +81,10 @@ def alignment_triplets(joint: JointCovariance) -> Triplets:
 
 def prediction_triplets(joint: JointCovariance, direction: Direction) -> Triplets:
     """All triplets of A = S_target,source S_source^{-1/2} = U Sigma V^T; U belongs to the target, V to the source."""
-    if direction is Direction.X_TO_Y:
-        coupling = joint.cross.T @ joint.whitener_x
-    else:
-        coupling = joint.cross @ joint.whitener_y
+    forward = direction is Direction.X_TO_Y
+    coupling = joint.cross.T @ joint.whitener_x if forward else joint.cross @ joint.whitener_y
     target, values, source = singular_triplets(coupling, min(coupling.shape))
-    return Triplets(values, source, target) if direction is Direction.X_TO_Y else Triplets(values, target, source)
+    return Triplets(values, source, target) if forward else Triplets(values, target, source)
 
 
 def align(joint: JointCovariance, k: int) -> Alignment:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from service.estimation.moments import Array
+from service.estimation.moments import Array, Indices
 from service.estimation.objectives import JointCovariance
 from service.estimation.spiked_model import SpikedModel
 
@@ -65,7 +65,7 @@ def draw(model: SpikedModel, bases: Bases, n_pairs: int, seed: int) -> Pairs:
     return Pairs(*(np.concatenate([getattr(chunk, name) for chunk in chunks]) for name in ("x", "y", "signal")))
 
 
-def draw_labels(signal: Array, n_labeled: int, noise: float, seed: int) -> tuple[Array, Array]:
+def draw_labels(signal: Array, n_labeled: int, noise: float, seed: int) -> tuple[Indices, Array]:
     """Label rows (m,) in order, and as many linear labels (m, k) of their signal as it has coordinates.
 
     The labels are the signal turned by a random rotation, so that they know all of it equally well, plus independent

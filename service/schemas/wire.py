@@ -25,5 +25,5 @@ class Problem(WireModel):
     code: str
     """Stable code to branch on."""
     part: str | None
-    """What of the request is concerned: x, y, labels, rows, groups, covariates, options, model, or a field of a JSON body;
-    null otherwise."""
+    """What of the request is concerned: x, y, labels, rows, groups, covariates, options, model, or a field of a JSON
+    body; null otherwise."""

@@ -14,7 +14,7 @@ from scipy import linalg
 
 from service.estimation.coupling import singular_triplets
 from service.estimation.errors import InvalidModel
-from service.estimation.moments import Array, centred, covariance
+from service.estimation.moments import Array, BlockMoments, block_moments, centred
 from service.estimation.terms import Direction
 
 RANK_TOLERANCE = 1e-13  # variance, or coupling, below this share of the largest is rounding
@@ -66,10 +66,17 @@ class Prediction:
     triplets: Triplets
 
 
+def sample_covariance(moments: BlockMoments) -> JointCovariance:
+    """Covariances over n of the pairs of all blocks."""
+    pooled = moments.pooled(np.ones(len(moments.counts))).covariance
+    x, y = moments.sides
+    return JointCovariance(pooled[x, x], pooled[y, y], pooled[x, y])
+
+
 def joint_covariance(x: Array, y: Array) -> JointCovariance:
-    """Covariances over n of paired samples x (n, dx), y (n, dy)."""
-    x, y = centred(x), centred(y)
-    return JointCovariance(covariance(x, x), covariance(y, y), covariance(x, y))
+    """Covariances over n of pairs x (n, dx), y (n, dy), whatever their means."""
+    one_block = np.zeros(len(x), dtype=np.int64)
+    return sample_covariance(block_moments(centred(x), centred(y), one_block, 1))
 
 
 def alignment_triplets(joint: JointCovariance) -> Triplets:

@@ -14,6 +14,7 @@ from service.estimation.objectives import (
     Triplets,
     align,
     predict,
+    sample_covariance,
     subspace_distance,
 )
 from service.estimation.options import Options
@@ -27,17 +28,18 @@ from service.estimation.simulation_records import (
     SubspaceDistance,
 )
 from service.estimation.spiked_model import SpikedModel, model_separation
-from service.estimation.spiked_sample import Bases, draw_chunks, draw_labels, random_bases
+from service.estimation.spiked_sample import Pairs, draw_chunks, draw_labels, random_bases
 from service.estimation.stages import Progress, silent
 from service.estimation.terms import Direction
 
 MAX_PAIRS = 100_000
 MAX_ESTIMATED_VALUES = 20_000_000  # n (dx + dy) where the estimator is asked, which holds them all: 160 MB
 SMALL_VALUES = 2_000_000  # n (dx + dy) of a simulation that a caller can wait for
-SMALL_FEATURES = 256  # of either modality, likewise
+SMALL_FEATURES = 128  # of either modality, likewise
 SIGNAL_OVERLAP = 0.5  # above it a component is closer to the signal than to the nuisance
 LABEL_NOISE = 0.5  # standard deviation of a label's noise; that of its signal is 1
-SAMPLED, SOLVED = 0.3, 0.4  # fractions of a simulation done before its later stages, where the estimator is asked
+SAMPLED = 0.8  # fraction of a simulation without the estimator that is done when all pairs are drawn
+BEFORE_ESTIMATE = 0.3  # fraction of a simulation with it that is done when it is asked
 
 
 def is_small(model: SpikedModel, n_pairs: int, *, estimated: bool) -> bool:
@@ -105,34 +107,32 @@ def simulate(
     Raises: InvalidModel, InvalidOption for what cannot be simulated; NumericalFailure.
     """
     check_simulation(model, n_pairs, seed, n_labeled, options)
-    asked = n_labeled is not None
     bases = random_bases(model, seed)
+    kept = None
+    share = 1.0
+    if n_labeled is not None:
+        kept = Pairs(*(np.empty((n_pairs, width)) for width in (model.dx, model.dy, model.k)))
+        share = BEFORE_ESTIMATE
     sums = BlockSums(1, model.dx, model.dy)
-    x = np.empty((n_pairs if asked else 0, model.dx))
-    y = np.empty((n_pairs if asked else 0, model.dy))
-    signal = np.empty((n_pairs if asked else 0, model.k))
     drawn = 0
     for chunk in draw_chunks(model, bases, n_pairs, seed):
-        progress("sample", (SAMPLED if asked else 0.8) * drawn / n_pairs)
+        progress("sample", share * SAMPLED * drawn / n_pairs)
         sums.add(np.zeros(len(chunk.x), dtype=np.int64), chunk.x, chunk.y)
         rows = slice(drawn, drawn + len(chunk.x))
-        if asked:
-            x[rows], y[rows], signal[rows] = chunk.x, chunk.y, chunk.signal
+        if kept is not None:
+            kept.x[rows], kept.y[rows], kept.signal[rows] = chunk.x, chunk.y, chunk.signal
         drawn = rows.stop
 
-    progress("solve", SAMPLED if asked else 0.8)
-    moments = sums.finish()
-    pooled, (of_x, of_y) = moments.pooled(np.ones(1)), moments.sides
-    joint = JointCovariance(pooled.covariance[of_x, of_x], pooled.covariance[of_y, of_y], pooled.covariance[of_x, of_y])
-    objectives = _solve(joint, model.k, bases)
+    progress("solve", share * SAMPLED)
+    objectives = _solve(sample_covariance(sums.finish()), bases.x[:, : model.k], bases.y[:, : model.k])
     found = Separations(
         ca=_separation(objectives.ca),
         cp_x_to_y=_separation(objectives.cp_x_to_y),
         cp_y_to_x=_separation(objectives.cp_y_to_x),
     )
     answer = None
-    if n_labeled is not None:
-        answer = _ask(x, y, signal, n_labeled, seed, options or Options(), progress)
+    if kept is not None and n_labeled is not None:
+        answer = _ask(kept, n_labeled, seed, options or Options(), progress)
     progress("done", 1.0)
     return Simulation(
         n_pairs=n_pairs,
@@ -145,29 +145,31 @@ def simulate(
     )
 
 
-def _solve(joint: JointCovariance, k: int, bases: Bases) -> SampledObjectives:
-    """The optima of rank k, held against the true signal subspaces: the first k columns of the bases."""
-    signal = Bases(bases.x[:, :k], bases.y[:, :k])
+def _solve(joint: JointCovariance, signal_x: Array, signal_y: Array) -> SampledObjectives:
+    """The optima of rank k, held against the true signal subspaces, given by orthonormal columns (dx, k), (dy, k)."""
+    k = signal_x.shape[1]
     alignment = align(joint, k)
     forward = predict(joint, k, Direction.X_TO_Y)
     reverse = predict(joint, k, Direction.Y_TO_X)
     return SampledObjectives(
-        ca=_sampled(alignment.triplets, alignment.W.T, alignment.V.T, signal),
-        cp_x_to_y=_sampled(forward.triplets, forward.E.T, forward.D, signal),
-        cp_y_to_x=_sampled(reverse.triplets, reverse.D, reverse.E.T, signal),
+        ca=_sampled(alignment.triplets, (alignment.W.T, alignment.V.T), (signal_x, signal_y)),
+        cp_x_to_y=_sampled(forward.triplets, (forward.E.T, forward.D), (signal_x, signal_y)),
+        cp_y_to_x=_sampled(reverse.triplets, (reverse.D, reverse.E.T), (signal_x, signal_y)),
     )
 
 
-def _sampled(triplets: Triplets, span_x: Array, span_y: Array, signal: Bases) -> SampledObjective:
-    """Arguments: span_x (dx, k), span_y (dy, k), whose columns span the solution; signal, orthonormal likewise."""
-    overlap = (np.square(signal.x.T @ triplets.x).sum(axis=0) + np.square(signal.y.T @ triplets.y).sum(axis=0)) / 2
-    distance = SubspaceDistance(x=subspace_distance(span_x, signal.x), y=subspace_distance(span_y, signal.y))
+def _sampled(triplets: Triplets, spans: tuple[Array, Array], signal: tuple[Array, Array]) -> SampledObjective:
+    """One objective; `spans` are matrices (dx, k), (dy, k) whose columns span its solution in x and in y."""
+    overlaps = [
+        np.square(true.T @ vectors).sum(axis=0) for true, vectors in zip(signal, (triplets.x, triplets.y), strict=True)
+    ]
+    distance = SubspaceDistance(*(subspace_distance(span, true) for span, true in zip(spans, signal, strict=True)))
     recovered = None
     if distance.x is not None and distance.y is not None:
         recovered = max(distance.x, distance.y) ** 2 < 1 - SIGNAL_OVERLAP
     return SampledObjective(
         singular_values=tuple(triplets.values.tolist()),
-        signal_overlap=tuple(np.minimum(overlap, 1.0).tolist()),
+        signal_overlap=tuple(np.minimum(np.mean(overlaps, axis=0), 1.0).tolist()),
         distance=distance,
         recovered=recovered,
     )
@@ -177,18 +179,16 @@ def _separation(sampled: SampledObjective) -> Separation:
     return separation(np.array(sampled.singular_values), np.array(sampled.signal_overlap) > SIGNAL_OVERLAP)
 
 
-def _ask(
-    x: Array, y: Array, signal: Array, n_labeled: int, seed: int, options: Options, progress: Progress
-) -> SimulatedEstimate:
+def _ask(pairs: Pairs, n_labeled: int, seed: int, options: Options, progress: Progress) -> SimulatedEstimate:
     """What the estimator says of pairs of which `n_labeled` carry labels."""
-    rows, labels = draw_labels(signal, n_labeled, LABEL_NOISE, seed)
+    rows, labels = draw_labels(pairs.signal, n_labeled, LABEL_NOISE, seed)
     report = estimate(
-        x,
-        y,
+        pairs.x,
+        pairs.y,
         label_columns(labels, LabelType.NUMERIC),
         rows,
         options,
-        lambda stage, fraction: progress(f"estimate: {stage}", SOLVED + (1 - SOLVED) * fraction),
+        lambda stage, fraction: progress(f"estimate: {stage}", BEFORE_ESTIMATE + (1 - BEFORE_ESTIMATE) * fraction),
     )
     return SimulatedEstimate(
         n_labeled=n_labeled,

@@ -124,6 +124,7 @@ class SimulationRequest(ModelParameters):
     seed: int = Field(0, ge=inputs.SEED_BOUNDS[0], le=inputs.SEED_BOUNDS[1], strict=True)
     """Seed of the hidden bases, the pairs and the labels."""
     n_labeled: int | None = Field(None, ge=inputs.MIN_LABELED_ROWS, le=simulation.MAX_PAIRS, strict=True)
-    """Rows that get noisy labels of the signal, which the estimator is then asked about; left out, it is not asked."""
+    """Rows that get as many linear labels as there are signal coordinates, with noise of half the signal's spread, and
+    that the estimator is then asked about; left out, it is not asked."""
     options: Options | None = None
     """Options of the estimator; left out, its defaults."""

@@ -18,7 +18,7 @@ from tests.e2e.conftest import Running, start, stop
 from tests.e2e.samples import Sample, npy
 from tests.e2e.test_analyses import finished, in_process, reproducible
 
-README = Path(__file__).parents[2] / "README.md"
+ROOT = Path(__file__).parents[2]
 
 
 def processes_of(root: int) -> dict[int, str]:
@@ -248,8 +248,11 @@ def valkey_address(tmp_path):
     process.wait()
 
 
-def test_the_readmes_curl_session_works_as_printed(running, tmp_path):
-    session = re.search(r"<!-- session -->\n```bash\n(.*?)```", README.read_text(encoding="utf-8"), re.DOTALL)[1]
+@pytest.mark.parametrize(
+    ("page", "printed"), [("README.md", '"regime"'), ("docs/api.md", "[{'ink': 'numeric'}, {'digit': 'categorical'}]")]
+)
+def test_curl_sessions_work_as_printed(running, tmp_path, page, printed):
+    session = re.search(r"<!-- session -->\n```bash\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)[1]
     script = session.replace("http://127.0.0.1:8000", running.address)
     assert script != session
     python = f'python() {{ {sys.executable!s} "$@"; }}\n'
@@ -257,7 +260,7 @@ def test_the_readmes_curl_session_works_as_printed(running, tmp_path):
         ["bash", "-euo", "pipefail", "-c", python + script], cwd=tmp_path, capture_output=True, text=True, timeout=60
     )
     assert result.returncode == 0, result.stdout + result.stderr
-    assert '"regime"' in result.stdout
+    assert printed in result.stdout
 
 
 def test_the_demonstration_prints_a_readable_answer_and_leaves_nothing(tmp_path):

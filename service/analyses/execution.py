@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from service.analyses.analysis import RECORD_VERSION, Failure, Outcome, Progress, Submission
+from service.analyses.analysis import RECORD_VERSION, Estimation, Failure, Outcome, Progress, SimulatedProblem
 from service.analyses.errors import (
     AnalysisError,
     InputLost,
@@ -23,6 +23,8 @@ from service.estimation.estimate import estimate
 from service.estimation.labels import label_columns
 from service.estimation.record import to_json
 from service.estimation.report import Report
+from service.estimation.simulation import simulate
+from service.estimation.simulation_records import Simulation
 
 log = structlog.get_logger()
 
@@ -38,12 +40,12 @@ def run(store: Store, queue: Queue, analysis_id: str, progress: Callable[[Progre
         return
     started_at = datetime.now(UTC)
 
-    def finish(result: Report | None, failure: Failure | None) -> None:
+    def finish(result: Report | Simulation | None, failure: Failure | None) -> None:
         outcome = Outcome(RECORD_VERSION, started_at, datetime.now(UTC), failure)
         settle(store, queue, analysis_id, outcome, to_json(result) if result else None)
 
     try:
-        finish(_estimated(store, submission, progress), None)
+        finish(_result(store, submission.subject, progress), None)
     except (EstimationError, UploadError) as error:
         finish(None, failure_of(error))
     except MemoryError:
@@ -77,16 +79,30 @@ def failure_of(error: EstimationError | AnalysisError) -> Failure:
     return Failure(error.code, error.message, error.part)
 
 
-def _estimated(store: Store, submission: Submission, progress: Callable[[Progress], None]) -> Report:
-    features = store.datasets.features_of(submission.dataset)
-    labels = store.datasets.labels_of(submission.label_set)
+def _result(
+    store: Store, subject: Estimation | SimulatedProblem, progress: Callable[[Progress], None]
+) -> Report | Simulation:
+    def publish(stage: str, fraction: float) -> None:
+        progress(Progress(stage, fraction))
+
+    if isinstance(subject, SimulatedProblem):
+        return simulate(
+            subject.model,
+            subject.n_pairs,
+            subject.seed,
+            n_labeled=subject.n_labeled,
+            options=subject.options,
+            progress=publish,
+        )
+    features = store.datasets.features_of(subject.dataset)
+    labels = store.datasets.labels_of(subject.label_set)
     return estimate(
         features.x,
         features.y,
-        label_columns(labels.columns, submission.label_set.label_types),
+        label_columns(labels.columns, subject.label_set.label_types),
         labels.rows,
-        submission.options,
-        lambda stage, fraction: progress(Progress(stage, fraction)),
+        subject.options,
+        publish,
         groups=features.groups,
-        covariates=typed_covariates(features.covariates, submission.dataset.covariate_types),
+        covariates=typed_covariates(features.covariates, subject.dataset.covariate_types),
     )

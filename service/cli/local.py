@@ -138,10 +138,10 @@ def _greet(address: str) -> None:
 
 @contextmanager
 def _configured() -> Iterator[None]:
-    """Ends the program when the settings name no queue."""
-    from service.wiring import QueueNotConfigured
+    """Ends the program when the settings name no queue, or a store that cannot be used."""
+    from service.wiring import QueueNotConfigured, StoreNotUsable
 
     try:
         yield
-    except QueueNotConfigured as error:
+    except (QueueNotConfigured, StoreNotUsable) as error:
         fail(str(error))

@@ -94,7 +94,7 @@ def report(
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON and nothing else.")] = False,
     url: Url = None,
 ) -> None:
-    """Print the report of an analysis."""
+    """Print the report of an analysis; that of a simulation is always JSON."""
     from service.remote import commands
 
     with _ending():

@@ -10,16 +10,23 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import quote
 
+import httpx2
+
 from service.analyses.analysis import State
 from service.analyses.dataset import TypesAsSaid
 from service.client.connection import Connection
 from service.client.errors import AnalysisFailed, ClientError
 from service.client.uploads import OnProgress, opened
+from service.estimation.phase_diagram import PhaseDiagram
 from service.estimation.report import Report
+from service.estimation.simulation_records import Simulation
+from service.estimation.spiked_model import ModelSeparation
 from service.schemas.analyses import AnalysisPage, AnalysisView
 from service.schemas.datasets import DatasetPage, DatasetView, LabelSetPage, LabelSetView
 from service.schemas.limits import LimitsView
+from service.schemas.model import ModelParameters, PhaseDiagramRequest, SimulationRequest
 from service.schemas.options import EstimationOptions, SubmittedOptions
+from service.schemas.wire import WireModel
 
 SOONEST_LOOK_S, LATEST_LOOK_S = 0.2, 2.0  # how long a waiting client sleeps between two looks
 WAITED_SHARE = 0.05  # it looks again after this share of the time that it has waited, within those bounds
@@ -184,12 +191,16 @@ class Client:
         return self._connection.read(AnalysisView, "GET", f"/v1/analyses/{_step(analysis_id)}")
 
     def report(self, analysis_id: str) -> Report:
-        """The report of a finished analysis."""
+        """The report of a finished estimation."""
         return self._connection.read(Report, "GET", f"/v1/analyses/{_step(analysis_id)}/report")
 
     def report_json(self, analysis_id: str) -> Any:
-        """The report as JSON types."""
+        """The report, of an estimation or of a simulation, as JSON types."""
         return self._connection.read_json(f"/v1/analyses/{_step(analysis_id)}/report")
+
+    def simulation(self, analysis_id: str) -> Simulation:
+        """The report of a finished simulation."""
+        return self._connection.read(Simulation, "GET", f"/v1/analyses/{_step(analysis_id)}/report")
 
     def cancel(self, analysis_id: str) -> AnalysisView:
         """Stop an analysis, or take it out of the queue; one that has ended stays as it is."""
@@ -198,6 +209,21 @@ class Client:
     def delete_analysis(self, analysis_id: str) -> None:
         """Remove a finished analysis with its report; its dataset and its label set stay."""
         self._connection.delete(f"/v1/analyses/{_step(analysis_id)}")
+
+    def model_separation(self, parameters: ModelParameters) -> ModelSeparation:
+        """Closed forms of a spiked model: singular values, separation ratios, regimes."""
+        return self._connection.read(ModelSeparation, "POST", "/v1/model/separation", json=_said(parameters))
+
+    def phase_diagram(self, request: PhaseDiagramRequest) -> PhaseDiagram:
+        """Regimes on a grid of signal strength and nuisance correlation, and the curves between them."""
+        return self._connection.read(PhaseDiagram, "POST", "/v1/model/phase-diagram", json=_said(request))
+
+    def simulate(self, request: SimulationRequest) -> Simulation | AnalysisView:
+        """Draw a problem of known truth and solve it; one that takes long comes back as an analysis to wait for."""
+        answer = self._connection.ask("POST", "/v1/model/simulation", json=_said(request))
+        if answer.status_code == httpx2.codes.ACCEPTED:
+            return self._connection.parse(AnalysisView, answer)
+        return self._connection.parse(Simulation, answer)
 
     def wait(
         self,
@@ -248,3 +274,8 @@ class Client:
 def _step(name: str) -> str:
     """A name as one step of a path, whatever is in it."""
     return quote(name, safe="")
+
+
+def _said(question: WireModel) -> dict[str, Any]:
+    """A question as it is sent: what was said, the rest left to the service."""
+    return question.model_dump(mode="json", exclude_unset=True)

@@ -64,11 +64,15 @@ class Connection:
 
     def read(self, kind: type[Answer], method: str, path: str, timeout_s: float | None = None, **sent: Any) -> Answer:
         """Send a request; the answer as a model or a record of the core.  What a newer service adds is left out."""
-        answer = self.ask(method, path, timeout_s, **sent)
+        return self.parse(kind, self.ask(method, path, timeout_s, **sent))
+
+    def parse(self, kind: type[Answer], answer: httpx2.Response) -> Answer:
+        """An answer as what it must be.  Raises UnexpectedAnswer."""
         try:
             return TypeAdapter(kind).validate_json(answer.content, extra="ignore")
         except ValidationError as error:
-            raise unexpected(self._address, f"{method} {path} is not answered with {kind.__name__}") from error
+            asked = f"{answer.request.method} {answer.request.url.path}"
+            raise unexpected(self._address, f"{asked} is not answered with {kind.__name__}") from error
 
     def read_json(self, path: str) -> Any:
         """What is at an address, as JSON types."""

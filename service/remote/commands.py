@@ -10,7 +10,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from service.analyses.analysis import State
+from service.analyses.analysis import AnalysisKind, State
 from service.client import AnalysisFailed, Client
 from service.figures.printable import printable, safe_console
 from service.figures.terminal import draw
@@ -53,7 +53,7 @@ def submit(place: Place, upload: Upload, wait_s: float | None, as_json: bool) ->
         if wait_s is not None:
             safe_console(stderr=True).print(f"Analysis {printable(analysis.id)} is submitted.", markup=False)
             _wait(client, place, analysis.id, wait_s)
-            _print_report(client, analysis.id, as_json, (upload.x.name, upload.y.name))
+            _print_report(client, analysis, as_json, (upload.x.name, upload.y.name))
         elif as_json:
             _print_json(analysis.model_dump(mode="json"))
         else:
@@ -74,7 +74,7 @@ def report(place: Place, analysis_id: str, wait_s: float | None, as_json: bool) 
             _wait(client, place, analysis_id, wait_s)
         elif analysis.state is not State.SUCCEEDED:
             raise AnalysisFailed(analysis)
-        _print_report(client, analysis_id, as_json)
+        _print_report(client, analysis, as_json)
 
 
 def list_analyses(place: Place, states: Sequence[str], metadata: Sequence[str], limit: int, as_json: bool) -> None:
@@ -154,11 +154,11 @@ def _interruption(message: str) -> Iterator[None]:
         raise Ended(message, ExitCode.INTERRUPTED) from interrupt
 
 
-def _print_report(client: Client, analysis_id: str, as_json: bool, names: tuple[str, str] = ("x", "y")) -> None:
-    if as_json:
-        _print_json(client.report_json(analysis_id))
+def _print_report(client: Client, analysis: AnalysisView, as_json: bool, names: tuple[str, str] = ("x", "y")) -> None:
+    if as_json or analysis.kind is AnalysisKind.SIMULATION:  # nothing draws a simulation
+        _print_json(client.report_json(analysis.id))
     else:
-        draw(client.report(analysis_id), safe_console(), names)
+        draw(client.report(analysis.id), safe_console(), names)
 
 
 def _print_json(value: Mapping[str, Any] | Sequence[Any]) -> None:

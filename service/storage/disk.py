@@ -28,6 +28,11 @@ class DiskStore:
         self.datasets = DiskDatasets(self._layout, max_label_bytes)
         self.analyses = DiskAnalyses(self._layout)
 
+    @property
+    def tmp(self) -> Path:
+        """Where files are while they are being received."""
+        return self._layout.tmp.resolve()
+
     def prepare(self) -> None:
         """Create the store's folders, readable by their owner alone."""
         layout = self._layout

@@ -10,9 +10,9 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from service.analyses import execution, lifecycle, reconciliation
+from service.analyses import execution, intake, lifecycle, reconciliation
 from service.analyses.analysis import State
-from service.analyses.errors import AnalysisNotFound, NoReport, ReportNotReady, StoreUnavailable
+from service.analyses.errors import AnalysisActive, AnalysisNotFound, NoReport, ReportNotReady, StoreUnavailable
 from service.analyses.ports import LossReason, QueueState
 from service.analyses.submission import submit_upload
 from service.estimation.errors import InvalidOption, LabelTypeRequired, UnpairedRows
@@ -66,7 +66,7 @@ def quiet(progress) -> None:
 
 
 def folder_of_dataset(store, tmp_path, analysis_id: str):
-    return tmp_path / "data" / "datasets" / store.analyses.find(analysis_id).dataset.id
+    return tmp_path / "data" / "datasets" / store.analyses.find(analysis_id).subject.dataset.id
 
 
 def popped(connection, analysis_id: str) -> str:
@@ -117,7 +117,7 @@ def test_groups_and_covariates_are_kept_with_the_submission_and_used_when_it_run
     types = {"covariate_0": LabelType.CATEGORICAL}
     beside = {"groups": part(np.arange(60) // 3), "covariates": part(np.arange(60) % 4)}
     analysis_id = submitted(store, queue, covariate_types=types, **beside)
-    assert store.analyses.find(analysis_id).dataset.covariate_types == types
+    assert store.analyses.find(analysis_id).subject.dataset.covariate_types == types
     execution.run(store, queue, analysis_id, quiet)
     data = json.loads(lifecycle.report(store, analysis_id))["data"]
     assert data["n_groups"] == 20
@@ -226,3 +226,81 @@ def test_unknown_analyses_are_not_found(store, queue, analysis_id):
         lifecycle.describe(store, queue, analysis_id)
     with pytest.raises(AnalysisNotFound):
         lifecycle.report(store, analysis_id)
+
+
+def test_what_is_cancelled_stays_cancelled_whatever_its_attempt_finds_out(store, queue, connection):
+    analysis_id = submitted(store, queue)
+    popped(connection, analysis_id)
+    assert lifecycle.cancel(store, queue, analysis_id).state is State.CANCELLED
+    assert queue.find(analysis_id) is None
+    execution.run(store, queue, analysis_id, quiet)
+    assert lifecycle.describe(store, queue, analysis_id).state is State.CANCELLED
+    with pytest.raises(NoReport, match="cancelled"):
+        lifecycle.report(store, analysis_id)
+
+
+def test_an_outcome_that_comes_during_a_cancellation_wins(store, queue):
+    analysis_id = submitted(store, queue)
+    execution.run(store, queue, analysis_id, quiet)
+    assert lifecycle.cancel(store, queue, analysis_id).state is State.SUCCEEDED
+    assert lifecycle.report(store, analysis_id)
+
+
+def test_an_analysis_is_cancelled_while_the_queue_is_away_and_skipped_when_it_is_back(store, queue, tmp_path):
+    analysis_id = submitted(store, queue)
+    assert lifecycle.cancel(store, unreachable(tmp_path), analysis_id).state is State.CANCELLED
+    assert queue.find(analysis_id) is not None
+    execution.run(store, queue, analysis_id, quiet)
+    assert lifecycle.describe(store, queue, analysis_id).state is State.CANCELLED
+    lifecycle.cancel(store, queue, analysis_id)
+    assert queue.find(analysis_id) is None
+
+
+def test_a_deleted_analysis_is_not_brought_back_by_its_attempt(store, queue):
+    analysis_id = submitted(store, queue)
+    with pytest.raises(AnalysisActive):
+        lifecycle.delete(store, queue, analysis_id)
+    lifecycle.cancel(store, queue, analysis_id)
+    lifecycle.delete(store, queue, analysis_id)
+    execution.run(store, queue, analysis_id, quiet)
+    with pytest.raises(AnalysisNotFound):
+        lifecycle.describe(store, queue, analysis_id)
+    assert store.analyses.ids() == []
+
+
+def test_datasets_are_swept_when_their_time_is_over_and_nobody_uses_them(store, queue):
+    used, unused = submitted(store, queue), submitted(store, queue)
+    execution.run(store, queue, unused, quiet)
+    opened = intake.open_dataset(store, (), None)
+    datasets = {name: store.analyses.find(name).subject.dataset for name in (used, unused)}
+    intake.sweep_datasets(store, opened.expires_at)
+    assert set(store.datasets.ids()) == {dataset.id for dataset in datasets.values()}
+    intake.sweep_datasets(store, datasets[unused].expires_at)
+    assert store.datasets.ids() == [datasets[used].id]
+    execution.run(store, queue, used, quiet)
+    intake.sweep_datasets(store, datasets[unused].expires_at)
+    assert store.datasets.ids() == []
+    assert store.datasets.find_label_set(store.analyses.find(used).subject.label_set.id) is None
+    assert lifecycle.report(store, used)
+
+
+def test_a_submission_that_cannot_be_stored_leaves_no_dataset(store, queue, monkeypatch, tmp_path):
+    def full(submission):
+        raise StoreUnavailable("full")
+
+    monkeypatch.setattr(store.analyses, "add", full)
+    with pytest.raises(StoreUnavailable):
+        submitted(store, queue)
+    assert store.datasets.ids() == []
+    assert not list((tmp_path / "data" / "label-sets").iterdir())
+
+
+def test_a_list_looks_at_the_queue_once(store, queue, monkeypatch):
+    ids = [submitted(store, queue) for _ in range(3)]
+    calls = []
+    find_many = queue.find_many
+    monkeypatch.setattr(queue, "find_many", lambda names: calls.append(names) or find_many(names))
+    page = lifecycle.list_analyses(store, queue, states={State.QUEUED}, limit=10)
+    assert [analysis.submission.id for analysis in page.items] == sorted(ids, reverse=True)
+    assert sorted(analysis.queue_position for analysis in page.items) == [0, 1, 2]
+    assert len(calls) == 1

@@ -53,8 +53,8 @@ def unanswered(address: str, error: httpx2.TransportError, timeout_s: float) -> 
         )
     if insecure is not None:
         return NotSecure(
-            f"There is no secure connection to {address}: {insecure.reason or insecure}. Check the address; a server "
-            "without TLS is addressed as http://."
+            f"There is no secure connection to {address}: {getattr(insecure, 'reason', None) or insecure}. "
+            "Check the address; a server without TLS is addressed as http://."
         )
     if isinstance(error, httpx2.TimeoutException):
         return NotReachable(

@@ -7,7 +7,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 from urllib.parse import quote
 
 import httpx2
@@ -24,9 +24,11 @@ from service.estimation.spiked_model import ModelSeparation
 from service.schemas.analyses import AnalysisPage, AnalysisView
 from service.schemas.datasets import DatasetPage, DatasetView, LabelSetPage, LabelSetView
 from service.schemas.limits import LimitsView
-from service.schemas.model import ModelParameters, PhaseDiagramRequest, SimulationRequest
 from service.schemas.options import EstimationOptions, SubmittedOptions
 from service.schemas.wire import WireModel
+
+if TYPE_CHECKING:  # whoever asks about the model has loaded these; nobody else waits for the estimators behind them
+    from service.schemas.model import ModelParameters, PhaseDiagramRequest, SimulationRequest
 
 SOONEST_LOOK_S, LATEST_LOOK_S = 0.2, 2.0  # how long a waiting client sleeps between two looks
 WAITED_SHARE = 0.05  # it looks again after this share of the time that it has waited, within those bounds

@@ -49,6 +49,9 @@ def opened(paths: Mapping[str, Path | None], on_progress: OnProgress | None = No
             if path is not None
         }
         for part, file in files.items():
-            sizes[part] = file.seek(0, 2)
+            try:
+                sizes[part] = file.seek(0, 2)
+            except OSError as error:  # a pipe, whose size nobody knows
+                raise OSError(error.errno, error.strerror, str(paths[part])) from error
             file.seek(0)
         yield files

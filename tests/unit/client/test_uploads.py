@@ -1,5 +1,8 @@
 """Files are counted as they are read."""
 
+import os
+from pathlib import Path
+
 import pytest
 
 from service.client.uploads import opened
@@ -27,3 +30,13 @@ def test_a_file_that_is_not_there_leaves_none_open(tmp_path):
     (tmp_path / "x").write_bytes(b"1")
     with pytest.raises(FileNotFoundError), opened({"x": tmp_path / "x", "y": tmp_path / "y"}):
         raise AssertionError("nothing is to be sent")
+
+
+def test_a_pipe_is_named_whose_size_nobody_knows():
+    reading, writing = os.pipe()
+    try:
+        with pytest.raises(OSError, match=f"/dev/fd/{reading}"), opened({"labels": Path(f"/dev/fd/{reading}")}):
+            raise AssertionError("nothing is to be sent")
+    finally:
+        os.close(reading)
+        os.close(writing)

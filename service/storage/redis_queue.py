@@ -14,9 +14,10 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from service.analyses.analysis import Progress
+from service.analyses.counting import EndedAnalysis
 from service.analyses.errors import QueueUnavailable
 from service.analyses.ports import QueueEntry, QueueState
-from service.storage import keys, queue_scripts
+from service.storage import counters, keys, queue_scripts
 from service.storage.announcements import wait_for_announcement
 from service.storage.queue_jobs import decode_loss, decode_progress, encode_progress, job_fields
 
@@ -96,6 +97,11 @@ class RedisQueue:
         """Tell whoever waits for this analysis that its outcome is stored; a lost announcement is found by looking."""
         with _reachable():
             self._connection.publish(keys.announcement_channel(analysis_id), b"stored")
+
+    def count(self, ended: EndedAnalysis) -> None:
+        """Count an analysis that has just ended."""
+        with _reachable():
+            counters.count(self._connection, ended)
 
     def _find_many(self, analysis_ids: Sequence[str]) -> list[QueueEntry | None]:
         if not analysis_ids:

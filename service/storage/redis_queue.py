@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -19,11 +19,14 @@ from service.analyses.errors import QueueUnavailable
 from service.analyses.ports import QueueEntry, QueueState
 from service.storage import counters, keys, queue_scripts
 from service.storage.announcements import wait_for_announcement
+from service.storage.measures import Measures, read_measures
 from service.storage.queue_jobs import decode_loss, decode_progress, encode_progress, job_fields
 
-__all__ = ["RedisQueue", "open_connection", "publish_progress", "wait_for_announcement"]
+__all__ = ["RedisQueue", "open_connection", "open_measure", "publish_progress", "wait_for_announcement"]
 
 log = structlog.get_logger("phasegate.queue")
+
+MEASURE_TIMEOUT_S = 1.0
 
 _TIMESTAMP = "%Y-%m-%dT%H:%M:%S.%fZ"
 
@@ -127,6 +130,19 @@ def publish_progress(connection: Redis, analysis_id: str, progress: Progress) ->
         queue_scripts.store_progress(connection, analysis_id, encode_progress(progress))
     except (RedisError, OSError) as error:
         log.debug("progress_not_published", analysis_id=analysis_id, reason=str(error))
+
+
+def open_measure(url: str) -> Callable[[], Measures]:
+    """A function that reads the queue's measures or raises QueueUnavailable, within about a second: a scrape must not
+    wait for a server that is away.
+    """
+    connection = open_connection(url, timeout_s=MEASURE_TIMEOUT_S, retries=0)
+
+    def measure() -> Measures:
+        with _reachable():
+            return read_measures(connection)
+
+    return measure
 
 
 @contextmanager

@@ -112,11 +112,6 @@ def new_id() -> str:
     return f"an-{int(time.time() * 1000):012x}{secrets.token_hex(10)}"
 
 
-def made_at_s(analysis_id: str) -> float:
-    """When an id was made: seconds since 1970."""
-    return int(analysis_id.partition("-")[2][:12], 16) / 1000
-
-
 def is_id(text: str) -> bool:
     """Whether `text` has the form of an id; nothing else ever becomes part of a path or a key."""
     return ID_PATTERN.fullmatch(text) is not None

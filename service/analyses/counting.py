@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from service.analyses.analysis import Outcome, State, made_at_s
+from service.analyses.analysis import Outcome, State
 from service.estimation.report import Report
 from service.estimation.terms import Regime
 
@@ -22,6 +22,11 @@ class EndedAnalysis:
     regime: Regime | None = None  # of x_to_y; None without a report
     conclusive: bool | None = None  # None without a report, and where the method knows no probabilities
     stages_s: Mapping[str, float] = field(default_factory=dict)
+
+
+def made_at_s(analysis_id: str) -> float:
+    """When an id was made: seconds since 1970."""
+    return int(analysis_id.partition("-")[2][:12], 16) / 1000
 
 
 def ended_analysis(analysis_id: str, outcome: Outcome, report: Report | None) -> EndedAnalysis:

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable
+from pathlib import Path
 
 import httpx2
 import numpy as np
@@ -17,9 +18,15 @@ from prometheus_client.parser import text_string_to_metric_families as parse
 from tests.e2e.conftest import Running
 from tests.e2e.samples import Sample, npy
 
+OPERATING = Path(__file__).parents[2] / "docs/operating.md"
+
+
+def log_path(running: Running) -> Path:
+    return running.data_dir.parent / f"{running.data_dir.name}.log"
+
 
 def log_text(running: Running) -> str:
-    return (running.data_dir.parent / f"{running.data_dir.name}.log").read_text()
+    return log_path(running).read_text()
 
 
 def log_lines(running: Running, **wanted: object) -> list[dict]:
@@ -91,6 +98,24 @@ def test_logs_hold_nothing_that_was_uploaded_nor_names_of_files_nor_queries(runn
         sent = answer.headers["x-request-id"]
         eventually(lambda sent=sent: log_lines(running, event="request", request_id=sent))
     assert "confidential" not in log_text(running)
+
+
+def test_the_session_of_the_operators_page_finds_the_request(running, tmp_path):
+    session = re.search(r"<!-- session -->\n```bash\n(.*?)```", OPERATING.read_text(encoding="utf-8"), re.DOTALL)[1]
+    sample = Sample(seed=75)
+    all_rows = dict(
+        x=npy(sample.x), y=npy(sample.y), labels=b"depth\n" + b"\n".join(b"%.6f" % v for v in sample.x[:, 0])
+    )
+    for name, content in all_rows.items():
+        (tmp_path / f"{name}.{'csv' if name == 'labels' else 'npy'}").write_bytes(content)
+    (tmp_path / "service.log").symlink_to(log_path(running))
+    script = session.replace("http://127.0.0.1:8000", running.address)
+    done = subprocess.run(["bash", "-euc", script], cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    found = [json.loads(line)["event"] for line in done.stdout.splitlines()]
+    assert found[0] == "analysis_submitted", done.stderr
+    assert set(found) <= {"analysis_submitted", "analysis_settled", "request"}
+    eventually(lambda: log_lines(running, event="analysis_settled", request_id="nightly-42"))
+    eventually(lambda: log_lines(running, event="request", request_id="nightly-42"))
 
 
 def test_a_client_that_hangs_up_is_no_error_of_the_service(running):

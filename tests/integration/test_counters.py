@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import math
+import time
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import pytest
 from redis import Redis
 
-from service.analyses.analysis import Failure, Outcome, State, new_id
+from service.analyses.analysis import Failure, Outcome, State
 from service.analyses.counting import EndedAnalysis, ended_analysis
 from service.analyses.errors import QueueUnavailable
 from service.estimation.terms import Regime
@@ -16,6 +18,10 @@ from service.storage import keys
 from service.storage.counters import RUN_BOUNDS_S, WAIT_BOUNDS_S, parse_counts
 from service.storage.measures import read_measures
 from service.storage.redis_queue import RedisQueue
+
+
+def new_id() -> str:
+    return f"an-{int(time.time() * 1000):012x}{uuid4().hex[:20]}"
 
 
 @pytest.fixture

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterator
+from uuid import uuid4
 
 import pytest
 from fastapi.testclient import TestClient
@@ -13,7 +15,7 @@ from structlog.contextvars import merge_contextvars
 from structlog.testing import capture_logs
 
 from service.analyses import lifecycle
-from service.analyses.analysis import State, new_id
+from service.analyses.analysis import State
 from service.analyses.counting import EndedAnalysis
 from service.api.app import create_app
 from service.api.observation import PATH_CHARACTERS, is_request_id, observed
@@ -37,6 +39,10 @@ NASTY_IDS = [
 
 def client_of(settings: Settings) -> TestClient:
     return TestClient(observed(create_app(settings)), raise_server_exceptions=False)
+
+
+def new_id() -> str:
+    return f"an-{int(time.time() * 1000):012x}{uuid4().hex[:20]}"
 
 
 @pytest.fixture

@@ -103,11 +103,13 @@ def test_logs_hold_nothing_that_was_uploaded_nor_names_of_files_nor_queries(runn
 def test_the_session_of_the_operators_page_finds_the_request(running, tmp_path):
     session = re.search(r"<!-- session -->\n```bash\n(.*?)```", OPERATING.read_text(encoding="utf-8"), re.DOTALL)[1]
     sample = Sample(seed=75)
-    all_rows = dict(
-        x=npy(sample.x), y=npy(sample.y), labels=b"depth\n" + b"\n".join(b"%.6f" % v for v in sample.x[:, 0])
-    )
-    for name, content in all_rows.items():
-        (tmp_path / f"{name}.{'csv' if name == 'labels' else 'npy'}").write_bytes(content)
+    depths = "\n".join(f"{value:.6f}" for value in sample.x[:, 0])
+    for name, content in {
+        "x.npy": npy(sample.x),
+        "y.npy": npy(sample.y),
+        "labels.csv": f"depth\n{depths}\n".encode(),
+    }.items():
+        (tmp_path / name).write_bytes(content)
     (tmp_path / "service.log").symlink_to(log_path(running))
     script = session.replace("http://127.0.0.1:8000", running.address)
     done = subprocess.run(["bash", "-euc", script], cwd=tmp_path, capture_output=True, text=True, timeout=60)

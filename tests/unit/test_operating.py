@@ -52,6 +52,7 @@ def test_the_table_has_every_metric_with_its_type_and_labels(families):
 def test_alerts_and_expressions_name_metrics_and_labels_that_exist(families):
     samples = {sample.name: set(sample.labels) for family in families.values() for sample in family.samples}
     rules = yaml.safe_load(re.search(r"<!-- alerts -->\n```yaml\n(.*?)```", PAGE, re.DOTALL)[1])
+    assert all(set(rule["annotations"]) == {"summary"} for group in rules["groups"] for rule in group["rules"])
     expressions = [rule["expr"] for group in rules["groups"] for rule in group["rules"]]
     expressions += re.search(r"<!-- expressions -->\n```promql\n(.*?)```", PAGE, re.DOTALL)[1].splitlines()
     assert len(expressions) > 8

@@ -24,11 +24,11 @@ DataDir = Annotated[Path | None, typer.Option(help="Directory of the array store
 
 def main() -> None:
     """Run the command line; what a user can mend is one line on standard error and exit code 2."""
-    from service.wiring import QueueNotConfigured
+    from service.wiring import QueueNotConfigured, StoreNotUsable
 
     try:
         app()
-    except QueueNotConfigured as error:
+    except (QueueNotConfigured, StoreNotUsable) as error:
         fail(str(error))
 
 
@@ -121,26 +121,26 @@ def check(
     from rich.console import Console
 
     from service.analyses.errors import UploadError
-    from service.analyses.lifecycle import typed_covariates
+    from service.analyses.intake import typed_covariates
     from service.estimation.errors import EstimationError
     from service.estimation.labels import label_columns
     from service.estimation.preflight import check as look
     from service.estimation.record import to_json
     from service.figures.preflight import draw_preflight
     from service.schemas.options import read_options
-    from service.storage.input_files import open_inputs
+    from service.storage.input_files import open_features, open_labels
 
     try:
         chosen = read_options(options)
-        given = open_inputs(x, y, labels, rows, groups, covariates)
+        given, labeled = open_features(x, y, groups, covariates), open_labels(labels, rows)
         found = look(
             given.x,
             given.y,
-            label_columns(given.labels, chosen.label_types),
-            given.rows,
+            label_columns(labeled.columns, chosen.label_types),
+            labeled.rows,
             chosen.options(),
             groups=given.groups,
-            covariates=typed_covariates(given, chosen.covariate_types),
+            covariates=typed_covariates(given.covariates, chosen.covariate_types),
         )
     except (EstimationError, UploadError) as error:
         fail(error.message)

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from service.analyses.analysis import Outcome, State
+from service.analyses.identity import made_at_s
 from service.estimation.report import Report
 from service.estimation.terms import Regime
 
@@ -24,11 +25,6 @@ class EndedAnalysis:
     stages_s: Mapping[str, float] = field(default_factory=dict)
 
 
-def made_at_s(analysis_id: str) -> float:
-    """When an id was made: seconds since 1970."""
-    return int(analysis_id.partition("-")[2][:12], 16) / 1000
-
-
 def ended_analysis(analysis_id: str, outcome: Outcome, report: Report | None) -> EndedAnalysis:
     """The facts that are counted, from an outcome and the report that it came with.
 
@@ -37,7 +33,7 @@ def ended_analysis(analysis_id: str, outcome: Outcome, report: Report | None) ->
     started_at, failure = outcome.started_at, outcome.failure
     return EndedAnalysis(
         analysis_id=analysis_id,
-        state=State.SUCCEEDED if failure is None else State.FAILED,
+        state=outcome.state,
         code=failure.code if failure else None,
         waited_s=max(0.0, started_at.timestamp() - made_at_s(analysis_id)) if started_at else None,
         ran_s=max(0.0, (outcome.finished_at - started_at).total_seconds()) if started_at else None,

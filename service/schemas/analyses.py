@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, StringConstraints, TypeAdapter
 
 from service.analyses.analysis import State
+from service.analyses.metadata import KEY_PATTERN, MAX_ENTRIES, MAX_VALUE_CHARACTERS
 from service.estimation.labels import LabelType
 from service.estimation.options import Options
 from service.estimation.report import Report
+from service.schemas.datasets import ArrayView, FileView
+from service.schemas.options import EstimationOptions
 from service.schemas.wire import Problem, WireModel
 
 REPORT = TypeAdapter(Report)
+
+Metadata = Annotated[
+    dict[
+        Annotated[str, StringConstraints(pattern=KEY_PATTERN)],
+        Annotated[str, StringConstraints(max_length=MAX_VALUE_CHARACTERS)],
+    ],
+    Field(max_length=MAX_ENTRIES),
+]
 
 
 class ProgressView(WireModel):
@@ -22,24 +34,6 @@ class ProgressView(WireModel):
     """What is being done."""
     fraction: float = Field(ge=0, le=1)
     """Share of the work done, 0 to 1."""
-
-
-class FileView(WireModel):
-    """An uploaded file as it was received."""
-
-    size_bytes: int
-    """Its size in bytes."""
-    sha256: str
-    """SHA-256 of its bytes, in hex."""
-
-
-class ArrayView(FileView):
-    """An uploaded array as it was received."""
-
-    shape: list[int]
-    """Rows and columns."""
-    dtype: str
-    """Type of its values."""
 
 
 class InputsView(WireModel):
@@ -66,6 +60,23 @@ class LinksView(WireModel):
     """This analysis."""
     report: str
     """Its report."""
+    dataset: str
+    """Its dataset."""
+    label_set: str
+    """Its label set."""
+
+
+class AnalysisRequest(WireModel):
+    """What to analyse: a dataset and one of its label sets."""
+
+    dataset_id: str
+    """A ready dataset."""
+    label_set_id: str
+    """One of its label sets."""
+    options: EstimationOptions = EstimationOptions()
+    """What differs from the defaults."""
+    metadata: Metadata = Field(default_factory=dict)
+    """Up to 16 short strings by name, kept with the analysis; lists can be filtered by them."""
 
 
 class AnalysisView(WireModel):
@@ -87,13 +98,28 @@ class AnalysisView(WireModel):
     """When it ended."""
     error: Problem | None
     """Why it failed; null unless it did."""
+    dataset_id: str
+    """The dataset that is analysed."""
+    label_set_id: str
+    """The label set that it is analysed with."""
     options: Options
     """Options, defaults filled in."""
+    metadata: dict[str, str]
+    """What the caller attached."""
     label_types: dict[str, LabelType]
     """Type of each label column."""
     covariate_types: dict[str, LabelType]
     """Type of each covariate; empty when none were sent."""
     inputs: InputsView
-    """The uploaded files."""
+    """The uploaded files of dataset and label set, as they were; they stay described when those are gone."""
     links: LinksView
     """Where to go from here."""
+
+
+class AnalysisPage(WireModel):
+    """Some analyses, newest first."""
+
+    items: list[AnalysisView]
+    """The analyses; a filter may leave fewer than asked for, and still more after them."""
+    next_cursor: str | None
+    """Send it as `cursor` for those after them; null at the end."""

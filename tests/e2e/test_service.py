@@ -280,20 +280,28 @@ def test_the_demonstration_gives_the_report_as_json():
     assert report["data"]["n_labeled"] == 300
 
 
-def test_a_client_that_hangs_up_leaves_nothing(running):
+@pytest.mark.parametrize("how", ["form", "part of an open dataset"])
+def test_a_client_that_hangs_up_leaves_nothing(running, http, how):
     """Half an upload, then the connection closes."""
     import socket
 
     host, port = running.address.removeprefix("http://").split(":")
-    with socket.create_connection((host, int(port)), timeout=10) as connection:
-        head = b"POST /v1/analyses HTTP/1.1\r\nHost: a\r\nContent-Type: multipart/form-data; boundary=b\r\n"
+    if how == "form":
+        line, kind = b"POST /v1/analyses", b"multipart/form-data; boundary=b"
         part = b'--b\r\nContent-Disposition: form-data; name="x"; filename="x"\r\n\r\n'
-        connection.sendall(head + b"Content-Length: 10000000\r\n\r\n" + part + b"\0" * 2_000_000)
+    else:
+        opened = http.post("/v1/datasets", json={}).json()
+        line, kind, part = f"PUT {opened['links']['self']}/x".encode(), b"application/octet-stream", b""
+    with socket.create_connection((host, int(port)), timeout=10) as connection:
+        head = line + b" HTTP/1.1\r\nHost: a\r\nContent-Type: " + kind
+        connection.sendall(head + b"\r\nContent-Length: 10000000\r\n\r\n" + part + b"\0" * 2_000_000)
     quiet = threading.Event()
     deadline = time.monotonic() + 10
     while list((running.data_dir / "tmp").iterdir()) and time.monotonic() < deadline:
         quiet.wait(0.05)
     assert list((running.data_dir / "tmp").iterdir()) == []
+    if how != "form":
+        assert http.get(opened["links"]["self"]).json()["missing_parts"] == ["x", "y"]
 
 
 @pytest.mark.parametrize("name", ["with space", "a=b", "x" * 150])

@@ -6,9 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Literal
 
 from service.analyses.dataset import Dataset, LabelSet
 from service.estimation.options import Options
+from service.estimation.spiked_model import SpikedModel
 
 RECORD_VERSION = 3  # 3: datasets and label sets are resources of their own, and an analysis refers to them
 
@@ -36,21 +38,53 @@ class Progress:
     fraction: float
 
 
+class AnalysisKind(StrEnum):
+    """What an analysis is of."""
+
+    ESTIMATION = "estimation"
+    SIMULATION = "simulation"
+
+
+@dataclass(frozen=True)
+class Estimation:
+    """An estimation of a dataset with a label set, both as they were.
+
+    They never change, so the copies stay true; their files are read where they are kept.
+    """
+
+    dataset: Dataset
+    label_set: LabelSet
+    options: Options
+    kind: Literal[AnalysisKind.ESTIMATION] = AnalysisKind.ESTIMATION
+
+
+@dataclass(frozen=True)
+class SimulatedProblem:
+    """A simulation: a problem of known truth that is drawn, solved, and perhaps estimated from labels of some rows."""
+
+    model: SpikedModel
+    n_pairs: int
+    seed: int
+    n_labeled: int | None
+    options: Options | None
+    kind: Literal[AnalysisKind.SIMULATION] = AnalysisKind.SIMULATION
+
+
 @dataclass(frozen=True)
 class Submission:
-    """What was submitted: dataset and label set as they were, options and metadata.
-
-    Datasets and label sets never change, so the copies stay true; their files are read where they are kept.
-    """
+    """What was submitted, complete enough to run it at any later time."""
 
     version: int
     id: str
     submitted_at: datetime
-    options: Options
-    dataset: Dataset
-    label_set: LabelSet
+    subject: Estimation | SimulatedProblem
     metadata: Mapping[str, str] = field(default_factory=dict)
     request_id: str | None = None  # of the request that submitted it; log lines carry it
+
+    def uses(self, stored_id: str) -> bool:
+        """Whether it needs the dataset or label set with this id."""
+        subject = self.subject
+        return isinstance(subject, Estimation) and stored_id in (subject.dataset.id, subject.label_set.id)
 
 
 @dataclass(frozen=True)

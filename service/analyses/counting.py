@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from service.analyses.analysis import Outcome, State
 from service.analyses.identity import made_at_s
 from service.estimation.report import Report
+from service.estimation.simulation_records import Simulation
 from service.estimation.terms import Regime
 
 
@@ -20,17 +21,18 @@ class EndedAnalysis:
     code: str | None  # of the failure; None without one
     waited_s: float | None  # from the submission to the start of the attempt that ended it; None if none was started
     ran_s: float | None  # that attempt
-    regime: Regime | None = None  # of x_to_y; None without a report
+    regime: Regime | None = None  # of x_to_y; None without a report: simulations have none
     conclusive: bool | None = None  # None without a report, and where the method knows no probabilities
     stages_s: Mapping[str, float] = field(default_factory=dict)
 
 
-def ended_analysis(analysis_id: str, outcome: Outcome, report: Report | None) -> EndedAnalysis:
-    """The facts that are counted, from an outcome and the report that it came with.
+def ended_analysis(analysis_id: str, outcome: Outcome, result: Report | Simulation | None) -> EndedAnalysis:
+    """The facts that are counted, from an outcome and what it came with.
 
     Times are differences between clocks of different hosts: one that comes out negative counts as 0.
     """
     started_at, failure = outcome.started_at, outcome.failure
+    report = result if isinstance(result, Report) else None
     return EndedAnalysis(
         analysis_id=analysis_id,
         state=outcome.state,

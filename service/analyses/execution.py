@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from service.analyses.analysis import RECORD_VERSION, Failure, Outcome, Progress, Submission
+from service.analyses.analysis import RECORD_VERSION, Estimation, Failure, Outcome, Progress, SimulatedProblem
 from service.analyses.counting import ended_analysis
 from service.analyses.errors import (
     AnalysisError,
@@ -24,6 +24,8 @@ from service.estimation.estimate import estimate
 from service.estimation.labels import label_columns
 from service.estimation.record import to_json
 from service.estimation.report import Report
+from service.estimation.simulation import simulate
+from service.estimation.simulation_records import Simulation
 
 log = structlog.get_logger()
 
@@ -39,12 +41,12 @@ def run(store: Store, queue: Queue, analysis_id: str, progress: Callable[[Progre
         return
     started_at = datetime.now(UTC)
 
-    def finish(result: Report | None, failure: Failure | None) -> None:
+    def finish(result: Report | Simulation | None, failure: Failure | None) -> None:
         outcome = Outcome(RECORD_VERSION, started_at, datetime.now(UTC), failure)
         settle(store, queue, analysis_id, outcome, result)
 
     try:
-        finish(_estimated(store, submission, progress), None)
+        finish(_result(store, submission.subject, progress), None)
     except (EstimationError, UploadError) as error:
         finish(None, failure_of(error))
     except MemoryError:
@@ -62,16 +64,18 @@ def run(store: Store, queue: Queue, analysis_id: str, progress: Callable[[Progre
         finish(None, failure_of(InternalError(message)))
 
 
-def settle(store: Store, queue: Queue, analysis_id: str, outcome: Outcome, report: Report | None = None) -> None:
+def settle(
+    store: Store, queue: Queue, analysis_id: str, outcome: Outcome, result: Report | Simulation | None = None
+) -> None:
     """Write an outcome, once, tell whoever waits for it, and count it."""
-    written = store.analyses.settle(analysis_id, outcome, to_json(report) if report else None)
+    written = store.analyses.settle(analysis_id, outcome, to_json(result) if result else None)
     if written:
         code = outcome.failure.code if outcome.failure else None
         log.info("analysis_settled", analysis_id=analysis_id, state=outcome.state, failure=code)
     try:
         queue.announce(analysis_id)
         if written:
-            queue.count(ended_analysis(analysis_id, outcome, report))
+            queue.count(ended_analysis(analysis_id, outcome, result))
     except QueueUnavailable:
         log.warning("queue_unavailable", analysis_id=analysis_id)
 
@@ -81,16 +85,30 @@ def failure_of(error: EstimationError | AnalysisError) -> Failure:
     return Failure(error.code, error.message, error.part)
 
 
-def _estimated(store: Store, submission: Submission, progress: Callable[[Progress], None]) -> Report:
-    features = store.datasets.features_of(submission.dataset)
-    labels = store.datasets.labels_of(submission.label_set)
+def _result(
+    store: Store, subject: Estimation | SimulatedProblem, progress: Callable[[Progress], None]
+) -> Report | Simulation:
+    def publish(stage: str, fraction: float) -> None:
+        progress(Progress(stage, fraction))
+
+    if isinstance(subject, SimulatedProblem):
+        return simulate(
+            subject.model,
+            subject.n_pairs,
+            subject.seed,
+            n_labeled=subject.n_labeled,
+            options=subject.options,
+            progress=publish,
+        )
+    features = store.datasets.features_of(subject.dataset)
+    labels = store.datasets.labels_of(subject.label_set)
     return estimate(
         features.x,
         features.y,
-        label_columns(labels.columns, submission.label_set.label_types),
+        label_columns(labels.columns, subject.label_set.label_types),
         labels.rows,
-        submission.options,
-        lambda stage, fraction: progress(Progress(stage, fraction)),
+        subject.options,
+        publish,
         groups=features.groups,
-        covariates=typed_covariates(features.covariates, submission.dataset.covariate_types),
+        covariates=typed_covariates(features.covariates, subject.dataset.covariate_types),
     )

@@ -232,7 +232,7 @@ def delete_dataset(store: Store, dataset_id: str) -> None:
     find_dataset(store, dataset_id)
     with store.datasets.hold(dataset_id, alone=True):
         for submission in store.analyses.unsettled():
-            if submission.dataset.id == dataset_id:
+            if submission.uses(dataset_id):
                 raise DatasetInUse(
                     f"Analysis {submission.id} of this dataset has not finished. Wait for it, or cancel it first."
                 )
@@ -245,7 +245,7 @@ def delete_label_set(store: Store, label_set_id: str) -> None:
     label_set = find_label_set(store, label_set_id)
     with store.datasets.hold(label_set.dataset_id, alone=True):
         for submission in store.analyses.unsettled():
-            if submission.label_set.id == label_set_id:
+            if submission.uses(label_set_id):
                 raise LabelSetInUse(
                     f"Analysis {submission.id} with this label set has not finished. Wait for it, or cancel it first."
                 )

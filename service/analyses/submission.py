@@ -7,8 +7,8 @@ from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from service.analyses.analysis import RECORD_VERSION, Analysis, Submission
-from service.analyses.dataset import Dataset, LabelSet, TypesAsSaid
+from service.analyses.analysis import RECORD_VERSION, Analysis, Estimation, SimulatedProblem, Submission
+from service.analyses.dataset import TypesAsSaid
 from service.analyses.errors import LabelSetMismatch, QueueUnavailable, StoreUnavailable
 from service.analyses.identity import Kind, new_id
 from service.analyses.intake import completed, described, find_label_set, find_ready, labeled, receive
@@ -18,6 +18,7 @@ from service.analyses.ports import Queue, Source, Store
 from service.estimation import inputs as checks
 from service.estimation.labels import LabelTypes, label_columns
 from service.estimation.options import Options
+from service.estimation.simulation import check_simulation
 
 log = structlog.get_logger()
 
@@ -49,7 +50,7 @@ def submit(
             )
         columns = label_columns(store.datasets.labels_of(label_set).columns, label_set.label_types)
         checks.check_complete(columns, options.method)
-        submission = _submission(dataset, label_set, options, metadata, request_id)
+        submission = _submission(Estimation(dataset, label_set, options), metadata, request_id)
         store.analyses.add(submission)
     return _queued(store, queue, submission)
 
@@ -80,7 +81,7 @@ def submit_upload(
         label_set, columns = labeled(dataset, features.groups, staged, staged.labels(), label_types)
         checks.check_complete(columns, options.method)
         staged.keep(dataset, label_set)
-    submission = _submission(dataset, label_set, options, metadata, request_id)
+    submission = _submission(Estimation(dataset, label_set, options), metadata, request_id)
     try:
         store.analyses.add(submission)
     except StoreUnavailable:
@@ -89,27 +90,29 @@ def submit_upload(
     return _queued(store, queue, submission)
 
 
+def submit_simulation(store: Store, queue: Queue, problem: SimulatedProblem, request_id: str | None = None) -> Analysis:
+    """Queue a simulation.  Raises InvalidModel, InvalidOption, StoreUnavailable."""
+    check_simulation(problem.model, problem.n_pairs, problem.seed, problem.n_labeled, problem.options)
+    submission = _submission(problem, None, request_id)
+    store.analyses.add(submission)
+    return _queued(store, queue, submission)
+
+
 def _submission(
-    dataset: Dataset,
-    label_set: LabelSet,
-    options: Options,
-    metadata: Mapping[str, str] | None,
-    request_id: str | None,
+    subject: Estimation | SimulatedProblem, metadata: Mapping[str, str] | None, request_id: str | None
 ) -> Submission:
     return Submission(
         version=RECORD_VERSION,
         id=new_id(Kind.ANALYSIS),
         submitted_at=datetime.now(UTC),
-        options=options,
-        dataset=dataset,
-        label_set=label_set,
+        subject=subject,
         metadata=dict(metadata or {}),
         request_id=request_id,
     )
 
 
 def _queued(store: Store, queue: Queue, submission: Submission) -> Analysis:
-    log.info("analysis_submitted", analysis_id=submission.id, dataset_id=submission.dataset.id)
+    log.info("analysis_submitted", analysis_id=submission.id, kind=submission.subject.kind)
     try:
         queue.enqueue(submission.id)
     except QueueUnavailable:

@@ -30,6 +30,7 @@ from service.api.describing import (
 from service.api.observation import request_id
 from service.api.views import analysis_address, view_analysis
 from service.estimation.report import Report
+from service.estimation.simulation_records import Simulation
 from service.schemas.analyses import AnalysisPage, AnalysisRequest, AnalysisView
 from service.schemas.limits import DEFAULT_PAGE
 from service.schemas.options import read_options
@@ -195,14 +196,17 @@ def look(services: ServicesDep, response: Response, analysis_id: AnalysisId) -> 
 @router.get(
     "/{analysis_id}/report",
     summary="Fetch the report",
-    response_model=Report,
+    response_model=Report | Simulation,
     responses={
         404: UNKNOWN,
         409: problem("Not finished (`report_not_ready`), or none (`no_report`).", RETRY_AFTER),
     },
 )
 def report(services: ServicesDep, analysis_id: AnalysisId) -> Response:
-    """The report, byte for byte as it was stored when the analysis ended; it never changes."""
+    """The report, byte for byte as it was stored when the analysis ended; it never changes.
+
+    That of a simulation has the form that a small simulation is answered with at once.
+    """
     return Response(lifecycle.report(services.store, analysis_id), media_type="application/json")
 
 

@@ -17,7 +17,7 @@ from service.analyses.errors import QueueUnavailable
 from service.analyses.intake import sweep_datasets
 from service.analyses.ports import Queue, Store
 from service.analyses.reconciliation import reconcile_queue, reconcile_store
-from service.api import analyses, datasets, health, limits, metrics, problems
+from service.api import analyses, datasets, health, limits, metrics, model, problems
 from service.api.body_limit import BodyLimit
 from service.api.description import describe
 from service.settings import Settings
@@ -61,9 +61,9 @@ def create_app(settings: Settings) -> FastAPI:
         lifespan=lifespan,
         redoc_url=None,
     )
-    app.add_middleware(BodyLimit, max_bytes=settings.max_upload_bytes)
-    problems.install(app, settings.max_upload_bytes)
-    for router in (datasets.router, analyses.router, limits.router, health.router, metrics.router):
+    app.add_middleware(BodyLimit, max_upload_bytes=settings.max_upload_bytes)
+    problems.install(app)
+    for router in (datasets.router, analyses.router, model.router, limits.router, health.router, metrics.router):
         app.include_router(router)
     app.openapi = cache(lambda: describe(app))  # type: ignore[method-assign]  # the way that FastAPI documents
     return app

@@ -29,6 +29,7 @@ from service.analyses.errors import (
     TimeLimitExceeded,
     UploadError,
 )
+from service.api.invalid_requests import invalid_request
 from service.estimation.errors import EstimationError, InputError, NumericalFailure
 from service.schemas.wire import Problem
 
@@ -60,7 +61,7 @@ HTTP_CODES = {
     400: (
         InvalidRequest.code,
         "The request cannot be read.",
-        "Send the body that /docs shows for this call, complete; text parts of a form hold at most 64 KiB.",
+        "Send what /docs shows for this call: JSON in UTF-8, or a complete form whose text parts hold at most 64 KiB.",
     ),
     404: ("not_found", "There is nothing at this address.", "The calls are listed at /docs."),
     405: ("method_not_allowed", "This address does not take this method.", "The calls are listed at /docs."),
@@ -111,7 +112,7 @@ def respond(problem: Problem, headers: dict[str, str] | None = None) -> JSONResp
     return JSONResponse(problem.model_dump(), status_code=problem.status, headers=headers, media_type=MEDIA_TYPE)
 
 
-def install(app: FastAPI, max_upload_bytes: int) -> None:
+def install(app: FastAPI) -> None:
     """Make every error that leaves a route a problem."""
 
     @app.exception_handler(EstimationError)
@@ -121,20 +122,12 @@ def install(app: FastAPI, max_upload_bytes: int) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        first = error.errors()[0]
-        place = ".".join(str(step) for step in first["loc"][1:]) or str(first["loc"][0])
-        return respond(
-            problem_of(InvalidRequest(f"{place}: {first['msg']}. /docs shows what this call takes.", part=place))
-        )
+        return respond(problem_of(invalid_request(error)))
 
     @app.exception_handler(HTTPException)
     async def framework(request: Request, error: HTTPException) -> JSONResponse:
         code, title, detail = HTTP_CODES.get(error.status_code, ("http_error", "The request failed.", ""))
-        if error.status_code == 413:
-            detail = (
-                f"The limit is {max_upload_bytes} bytes. Send fewer pairs or features, or float32 in place of float64."
-            )
-        if error.status_code == 415:
+        if error.status_code in (413, 415):
             detail = error.detail
         return respond(_problem(code, title, error.status_code, detail, None), dict(error.headers or {}))
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from service.analyses.analysis import Analysis
+from service.analyses.analysis import Analysis, Estimation, SimulatedProblem
 from service.analyses.dataset import Dataset, LabelSet, StoredArray, StoredFile
 from service.api import problems
-from service.schemas.analyses import AnalysisView, InputsView, LinksView, ProgressView
+from service.schemas.analyses import AnalysisView, InputsView, LinksView, ProgressView, SimulatedView
 from service.schemas.datasets import (
     ArrayView,
     DatasetLinks,
@@ -67,10 +67,12 @@ def view_label_set(label_set: LabelSet) -> LabelSetView:
 def view_analysis(analysis: Analysis) -> AnalysisView:
     """An analysis on the wire."""
     submission = analysis.submission
-    dataset, label_set = submission.dataset, submission.label_set
+    subject = submission.subject
+    stored = subject if isinstance(subject, Estimation) else None
     address = analysis_address(submission.id)
     return AnalysisView(
         id=submission.id,
+        kind=subject.kind,
         state=analysis.state,
         progress=ProgressView(stage=analysis.progress.stage, fraction=analysis.progress.fraction),
         queue_position=analysis.queue_position,
@@ -78,20 +80,25 @@ def view_analysis(analysis: Analysis) -> AnalysisView:
         started_at=analysis.started_at,
         finished_at=analysis.finished_at,
         error=problems.problem_of_failure(analysis.failure) if analysis.failure else None,
-        dataset_id=dataset.id,
-        label_set_id=label_set.id,
-        options=submission.options,
+        dataset_id=stored.dataset.id if stored else None,
+        label_set_id=stored.label_set.id if stored else None,
+        simulation=_simulation(subject) if isinstance(subject, SimulatedProblem) else None,
+        options=subject.options,
         metadata=dict(submission.metadata),
-        label_types=label_set.label_types,
-        covariate_types=dataset.typed_covariates,
-        inputs=_inputs(dataset, label_set),
+        label_types=stored.label_set.label_types if stored else {},
+        covariate_types=stored.dataset.typed_covariates if stored else {},
+        inputs=_inputs(stored.dataset, stored.label_set) if stored else None,
         links=LinksView(
             self=address,
             report=f"{address}/report",
-            dataset=dataset_address(dataset.id),
-            label_set=label_set_address(label_set.id),
+            dataset=dataset_address(stored.dataset.id) if stored else None,
+            label_set=label_set_address(stored.label_set.id) if stored else None,
         ),
     )
+
+
+def _simulation(problem: SimulatedProblem) -> SimulatedView:
+    return SimulatedView(model=problem.model, n_pairs=problem.n_pairs, seed=problem.seed, n_labeled=problem.n_labeled)
 
 
 def _inputs(dataset: Dataset, label_set: LabelSet) -> InputsView:

@@ -7,16 +7,19 @@ from typing import Annotated
 
 from pydantic import Field, StringConstraints, TypeAdapter
 
-from service.analyses.analysis import State
+from service.analyses.analysis import AnalysisKind, State
 from service.analyses.metadata import KEY_PATTERN, MAX_ENTRIES, MAX_VALUE_CHARACTERS
 from service.estimation.labels import LabelType
 from service.estimation.options import Options
 from service.estimation.report import Report
+from service.estimation.simulation_records import Simulation
+from service.estimation.spiked_model import SpikedModel
 from service.schemas.datasets import ArrayView, FileView
 from service.schemas.options import EstimationOptions
 from service.schemas.wire import Problem, WireModel
 
 REPORT = TypeAdapter(Report)
+SIMULATION = TypeAdapter(Simulation)
 
 Metadata = Annotated[
     dict[
@@ -60,10 +63,10 @@ class LinksView(WireModel):
     """This analysis."""
     report: str
     """Its report."""
-    dataset: str
-    """Its dataset."""
-    label_set: str
-    """Its label set."""
+    dataset: str | None
+    """Its dataset; null for a simulation."""
+    label_set: str | None
+    """Its label set; null for a simulation."""
 
 
 class AnalysisRequest(WireModel):
@@ -79,11 +82,26 @@ class AnalysisRequest(WireModel):
     """Up to 16 short strings by name, kept with the analysis; lists can be filtered by them."""
 
 
+class SimulatedView(WireModel):
+    """The problem that a simulation draws."""
+
+    model: SpikedModel
+    """Parameters of the population."""
+    n_pairs: int
+    """Pairs that are drawn."""
+    seed: int
+    """Seed of the hidden bases, the pairs and the labels."""
+    n_labeled: int | None
+    """Rows with labels that the estimator is asked about; null when it is not asked."""
+
+
 class AnalysisView(WireModel):
-    """An analysis: one estimation of one dataset with one label set."""
+    """An analysis: one estimation of one dataset with one label set, or a simulation that is too large to wait for."""
 
     id: str
     """Its id."""
+    kind: AnalysisKind
+    """estimation or simulation."""
     state: State
     """queued, running, succeeded, failed or cancelled."""
     progress: ProgressView
@@ -98,20 +116,23 @@ class AnalysisView(WireModel):
     """When it ended."""
     error: Problem | None
     """Why it failed; null unless it did."""
-    dataset_id: str
-    """The dataset that is analysed."""
-    label_set_id: str
-    """The label set that it is analysed with."""
-    options: Options
-    """Options, defaults filled in."""
+    dataset_id: str | None
+    """The dataset that is analysed; null for a simulation."""
+    label_set_id: str | None
+    """The label set that it is analysed with; null for a simulation."""
+    simulation: SimulatedView | None
+    """The problem that is drawn; null for an estimation."""
+    options: Options | None
+    """Options, defaults filled in; null for a simulation that does not ask the estimator."""
     metadata: dict[str, str]
     """What the caller attached."""
     label_types: dict[str, LabelType]
     """Type of each label column."""
     covariate_types: dict[str, LabelType]
     """Type of each covariate; empty when none were sent."""
-    inputs: InputsView
-    """The uploaded files of dataset and label set, as they were; they stay described when those are gone."""
+    inputs: InputsView | None
+    """The uploaded files of dataset and label set, as they were; they stay described when those are gone. Null for a
+    simulation."""
     links: LinksView
     """Where to go from here."""
 

@@ -25,7 +25,8 @@ class Problem(WireModel):
     code: str
     """Stable code to branch on."""
     part: str | None
-    """The part of the request concerned: x, y, labels, rows, groups, covariates, options, ...; null otherwise."""
+    """What of the request is concerned: x, y, labels, rows, groups, covariates, options, model, or a field of a JSON
+    body; null otherwise."""
 
 
 def first_error(error: ValidationError) -> tuple[tuple[str, ...], str]:

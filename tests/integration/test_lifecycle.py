@@ -67,7 +67,7 @@ def quiet(progress) -> None:
 
 
 def folder_of_dataset(store, tmp_path, analysis_id: str):
-    return tmp_path / "data" / "datasets" / store.analyses.find(analysis_id).dataset.id
+    return tmp_path / "data" / "datasets" / store.analyses.find(analysis_id).subject.dataset.id
 
 
 def popped(connection, analysis_id: str) -> str:
@@ -118,7 +118,7 @@ def test_groups_and_covariates_are_kept_with_the_submission_and_used_when_it_run
     types = {"covariate_0": LabelType.CATEGORICAL}
     beside = {"groups": part(np.arange(60) // 3), "covariates": part(np.arange(60) % 4)}
     analysis_id = submitted(store, queue, covariate_types=types, **beside)
-    assert store.analyses.find(analysis_id).dataset.covariate_types == types
+    assert store.analyses.find(analysis_id).subject.dataset.covariate_types == types
     execution.run(store, queue, analysis_id, quiet)
     data = json.loads(lifecycle.report(store, analysis_id))["data"]
     assert data["n_groups"] == 20
@@ -305,7 +305,7 @@ def test_datasets_are_swept_when_their_time_is_over_and_nobody_uses_them(store, 
     used, unused = submitted(store, queue), submitted(store, queue)
     execution.run(store, queue, unused, quiet)
     opened = intake.open_dataset(store, (), None)
-    datasets = {name: store.analyses.find(name).dataset for name in (used, unused)}
+    datasets = {name: store.analyses.find(name).subject.dataset for name in (used, unused)}
     intake.sweep_datasets(store, opened.expires_at)
     assert set(store.datasets.ids()) == {dataset.id for dataset in datasets.values()}
     intake.sweep_datasets(store, datasets[unused].expires_at)
@@ -313,7 +313,7 @@ def test_datasets_are_swept_when_their_time_is_over_and_nobody_uses_them(store, 
     execution.run(store, queue, used, quiet)
     intake.sweep_datasets(store, datasets[unused].expires_at)
     assert store.datasets.ids() == []
-    assert store.datasets.find_label_set(store.analyses.find(used).label_set.id) is None
+    assert store.datasets.find_label_set(store.analyses.find(used).subject.label_set.id) is None
     assert lifecycle.report(store, used)
 
 

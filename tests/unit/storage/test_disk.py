@@ -10,7 +10,7 @@ from threading import Event
 import numpy as np
 import pytest
 
-from service.analyses.analysis import RECORD_VERSION, Failure, Outcome, Submission
+from service.analyses.analysis import RECORD_VERSION, Estimation, Failure, Outcome, Submission
 from service.analyses.dataset import Dataset, DatasetState, LabelSet, StoredArray
 from service.analyses.errors import DatasetNotFound, InvalidArrayFile, InvalidTable, LabelsTooLarge, StoreUnavailable
 from service.analyses.identity import Kind, new_id
@@ -82,7 +82,7 @@ def kept(store: DiskStore, **parts) -> tuple[Dataset, LabelSet]:
 def committed(store: DiskStore) -> Submission:
     dataset, label_set = kept(store)
     submission = Submission(
-        RECORD_VERSION, new_id(Kind.ANALYSIS), NOW, Options(seed=7), dataset, label_set, {"team": "vision"}
+        RECORD_VERSION, new_id(Kind.ANALYSIS), NOW, Estimation(dataset, label_set, Options(seed=7)), {"team": "vision"}
     )
     store.analyses.add(submission)
     return submission
@@ -100,13 +100,13 @@ def test_what_is_kept_is_read_back_by_another_store(store, tmp_path):
     submission = committed(store)
     other = DiskStore(tmp_path / "data", max_label_bytes=10_000)
     assert other.analyses.find(submission.id) == submission
-    assert other.datasets.find(submission.dataset.id) == submission.dataset
-    assert other.datasets.find_label_set(submission.label_set.id) == submission.label_set
-    features = other.datasets.features_of(submission.dataset)
+    assert other.datasets.find(submission.subject.dataset.id) == submission.subject.dataset
+    assert other.datasets.find_label_set(submission.subject.label_set.id) == submission.subject.label_set
+    features = other.datasets.features_of(submission.subject.dataset)
     np.testing.assert_array_equal(features.x, np.arange(60.0).reshape(20, 3))
     assert features.y.shape == (20, 4)
     assert (features.groups, features.covariates) == (None, None)
-    labels = other.datasets.labels_of(submission.label_set)
+    labels = other.datasets.labels_of(submission.subject.label_set)
     assert list(labels.columns) == ["kind"]
     assert labels.rows is None
 
@@ -272,9 +272,9 @@ def test_a_removed_analysis_cannot_be_settled(store, tmp_path):
 def test_a_record_that_cannot_be_read_hides_itself_and_nothing_else(store, tmp_path):
     damaged, whole = committed(store), committed(store)
     (tmp_path / "data" / "analyses" / damaged.id / "submission.json").write_text('{"version": 1}')
-    (tmp_path / "data" / "datasets" / damaged.dataset.id / "dataset.json").write_bytes(b"\xff")
+    (tmp_path / "data" / "datasets" / damaged.subject.dataset.id / "dataset.json").write_bytes(b"\xff")
     assert store.analyses.find(damaged.id) is None
-    assert store.datasets.find(damaged.dataset.id) is None
+    assert store.datasets.find(damaged.subject.dataset.id) is None
     assert list(store.analyses.unsettled()) == [whole]
 
 
@@ -298,7 +298,7 @@ def test_lists_are_newest_first_and_unsettled_analyses_oldest_first(store):
     ids = [submission.id for submission in submissions]
     assert store.analyses.ids() == ids[::-1]
     assert store.analyses.ids(before=ids[1]) == ids[:1]
-    assert store.datasets.ids() == sorted((s.dataset.id for s in submissions), reverse=True)
+    assert store.datasets.ids() == sorted((s.subject.dataset.id for s in submissions), reverse=True)
     store.analyses.settle(ids[1], *REPORT)
     assert [s.id for s in store.analyses.unsettled()] == [ids[0], ids[2]]
 
@@ -316,6 +316,6 @@ def test_the_store_is_its_owners_alone(store, tmp_path):
     submission = committed(store)
     data = tmp_path / "data"
     folders = [data, *(data / name for name in ("tmp", "datasets", "label-sets", "analyses"))]
-    folders += [data / "datasets" / submission.dataset.id, data / "analyses" / submission.id]
+    folders += [data / "datasets" / submission.subject.dataset.id, data / "analyses" / submission.id]
     for folder in folders:
         assert folder.stat().st_mode & 0o777 == 0o700, folder

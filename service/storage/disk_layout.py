@@ -52,6 +52,11 @@ class Layout:
         """A folder for each analysis."""
         return self.data_dir / "analyses"
 
+    @property
+    def unsettled(self) -> Path:
+        """A mark for each analysis without an outcome, so that nobody has to look through all of them."""
+        return self.data_dir / "unsettled"
+
     def label_sets_of(self, dataset_id: str) -> Path:
         """A folder for each label set of a dataset."""
         return self.datasets / dataset_id / LABEL_SETS

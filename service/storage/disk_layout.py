@@ -8,6 +8,7 @@
 {data_dir}/analyses/{id}/submission.json
                          report.json | failure.json      the outcome, written once; failure.json says cancelled too
                          outcome.json                    when it ran, beside report.json
+{data_dir}/unsettled/{id}                           an empty file for each analysis without an outcome
 """
 
 from __future__ import annotations

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from service.analyses.ports import Queue, Store
 from service.settings import Settings
 from service.storage.disk import DiskStore
-from service.storage.redis_queue import RedisQueue, open_connection
+from service.storage.measures import Measures
+from service.storage.redis_queue import RedisQueue, open_connection, open_measure
 
 
 class QueueNotConfigured(Exception):
@@ -26,6 +28,7 @@ class Services:
     store: Store
     queue: Queue
     redis_url: str
+    measure: Callable[[], Measures]
 
 
 def queue_url(settings: Settings) -> str:
@@ -56,4 +59,4 @@ def build(settings: Settings) -> Services:
     url = queue_url(settings)
     store = open_store(settings)
     queue = RedisQueue(open_connection(url), time_limit_s=settings.analysis_time_limit_s)
-    return Services(settings, store, queue, url)
+    return Services(settings, store, queue, url, open_measure(url))

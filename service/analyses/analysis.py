@@ -79,6 +79,7 @@ class Submission:
     submitted_at: datetime
     subject: Estimation | SimulatedProblem
     metadata: Mapping[str, str] = field(default_factory=dict)
+    request_id: str | None = None  # of the request that submitted it; log lines carry it
 
     def uses(self, stored_id: str) -> bool:
         """Whether it needs the dataset or label set with this id."""

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import structlog
 
 from service.analyses.analysis import RECORD_VERSION, Estimation, Failure, Outcome, Progress, SimulatedProblem
+from service.analyses.counting import ended_analysis
 from service.analyses.errors import (
     AnalysisError,
     InputLost,
@@ -42,7 +43,7 @@ def run(store: Store, queue: Queue, analysis_id: str, progress: Callable[[Progre
 
     def finish(result: Report | Simulation | None, failure: Failure | None) -> None:
         outcome = Outcome(RECORD_VERSION, started_at, datetime.now(UTC), failure)
-        settle(store, queue, analysis_id, outcome, to_json(result) if result else None)
+        settle(store, queue, analysis_id, outcome, result)
 
     try:
         finish(_result(store, submission.subject, progress), None)
@@ -63,13 +64,18 @@ def run(store: Store, queue: Queue, analysis_id: str, progress: Callable[[Progre
         finish(None, failure_of(InternalError(message)))
 
 
-def settle(store: Store, queue: Queue, analysis_id: str, outcome: Outcome, report: str | None = None) -> None:
-    """Write an outcome, once, and tell whoever waits for it."""
-    if store.analyses.settle(analysis_id, outcome, report):
+def settle(
+    store: Store, queue: Queue, analysis_id: str, outcome: Outcome, result: Report | Simulation | None = None
+) -> None:
+    """Write an outcome, once, tell whoever waits for it, and count it."""
+    written = store.analyses.settle(analysis_id, outcome, to_json(result) if result else None)
+    if written:
         code = outcome.failure.code if outcome.failure else None
         log.info("analysis_settled", analysis_id=analysis_id, state=outcome.state, failure=code)
     try:
         queue.announce(analysis_id)
+        if written:
+            queue.count(ended_analysis(analysis_id, outcome, result))
     except QueueUnavailable:
         log.warning("queue_unavailable", analysis_id=analysis_id)
 

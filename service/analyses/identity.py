@@ -21,6 +21,11 @@ def new_id(kind: Kind) -> str:
     return f"{kind}-{int(time.time() * 1000):012x}{secrets.token_hex(10)}"
 
 
+def made_at_s(an_id: str) -> float:
+    """When an id was made: seconds since 1970."""
+    return int(an_id.partition("-")[2][:12], 16) / 1000
+
+
 def is_id(text: str, kind: Kind) -> bool:
     """Whether `text` has the form of an id of this kind."""
     return re.fullmatch(f"{kind}-[0-9a-f]{{32}}", text) is not None

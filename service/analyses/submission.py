@@ -30,6 +30,7 @@ def submit(
     label_set_id: str,
     options: Options,
     metadata: Mapping[str, str] | None = None,
+    request_id: str | None = None,
 ) -> Analysis:
     """Queue an analysis of a stored dataset with one of its label sets.  When this returns, it survives a crash.
 
@@ -49,7 +50,7 @@ def submit(
             )
         columns = label_columns(store.datasets.labels_of(label_set).columns, label_set.label_types)
         checks.check_complete(columns, options.method)
-        submission = _submission(Estimation(dataset, label_set, options), metadata)
+        submission = _submission(Estimation(dataset, label_set, options), metadata, request_id)
         store.analyses.add(submission)
     return _queued(store, queue, submission)
 
@@ -64,6 +65,7 @@ def submit_upload(
     metadata: Mapping[str, str] | None = None,
     *,
     retention: timedelta,
+    request_id: str | None = None,
 ) -> Analysis:
     """Receive dataset and label set at once, check their form, keep them, and queue an analysis of them.
 
@@ -79,7 +81,7 @@ def submit_upload(
         label_set, columns = labeled(dataset, features.groups, staged, staged.labels(), label_types)
         checks.check_complete(columns, options.method)
         staged.keep(dataset, label_set)
-    submission = _submission(Estimation(dataset, label_set, options), metadata)
+    submission = _submission(Estimation(dataset, label_set, options), metadata, request_id)
     try:
         store.analyses.add(submission)
     except StoreUnavailable:
@@ -88,16 +90,25 @@ def submit_upload(
     return _queued(store, queue, submission)
 
 
-def submit_simulation(store: Store, queue: Queue, problem: SimulatedProblem) -> Analysis:
+def submit_simulation(store: Store, queue: Queue, problem: SimulatedProblem, request_id: str | None = None) -> Analysis:
     """Queue a simulation.  Raises InvalidModel, InvalidOption, StoreUnavailable."""
     check_simulation(problem.model, problem.n_pairs, problem.seed, problem.n_labeled, problem.options)
-    submission = _submission(problem, None)
+    submission = _submission(problem, None, request_id)
     store.analyses.add(submission)
     return _queued(store, queue, submission)
 
 
-def _submission(subject: Estimation | SimulatedProblem, metadata: Mapping[str, str] | None) -> Submission:
-    return Submission(RECORD_VERSION, new_id(Kind.ANALYSIS), datetime.now(UTC), subject, metadata=dict(metadata or {}))
+def _submission(
+    subject: Estimation | SimulatedProblem, metadata: Mapping[str, str] | None, request_id: str | None
+) -> Submission:
+    return Submission(
+        version=RECORD_VERSION,
+        id=new_id(Kind.ANALYSIS),
+        submitted_at=datetime.now(UTC),
+        subject=subject,
+        metadata=dict(metadata or {}),
+        request_id=request_id,
+    )
 
 
 def _queued(store: Store, queue: Queue, submission: Submission) -> Analysis:

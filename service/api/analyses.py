@@ -27,6 +27,7 @@ from service.api.describing import (
     problem,
     request_body,
 )
+from service.api.observation import request_id
 from service.api.views import analysis_address, view_analysis
 from service.estimation.report import Report
 from service.estimation.simulation_records import Simulation
@@ -130,6 +131,7 @@ async def submit(
             asked.label_set_id,
             asked.options.options(),
             asked.metadata,
+            request_id(),
         )
     else:
         raise unsupported(f"{MULTIPART} or {JSON}")
@@ -247,6 +249,7 @@ async def _submit_upload(services: Services, request: Request) -> Analysis:
             chosen.covariate_types,
             metadata,
             retention=timedelta(seconds=services.settings.retention_s),
+            request_id=request_id(),
         )
 
 

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
+from functools import cache
 
 import structlog
 from fastapi import FastAPI
@@ -16,7 +17,7 @@ from service.analyses.errors import QueueUnavailable
 from service.analyses.intake import sweep_datasets
 from service.analyses.ports import Queue, Store
 from service.analyses.reconciliation import reconcile_queue, reconcile_store
-from service.api import analyses, datasets, health, limits, model, problems
+from service.api import analyses, datasets, health, limits, metrics, model, problems
 from service.api.body_limit import BodyLimit
 from service.api.description import describe
 from service.settings import Settings
@@ -40,6 +41,7 @@ def create_app(settings: Settings) -> FastAPI:
             # Under the process tree there is one API: what uploads a killed one has left belongs to nobody.
             await run_in_threadpool(services.store.sweep, 0.0)
         app.state.services = services
+        app.state.metrics = metrics.new_metrics(services.measure)
         tasks = [
             asyncio.create_task(_repeat(reconcile_queue, services, QUEUE_INTERVAL_S)),
             asyncio.create_task(_repeat(reconcile_store, services, STORE_INTERVAL_S)),
@@ -61,9 +63,9 @@ def create_app(settings: Settings) -> FastAPI:
     )
     app.add_middleware(BodyLimit, max_upload_bytes=settings.max_upload_bytes)
     problems.install(app)
-    for router in (datasets.router, analyses.router, model.router, limits.router, health.router):
+    for router in (datasets.router, analyses.router, model.router, limits.router, health.router, metrics.router):
         app.include_router(router)
-    app.openapi = lambda: describe(app)  # type: ignore[method-assign]  # the way that FastAPI documents
+    app.openapi = cache(lambda: describe(app))  # type: ignore[method-assign]  # the way that FastAPI documents
     return app
 
 

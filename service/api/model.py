@@ -12,6 +12,7 @@ from service.analyses.submission import submit_simulation
 from service.api import problems
 from service.api.access import ServicesDep
 from service.api.describing import LOCATION, RETRY_AFTER, problem
+from service.api.observation import request_id
 from service.api.views import analysis_address, view_analysis
 from service.estimation.phase_diagram import PhaseDiagram, phase_diagram
 from service.estimation.simulation import check_simulation, is_small, simulate
@@ -127,6 +128,6 @@ def simulation(
     if is_small(model, request.n_pairs, estimated=request.n_labeled is not None):
         return simulate(model, request.n_pairs, request.seed)
     asked = SimulatedProblem(model, request.n_pairs, request.seed, request.n_labeled, request.options)
-    analysis = submit_simulation(services.store, services.queue, asked)
+    analysis = submit_simulation(services.store, services.queue, asked, request_id())
     headers = {"Location": analysis_address(analysis.submission.id), "Retry-After": str(problems.RETRY_AFTER_S)}
     return JSONResponse(view_analysis(analysis).model_dump(mode="json"), status_code=202, headers=headers)

@@ -8,6 +8,7 @@ import tempfile
 import uvicorn
 
 from service.api.app import create_app
+from service.api.observation import observed
 from service.settings import Settings
 from service.wiring import open_store, queue_url
 
@@ -20,7 +21,7 @@ def run_api(settings: Settings) -> None:
     # Uploads are spooled to the disk on which they end up: /tmp may be memory, or too small.
     tempfile.tempdir = str(open_store(settings).tmp)
     config = uvicorn.Config(
-        create_app(settings),
+        observed(create_app(settings)),
         host=settings.host,
         port=settings.port,
         log_config=None,

@@ -36,7 +36,7 @@ class DiskStore:
     def prepare(self) -> None:
         """Create the store's folders, readable by their owner alone."""
         layout = self._layout
-        for folder in (layout.data_dir, layout.tmp, layout.datasets, layout.links, layout.analyses):
+        for folder in (layout.data_dir, layout.tmp, layout.datasets, layout.links, layout.analyses, layout.unsettled):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def sweep(self, older_than_s: float) -> None:

@@ -35,6 +35,9 @@ class DiskAnalyses:
                 draft.mkdir(mode=0o700)
                 write_file(draft / "submission.json", SUBMISSION.dump_json(submission, by_alias=True))
                 sync_folder(draft)
+                # The mark comes first: one without an analysis does no harm, an analysis without one could be lost.
+                (self._layout.unsettled / submission.id).touch(mode=0o600)
+                sync_folder(self._layout.unsettled)
                 os.rename(draft, self._layout.analyses / submission.id)
                 sync_folder(self._layout.analyses)
         finally:
@@ -83,18 +86,21 @@ class DiskAnalyses:
                 replace_file(folder / "outcome.json", record)
                 replace_file(folder / "report.json", report.encode())
             os.fsync(lock)
+            (self._layout.unsettled / analysis_id).unlink(missing_ok=True)
             return True
         finally:
             os.close(lock)
 
     def unsettled(self) -> Iterator[Submission]:
         """All analyses without an outcome, oldest first."""
-        for analysis_id in reversed(self.ids()):
-            if not any((self._layout.analyses / analysis_id / name).exists() for name in OUTCOME_FILES):
-                found = self.find(analysis_id)
-                if found is not None:
-                    yield found
+        for analysis_id in reversed(ids_in(self._layout.unsettled, Kind.ANALYSIS, None)):
+            if any((self._layout.analyses / analysis_id / name).exists() for name in OUTCOME_FILES):
+                # Whoever settled it died before the mark was gone.
+                (self._layout.unsettled / analysis_id).unlink(missing_ok=True)
+            elif (found := self.find(analysis_id)) is not None:
+                yield found
 
     def remove(self, analysis_id: str) -> None:
         """Remove an analysis: its record, outcome and report."""
+        (self._layout.unsettled / analysis_id).unlink(missing_ok=True)
         self._layout.remove(self._layout.analyses / analysis_id)

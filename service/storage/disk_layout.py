@@ -8,6 +8,7 @@
 {data_dir}/analyses/{id}/submission.json
                          report.json | failure.json      the outcome, written once; failure.json says cancelled too
                          outcome.json                    when it ran, beside report.json
+{data_dir}/unsettled/{id}                           an empty file for each analysis without an outcome
 """
 
 from __future__ import annotations
@@ -51,6 +52,11 @@ class Layout:
     def analyses(self) -> Path:
         """A folder for each analysis."""
         return self.data_dir / "analyses"
+
+    @property
+    def unsettled(self) -> Path:
+        """A mark for each analysis without an outcome, so that nobody has to look through all of them."""
+        return self.data_dir / "unsettled"
 
     def label_sets_of(self, dataset_id: str) -> Path:
         """A folder for each label set of a dataset."""

@@ -18,8 +18,9 @@ from service.analyses.submission import submit_upload
 from service.estimation.errors import InvalidOption, LabelTypeRequired, UnpairedRows
 from service.estimation.labels import LabelType
 from service.estimation.options import Options
-from service.storage import queue_scripts
+from service.storage import keys, queue_scripts
 from service.storage.disk import DiskStore
+from service.storage.measures import read_measures
 from service.storage.queue_scripts import Ending
 from service.storage.redis_queue import RedisQueue, open_connection
 
@@ -139,6 +140,38 @@ def test_a_submission_stands_when_the_queue_is_away_and_is_queued_when_it_is_bac
     reconciliation.reconcile_store(store, queue)
     reconciliation.reconcile_store(store, queue)
     assert queue.find(analysis_id).state is QueueState.WAITING
+
+
+def test_each_outcome_is_counted_once_and_only_when_it_was_written(store, queue, connection, tmp_path):
+    lost, succeeding, failing, cancelled = (submitted(store, queue) for _ in range(4))
+    execution.run(store, queue, succeeding, quiet)
+    (folder_of_dataset(store, tmp_path, failing) / "x.npy").write_bytes(b"no array")
+    execution.run(store, queue, failing, quiet)
+    queue_scripts.end(connection, lost, popped(connection, lost), Ending.GIVE_UP, LossReason.WORKER_LOST)
+    reconciliation.reconcile_queue(store, queue)
+    lifecycle.cancel(store, queue, cancelled)
+    for analysis_id in (succeeding, failing, lost, cancelled):
+        connection.delete(keys.counted_key(analysis_id))
+        execution.settle(store, queue, analysis_id, store.analyses.outcome(analysis_id))
+    report = json.loads(lifecycle.report(store, succeeding))
+    counts = read_measures(connection).counts
+    assert counts.analyses == {
+        ("succeeded", ""): 1,
+        ("failed", "invalid_npy"): 1,
+        ("failed", "worker_lost"): 1,
+        ("cancelled", ""): 1,
+    }
+    assert counts.regimes == {(report["regime"], str(report["conclusive"]).lower()): 1}
+    assert {stage: of.total_s for stage, of in counts.stages.items()} == pytest.approx(report["timings"]["stages_s"])
+    assert sum(counts.runs.counts.values()) == sum(counts.waits.counts.values()) == 3, "the cancelled one never ran"
+
+
+def test_an_outcome_that_cannot_be_counted_stands(store, queue, connection, tmp_path):
+    analysis_id = submitted(store, queue)
+    (folder_of_dataset(store, tmp_path, analysis_id) / "x.npy").write_bytes(b"no array")
+    connection.set(keys.COUNTERS, "in the way")
+    execution.run(store, queue, analysis_id, quiet)
+    assert lifecycle.describe(store, queue, analysis_id).failure.code == "invalid_npy"
 
 
 def test_an_outcome_is_stored_when_the_queue_is_away(store, queue, tmp_path):

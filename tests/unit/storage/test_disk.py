@@ -303,6 +303,18 @@ def test_lists_are_newest_first_and_unsettled_analyses_oldest_first(store):
     assert [s.id for s in store.analyses.unsettled()] == [ids[0], ids[2]]
 
 
+def test_a_mark_that_was_left_behind_is_no_unsettled_analysis(store, tmp_path):
+    submission = committed(store)
+    marks = tmp_path / "data" / "unsettled"
+    store.analyses.settle(submission.id, *REPORT)
+    assert list(marks.iterdir()) == []
+    (marks / submission.id).touch()  # as if the worker had died in between
+    never_added = new_id(Kind.ANALYSIS)
+    (marks / never_added).touch()
+    assert list(store.analyses.unsettled()) == []
+    assert [mark.name for mark in marks.iterdir()] == [never_added]
+
+
 def test_a_store_that_is_gone_is_reported(store, tmp_path):
     store.check()
     (tmp_path / "data" / "tmp").rmdir()

@@ -17,6 +17,7 @@ from service.analyses.ports import LossReason, QueueState, Upload
 from service.estimation.errors import InvalidOption, LabelTypeRequired, UnpairedRows
 from service.estimation.labels import LabelType
 from service.estimation.options import Options
+from service.estimation.terms import Method
 from service.storage import queue_scripts
 from service.storage.disk import DiskStore
 from service.storage.queue_scripts import Ending
@@ -57,8 +58,11 @@ def quiet(progress) -> None:
     """Take note of no progress."""
 
 
+QUICK = Options(method=Method.REFERENCE)
+
+
 def submitted(store, queue) -> str:
-    return lifecycle.submit(store, queue, an_upload(), Options(), None).submission.id
+    return lifecycle.submit(store, queue, an_upload(), QUICK, None).submission.id
 
 
 def popped(connection, analysis_id: str) -> str:
@@ -84,7 +88,7 @@ def test_an_analysis_goes_from_queued_to_succeeded(store, queue, connection):
     assert after.submission.submitted_at <= after.started_at <= after.finished_at
     assert stages == sorted(stages)
     assert stages[-1] == 1.0
-    assert json.loads(lifecycle.report(store, analysis_id))["method"] == Options().method
+    assert json.loads(lifecycle.report(store, analysis_id))["method"] == QUICK.method
     assert queue.find(analysis_id) is None
 
 

@@ -17,7 +17,7 @@ from uuid import uuid4
 import pytest
 
 from service.serving.data_lock import DataDirectoryInUse, hold_data_dir
-from service.serving.embedded_server import UnsafeSocketDirectory, prepare_server
+from service.serving.embedded_server import UnsafeSocketDirectory, prepare_server, remove_socket
 from service.storage.redis_queue import RedisQueue, open_connection
 
 from .waiting import is_alive, lines, wait_until
@@ -295,6 +295,20 @@ def test_a_socket_directory_of_somebody_else_is_refused(tmp_path: Path, monkeypa
     private.symlink_to(tmp_path)
     with pytest.raises(UnsafeSocketDirectory):
         prepare_server(long)
+
+
+def test_a_temporary_directory_too_long_for_a_socket_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = tmp_path / ("x" * 120)
+    long.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(long))
+    server = prepare_server(long)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(server.socket_path))  # refuses a path that is too long
+    assert server.socket_path.parent.stat().st_mode & 0o777 == 0o700
+    remove_socket(server)
+    assert not server.socket_path.parent.exists()
 
 
 # Forked from a process of one thread, which a test's own process need not be.

@@ -8,8 +8,9 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
-from pydantic import Field, PositiveInt
+from pydantic import Field, PositiveInt, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -44,9 +45,24 @@ class Settings(BaseSettings):
     max_wait_s: Annotated[float, Field(gt=0)] = Field(
         60.0, description="Longest wait that `Prefer: wait=N` may ask for (seconds)."
     )
+    retention_s: PositiveInt = Field(
+        7 * 24 * 3600, description="A dataset and its label sets are removed this long after they came (seconds)."
+    )
     listen_fd: int | None = Field(
         None,
         ge=3,
         description="Listening socket that the API inherits instead of opening one; set by the process tree.",
     )
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least level that is logged.")
+
+    @field_validator("redis_url")
+    @classmethod
+    def _can_be_read(cls, redis_url: str | None) -> str | None:
+        """Refuse an address that no client can read, without repeating it: what is wrong is most often a password."""
+        try:
+            _ = urlsplit(redis_url or "").port
+        except ValueError:
+            raise ValueError(
+                "no such address can be read; write special characters of user and password as %XX (/ as %2F, # as %23)"
+            ) from None
+        return redis_url

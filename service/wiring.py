@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from service.analyses.ports import Queue, Store
 from service.settings import Settings
 from service.storage.disk import DiskStore
-from service.storage.redis_queue import RedisQueue, open_connection
+from service.storage.measures import Measures
+from service.storage.redis_queue import RedisQueue, open_connection, open_measure
 
 
 class QueueNotConfigured(Exception):
     """A process that needs the queue was not told where it is."""
+
+
+class StoreNotUsable(Exception):
+    """The data directory cannot be created or written."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +28,7 @@ class Services:
     store: Store
     queue: Queue
     redis_url: str
+    measure: Callable[[], Measures]
 
 
 def queue_url(settings: Settings) -> str:
@@ -34,10 +41,22 @@ def queue_url(settings: Settings) -> str:
     return settings.redis_url
 
 
-def build(settings: Settings) -> Services:
-    """Connect store and queue.  Raises QueueNotConfigured."""
-    url = queue_url(settings)
+def open_store(settings: Settings) -> DiskStore:
+    """The store, its folders in place.  Raises StoreNotUsable."""
     store = DiskStore(settings.data_dir, settings.max_label_bytes)
-    store.prepare()
+    try:
+        store.prepare()
+    except OSError as error:
+        raise StoreNotUsable(
+            f"The data directory {settings.data_dir} cannot be used: {error.strerror or error}. Choose one that you "
+            "can write to, with --data-dir or PHASEGATE_DATA_DIR."
+        ) from error
+    return store
+
+
+def build(settings: Settings) -> Services:
+    """Connect store and queue.  Raises QueueNotConfigured, StoreNotUsable."""
+    url = queue_url(settings)
+    store = open_store(settings)
     queue = RedisQueue(open_connection(url), time_limit_s=settings.analysis_time_limit_s)
-    return Services(settings, store, queue, url)
+    return Services(settings, store, queue, url, open_measure(url))

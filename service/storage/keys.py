@@ -15,13 +15,15 @@ Phasegate's own:
 
     phasegate:dequeued                   zset    ids seen in the intermediate list, and when   when moved on
     phasegate:announced:<id>             channel "the outcome of this analysis is stored"      not stored
+    phasegate:counters                   hash    ended analyses, fields in `counters`          never
+    phasegate:counted:<id>               string  a mark: this analysis is counted              after COUNTED_TTL_S
 """
 
 from __future__ import annotations
 
 from rq.defaults import RQ_KEY_PREFIX
 
-from service.analyses.analysis import is_id
+from service.analyses.identity import Kind, is_id
 
 QUEUE_NAME = "analyses"
 QUEUE = f"{RQ_KEY_PREFIX}:queue:{QUEUE_NAME}"
@@ -34,9 +36,13 @@ ALL_WORKERS = f"{RQ_KEY_PREFIX}:workers"
 WORKER_PREFIX = f"{RQ_KEY_PREFIX}:worker:"
 JOB_PREFIX = f"{RQ_KEY_PREFIX}:job:"
 DEQUEUED = "phasegate:dequeued"
+COUNTERS = "phasegate:counters"
 
 HEARTBEAT_INTERVAL_S = 3
 """A worker renews the lease of its running analysis this often."""
+
+LEASE_CHECK_S = 1
+"""A worker looks this often whether its lease has been taken away: the analysis was cancelled."""
 
 LEASE_S = 3 * HEARTBEAT_INTERVAL_S
 """An analysis whose lease is not renewed for this long has lost its worker."""
@@ -47,10 +53,13 @@ HANDOVER_S = 5
 WORKER_TTL_S = 20
 """A worker without a heartbeat for this long is not alive."""
 
+COUNTED_TTL_S = 60
+"""A command that counts may be sent again within this time, and counts once."""
+
 
 def is_analysis_id(value: object) -> bool:
     """Whether the value is a str and looks like an analysis id in full."""
-    return isinstance(value, str) and is_id(value)
+    return isinstance(value, str) and is_id(value, Kind.ANALYSIS)
 
 
 def job_key(analysis_id: str) -> str:
@@ -61,3 +70,8 @@ def job_key(analysis_id: str) -> str:
 def announcement_channel(analysis_id: str) -> str:
     """Channel on which the outcome of one analysis is announced."""
     return f"phasegate:announced:{analysis_id}"
+
+
+def counted_key(analysis_id: str) -> str:
+    """Key of the mark that one analysis is counted."""
+    return f"phasegate:counted:{analysis_id}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -12,17 +12,22 @@ from redis import Redis
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
+from rq.command import send_command
 
 from service.analyses.analysis import Progress
+from service.analyses.counting import EndedAnalysis
 from service.analyses.errors import QueueUnavailable
 from service.analyses.ports import QueueEntry, QueueState
-from service.storage import keys, queue_scripts
+from service.storage import counters, keys, queue_scripts
 from service.storage.announcements import wait_for_announcement
+from service.storage.measures import Measures, read_measures
 from service.storage.queue_jobs import decode_loss, decode_progress, encode_progress, job_fields
 
-__all__ = ["RedisQueue", "open_connection", "publish_progress", "wait_for_announcement"]
+__all__ = ["RedisQueue", "open_connection", "open_measure", "publish_progress", "wait_for_announcement"]
 
 log = structlog.get_logger("phasegate.queue")
+
+MEASURE_TIMEOUT_S = 1.0
 
 _TIMESTAMP = "%Y-%m-%dT%H:%M:%S.%fZ"
 
@@ -64,8 +69,12 @@ class RedisQueue:
         """The entry of an analysis, or None if the queue does not know it."""
         if not keys.is_analysis_id(analysis_id):
             return None
+        return self.find_many([analysis_id])[0]
+
+    def find_many(self, analysis_ids: Sequence[str]) -> Sequence[QueueEntry | None]:
+        """The entries of many analyses, in one step."""
         with _reachable():
-            return self._find_many([analysis_id])[0]
+            return self._find_many(analysis_ids)
 
     def exhausted(self) -> Sequence[QueueEntry]:
         """All entries the queue has given up on."""
@@ -76,9 +85,14 @@ class RedisQueue:
             return [entry for entry in found if entry and entry.state is QueueState.EXHAUSTED]
 
     def forget(self, analysis_id: str) -> None:
-        """Remove every trace of an analysis; an attempt that is running is killed at its next heartbeat."""
+        """Remove every trace of an analysis; an attempt that is running is stopped.
+
+        Its worker is told at once, and sees for itself within `keys.LEASE_CHECK_S` should the message be lost.
+        """
         with _reachable():
-            queue_scripts.forget(self._connection, analysis_id)
+            worker_name = queue_scripts.forget(self._connection, analysis_id)
+            if worker_name:
+                send_command(self._connection, worker_name, "stop-job", job_id=analysis_id)
 
     def requeue_lost(self) -> None:
         """Put back the analyses whose worker has died, or give them up when no attempt is left."""
@@ -96,6 +110,11 @@ class RedisQueue:
         """Tell whoever waits for this analysis that its outcome is stored; a lost announcement is found by looking."""
         with _reachable():
             self._connection.publish(keys.announcement_channel(analysis_id), b"stored")
+
+    def count(self, ended: EndedAnalysis) -> None:
+        """Count an analysis that has just ended."""
+        with _reachable():
+            counters.count(self._connection, ended)
 
     def _find_many(self, analysis_ids: Sequence[str]) -> list[QueueEntry | None]:
         if not analysis_ids:
@@ -121,6 +140,19 @@ def publish_progress(connection: Redis, analysis_id: str, progress: Progress) ->
         queue_scripts.store_progress(connection, analysis_id, encode_progress(progress))
     except (RedisError, OSError) as error:
         log.debug("progress_not_published", analysis_id=analysis_id, reason=str(error))
+
+
+def open_measure(url: str) -> Callable[[], Measures]:
+    """A function that reads the queue's measures or raises QueueUnavailable, within about a second: a scrape must not
+    wait for a server that is away.
+    """
+    connection = open_connection(url, timeout_s=MEASURE_TIMEOUT_S, retries=0)
+
+    def measure() -> Measures:
+        with _reachable():
+            return read_measures(connection)
+
+    return measure
 
 
 @contextmanager

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from service.analyses import lifecycle
+import structlog
+
 from service.analyses.analysis import Progress
+from service.analyses.execution import run
 from service.settings import Settings
 from service.storage.redis_queue import open_connection, publish_progress
 from service.wiring import build
@@ -22,6 +24,9 @@ def work(settings: Settings) -> None:
         def publish(progress: Progress) -> None:
             publish_progress(connection, analysis_id, progress)
 
-        lifecycle.run(services.store, services.queue, analysis_id, publish)
+        submission = services.store.analyses.find(analysis_id)
+        request_id = submission.request_id if submission else None
+        with structlog.contextvars.bound_contextvars(analysis_id=analysis_id, request_id=request_id):
+            run(services.store, services.queue, analysis_id, publish)
 
     run_worker(settings, run_analysis)

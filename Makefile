@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --only-binary :all: --require-hashes
 
 .PHONY: help demo serve test check format lock openapi bench-accuracy bench-families bench-calibration bench-evidence \
-	bench-real bench-speed test-real clean
+	bench-real bench-speed bench-cancel test-real clean
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -50,6 +50,9 @@ bench-real: .venv/dev ## What the estimator says of real pairs: make bench-real 
 
 bench-speed: .venv/dev ## Time the estimation beside a loop-based one, in one run.
 	$(BIN)/python -m benchmarks.speed
+
+bench-cancel: .venv/dev ## How long a running analysis goes on after it is cancelled (two minutes).
+	$(BIN)/python -m benchmarks.cancelling
 
 test-real: .venv/dev ## Check the published values on real data: make test-real DATA=folder
 	@test -n "$(DATA)" || { echo "Say where the data sets are: make test-real DATA=folder"; exit 2; }

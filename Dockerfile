@@ -35,6 +35,7 @@ LABEL org.opencontainers.image.title="Phasegate" \
 RUN groupadd --gid 10001 phasegate \
  && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin phasegate \
  && install -d -o 10001 -g 10001 -m 0700 /data /data/tmp
+WORKDIR /data
 COPY --from=requirements /opt/phasegate /opt/phasegate
 RUN --network=none --mount=type=bind,from=package,source=/dist,target=/dist \
     pip --python /opt/phasegate/bin/python --no-cache-dir --disable-pip-version-check \
@@ -46,11 +47,10 @@ ENV PATH=/opt/phasegate/bin:$PATH \
     PHASEGATE_DATA_DIR=/data \
     TMPDIR=/data/tmp
 VOLUME /data
-WORKDIR /data
 USER 10001:10001
 EXPOSE 8000
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=15s --timeout=5s --start-period=30s --start-interval=2s --retries=3 \
+HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --start-interval=2s --retries=3 \
     CMD ["phasegate", "healthy", "api"]
 ENTRYPOINT ["phasegate"]
 CMD ["api"]

@@ -16,7 +16,7 @@ import httpx2
 
 ROOT = Path(__file__).parents[2]
 IMAGE = "phasegate:containers-test"
-LOOK_S = 0.2  # between two looks at the state of containers, which come from another machine's point of view
+LOOK_S = 0.2  # between two looks at the state of containers and analyses
 T = TypeVar("T")
 
 

@@ -99,7 +99,7 @@ def test_no_analysis_is_lost_when_a_worker_and_then_redis_are_killed(stack):
         wait_until(lambda: set(states(http, ids)) == {"succeeded"}, 600)
         reports = [http.get(f"/v1/analyses/{analysis_id}/report") for analysis_id in ids]
         assert [report.status_code for report in reports] == [200] * ANALYSES
-        digests = {report.json()["provenance"]["x_digest"] for report in reports}
+        digests = {report.json()["provenance"]["digests"]["x"] for report in reports}
         assert len(digests) == ANALYSES
         assert http.get("/readyz").json() == {"ready": True, "workers": WORKERS}
     for service in ("api", "worker", "redis"):

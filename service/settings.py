@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 from typing import Annotated
+from urllib.parse import urlsplit
 
 from pydantic import Field, PositiveInt, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
@@ -60,3 +61,15 @@ class Settings(BaseSettings):
         if path is not None and info.data.get("redis_url", "wrong") is None:
             raise ValueError("it is the password of PHASEGATE_REDIS_URL, which is not set: set both or neither")
         return path
+
+    @field_validator("redis_url")
+    @classmethod
+    def _can_be_read(cls, redis_url: str | None) -> str | None:
+        """Refuse an address that no client can read, without repeating it: what is wrong is most often a password."""
+        try:
+            _ = urlsplit(redis_url or "").port
+        except ValueError:
+            raise ValueError(
+                "no such address can be read; write special characters of user and password as %XX (/ as %2F, # as %23)"
+            ) from None
+        return redis_url

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from service.analyses.ports import Queue, Store
 from service.settings import Settings
 from service.storage.disk import DiskStore
+from service.storage.measures import Measures
 from service.storage.redis_password import PasswordRefused, read_password, with_password
-from service.storage.redis_queue import RedisQueue, open_connection
+from service.storage.redis_queue import RedisQueue, open_connection, open_measure
 
 
 class QueueNotConfigured(Exception):
@@ -23,6 +25,7 @@ class Services:
     store: Store
     queue: Queue
     redis_url: str = field(repr=False)  # may hold a password
+    measure: Callable[[], Measures]
 
 
 def queue_url(settings: Settings) -> str:
@@ -46,4 +49,4 @@ def build(settings: Settings) -> Services:
     store = DiskStore(settings.data_dir, settings.max_label_bytes)
     store.prepare()
     queue = RedisQueue(open_connection(url), time_limit_s=settings.analysis_time_limit_s)
-    return Services(settings, store, queue, url)
+    return Services(settings, store, queue, url, open_measure(url))

@@ -72,6 +72,7 @@ class Submission:
     groups: StoredFile | None = None
     covariates: StoredFile | None = None
     covariate_types: dict[str, LabelType] = field(default_factory=dict)
+    request_id: str | None = None  # of the request that submitted it; log lines carry it
 
 
 @dataclass(frozen=True)
@@ -109,6 +110,11 @@ class Analysis:
 def new_id() -> str:
     """A fresh id: milliseconds since 1970 and 80 random bits, so that ids sort by time and cannot be guessed."""
     return f"an-{int(time.time() * 1000):012x}{secrets.token_hex(10)}"
+
+
+def made_at_s(analysis_id: str) -> float:
+    """When an id was made: seconds since 1970."""
+    return int(analysis_id.partition("-")[2][:12], 16) / 1000
 
 
 def is_id(text: str) -> bool:

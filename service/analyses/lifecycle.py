@@ -20,6 +20,7 @@ from service.analyses.analysis import (
     is_id,
     new_id,
 )
+from service.analyses.counting import ended_analysis
 from service.analyses.errors import (
     AnalysisError,
     AnalysisLost,
@@ -72,6 +73,7 @@ def submit(
     options: Options,
     label_types: LabelTypes,
     covariate_types: LabelTypes = None,
+    request_id: str | None = None,
 ) -> Analysis:
     """Store an upload, check its form, and queue it.  When this returns, the analysis survives a crash.
 
@@ -102,6 +104,7 @@ def submit(
             groups=files.get("groups"),
             covariates=files.get("covariates"),
             covariate_types={column.name: column.type for column in covariates},
+            request_id=request_id,
         )
         staged.commit(submission)
     log.info("analysis_submitted", analysis_id=submission.id, shape_x=submission.x.shape, shape_y=submission.y.shape)
@@ -166,7 +169,7 @@ def run(store: Store, queue: Queue, analysis_id: str, progress: Callable[[Progre
 
     def finish(result: Report | None, failure: Failure | None) -> None:
         outcome = Outcome(RECORD_VERSION, started_at, datetime.now(UTC), failure)
-        settle(store, queue, analysis_id, outcome, to_json(result) if result else None)
+        settle(store, queue, analysis_id, outcome, result)
 
     try:
         received = store.inputs(submission)
@@ -198,13 +201,16 @@ def run(store: Store, queue: Queue, analysis_id: str, progress: Callable[[Progre
         finish(None, _failure(InternalError(message)))
 
 
-def settle(store: Store, queue: Queue, analysis_id: str, outcome: Outcome, report: str | None) -> None:
-    """Write an outcome, once, and tell whoever waits for it."""
-    if store.settle(analysis_id, outcome, report):
+def settle(store: Store, queue: Queue, analysis_id: str, outcome: Outcome, report: Report | None) -> None:
+    """Write an outcome, once, tell whoever waits for it, and count it."""
+    written = store.settle(analysis_id, outcome, to_json(report) if report else None)
+    if written:
         code = outcome.failure.code if outcome.failure else None
         log.info("analysis_settled", analysis_id=analysis_id, failure=code)
     try:
         queue.announce(analysis_id)
+        if written:
+            queue.count(ended_analysis(analysis_id, outcome, report))
     except QueueUnavailable:
         log.warning("queue_unavailable", analysis_id=analysis_id)
 

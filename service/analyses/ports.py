@@ -12,6 +12,7 @@ from typing import Any, BinaryIO, Protocol
 from numpy.typing import NDArray
 
 from service.analyses.analysis import Outcome, Progress, StoredFile, Submission
+from service.analyses.counting import EndedAnalysis
 
 
 class QueueState(StrEnum):
@@ -69,6 +70,9 @@ class Queue(Protocol):
 
     def announce(self, analysis_id: str) -> None:
         """Tell whoever waits for this analysis that its outcome is stored."""
+
+    def count(self, ended: EndedAnalysis) -> None:
+        """Count an analysis that has just ended.  To be called once for each; sent twice, it counts once."""
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,7 @@ from service.analyses.errors import InvalidRequest
 from service.analyses.ports import Upload
 from service.api import problems
 from service.api.access import ServicesDep
+from service.api.observation import request_id
 from service.estimation.report import Report
 from service.schemas.analyses import AnalysisView, ArrayView, FileView, InputsView, LinksView, ProgressView
 from service.schemas.options import OPTIONS_BYTES, read_options
@@ -104,6 +105,7 @@ async def submit(
         chosen.options(),
         chosen.label_types,
         chosen.covariate_types,
+        request_id(),
     )
     analysis_id = analysis.submission.id
     wait_s = _wait(", ".join(prefer or ()), services.settings.max_wait_s)

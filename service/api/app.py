@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from functools import cache
 
 import structlog
 from fastapi import FastAPI
@@ -13,7 +14,7 @@ from fastapi.concurrency import run_in_threadpool
 from service import __version__
 from service.analyses.errors import QueueUnavailable
 from service.analyses.lifecycle import reconcile_queue, reconcile_store
-from service.api import analyses, health, problems
+from service.api import analyses, health, metrics, problems
 from service.api.analyses import PARTS
 from service.api.body_limit import BodyLimit
 from service.api.description import describe
@@ -37,6 +38,7 @@ def create_app(settings: Settings) -> FastAPI:
             # Under the process tree there is one API: what uploads a killed one has left belongs to nobody.
             await run_in_threadpool(services.store.sweep)
         app.state.services = services
+        app.state.metrics = metrics.new_metrics(services.measure)
         tasks = [
             asyncio.create_task(_repeat(reconcile_queue, services, QUEUE_INTERVAL_S)),
             asyncio.create_task(_repeat(reconcile_store, services, STORE_INTERVAL_S)),
@@ -60,7 +62,8 @@ def create_app(settings: Settings) -> FastAPI:
     problems.install(app, settings.max_upload_bytes)
     app.include_router(analyses.router)
     app.include_router(health.router)
-    app.openapi = lambda: describe(app)  # type: ignore[method-assign]  # the way that FastAPI documents
+    app.include_router(metrics.router)
+    app.openapi = cache(lambda: describe(app))  # type: ignore[method-assign]  # the way that FastAPI documents
     return app
 
 

@@ -140,7 +140,7 @@ def install(app: FastAPI, max_upload_bytes: int) -> None:
 
     @app.exception_handler(Exception)
     async def unknown(request: Request, error: Exception) -> JSONResponse:
-        log.error("request_failed", path=request.url.path, exc_info=error)
+        log.error("request_failed", exc_info=error)
         return respond(
             problem_of(InternalError("The service failed on this request. Try again, or tell the operator."))
         )

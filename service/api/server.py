@@ -7,6 +7,7 @@ import socket
 import uvicorn
 
 from service.api.app import create_app
+from service.api.observation import observed
 from service.settings import Settings
 from service.wiring import queue_url
 
@@ -17,7 +18,7 @@ def run_api(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT.  Raises QueueNotConfigured."""
     queue_url(settings)
     config = uvicorn.Config(
-        create_app(settings),
+        observed(create_app(settings)),
         host=settings.host,
         port=settings.port,
         log_config=None,

@@ -15,6 +15,8 @@ Phasegate's own:
 
     phasegate:dequeued                   zset    ids seen in the intermediate list, and when   when moved on
     phasegate:announced:<id>             channel "the outcome of this analysis is stored"      not stored
+    phasegate:counters                   hash    ended analyses, fields in `counters`          never
+    phasegate:counted:<id>               string  a mark: this analysis is counted              after COUNTED_TTL_S
 """
 
 from __future__ import annotations
@@ -34,6 +36,7 @@ ALL_WORKERS = f"{RQ_KEY_PREFIX}:workers"
 WORKER_PREFIX = f"{RQ_KEY_PREFIX}:worker:"
 JOB_PREFIX = f"{RQ_KEY_PREFIX}:job:"
 DEQUEUED = "phasegate:dequeued"
+COUNTERS = "phasegate:counters"
 
 HEARTBEAT_INTERVAL_S = 3
 """A worker renews the lease of its running analysis this often."""
@@ -46,6 +49,9 @@ HANDOVER_S = 5
 
 WORKER_TTL_S = 20
 """A worker without a heartbeat for this long is not alive."""
+
+COUNTED_TTL_S = 60
+"""A command that counts may be sent again within this time, and counts once."""
 
 
 def is_analysis_id(value: object) -> bool:
@@ -61,3 +67,8 @@ def job_key(analysis_id: str) -> str:
 def announcement_channel(analysis_id: str) -> str:
     """Channel on which the outcome of one analysis is announced."""
     return f"phasegate:announced:{analysis_id}"
+
+
+def counted_key(analysis_id: str) -> str:
+    """Key of the mark that one analysis is counted."""
+    return f"phasegate:counted:{analysis_id}"

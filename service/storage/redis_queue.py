@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Any, cast
@@ -14,15 +14,19 @@ from redis.exceptions import RedisError
 from redis.retry import Retry
 
 from service.analyses.analysis import Progress
+from service.analyses.counting import EndedAnalysis
 from service.analyses.errors import QueueUnavailable
 from service.analyses.ports import QueueEntry, QueueState
-from service.storage import keys, queue_scripts
+from service.storage import counters, keys, queue_scripts
 from service.storage.announcements import wait_for_announcement
+from service.storage.measures import Measures, read_measures
 from service.storage.queue_jobs import decode_loss, decode_progress, encode_progress, job_fields
 
-__all__ = ["RedisQueue", "open_connection", "publish_progress", "wait_for_announcement"]
+__all__ = ["RedisQueue", "open_connection", "open_measure", "publish_progress", "wait_for_announcement"]
 
 log = structlog.get_logger("phasegate.queue")
+
+MEASURE_TIMEOUT_S = 1.0
 
 _TIMESTAMP = "%Y-%m-%dT%H:%M:%S.%fZ"
 
@@ -107,6 +111,11 @@ class RedisQueue:
         with _reachable():
             self._connection.publish(keys.announcement_channel(analysis_id), b"stored")
 
+    def count(self, ended: EndedAnalysis) -> None:
+        """Count an analysis that has just ended."""
+        with _reachable():
+            counters.count(self._connection, ended)
+
     def _find_many(self, analysis_ids: Sequence[str]) -> list[QueueEntry | None]:
         if not analysis_ids:
             return []
@@ -131,6 +140,19 @@ def publish_progress(connection: Redis, analysis_id: str, progress: Progress) ->
         queue_scripts.store_progress(connection, analysis_id, encode_progress(progress))
     except (RedisError, OSError) as error:
         log.debug("progress_not_published", analysis_id=analysis_id, reason=str(error))
+
+
+def open_measure(url: str) -> Callable[[], Measures]:
+    """A function that reads the queue's measures or raises QueueUnavailable, within about a second: a scrape must not
+    wait for a server that is away.
+    """
+    connection = open_connection(url, timeout_s=MEASURE_TIMEOUT_S, retries=0)
+
+    def measure() -> Measures:
+        with _reachable():
+            return read_measures(connection)
+
+    return measure
 
 
 @contextmanager

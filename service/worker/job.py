@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import structlog
+
 from service.analyses import lifecycle
 from service.analyses.analysis import Progress
 from service.settings import Settings
@@ -22,6 +24,9 @@ def work(settings: Settings) -> None:
         def publish(progress: Progress) -> None:
             publish_progress(connection, analysis_id, progress)
 
-        lifecycle.run(services.store, services.queue, analysis_id, publish)
+        submission = services.store.submission(analysis_id)
+        request_id = submission.request_id if submission else None
+        with structlog.contextvars.bound_contextvars(analysis_id=analysis_id, request_id=request_id):
+            lifecycle.run(services.store, services.queue, analysis_id, publish)
 
     run_worker(settings, run_analysis)

@@ -19,6 +19,7 @@ from service.estimation.labels import LabelType
 from service.estimation.options import Options
 from service.storage import queue_scripts
 from service.storage.disk import DiskStore
+from service.storage.measures import read_measures
 from service.storage.queue_scripts import Ending
 from service.storage.redis_queue import RedisQueue, open_connection
 
@@ -131,6 +132,23 @@ def test_a_submission_stands_when_the_queue_is_away_and_is_queued_when_it_is_bac
     lifecycle.reconcile_store(store, queue)
     lifecycle.reconcile_store(store, queue)
     assert queue.find(analysis_id).state is QueueState.WAITING
+
+
+def test_each_outcome_is_counted_once_and_only_when_it_was_written(store, queue, connection):
+    lost, succeeding, failing = (submitted(store, queue) for _ in range(3))
+    for _ in range(2):
+        lifecycle.run(store, queue, succeeding, quiet)
+    (store._analyses / failing / "x.npy").write_bytes(b"no array")
+    lifecycle.run(store, queue, failing, quiet)
+    queue_scripts.end(connection, lost, popped(connection, lost), Ending.GIVE_UP, LossReason.WORKER_LOST)
+    for _ in range(2):
+        lifecycle.reconcile_queue(store, queue)
+    report = json.loads(lifecycle.report(store, succeeding))
+    counts = read_measures(connection).counts
+    assert counts.analyses == {("succeeded", ""): 1, ("failed", "invalid_npy"): 1, ("failed", "worker_lost"): 1}
+    assert counts.regimes == {(report["regime"], str(report["conclusive"]).lower()): 1}
+    assert {stage: of.total_s for stage, of in counts.stages.items()} == pytest.approx(report["timings"]["stages_s"])
+    assert sum(counts.runs.counts.values()) == sum(counts.waits.counts.values()) == 3
 
 
 def test_an_outcome_is_stored_when_the_queue_is_away(store, queue, tmp_path):

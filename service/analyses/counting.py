@@ -1,0 +1,42 @@
+"""What is worth counting about an analysis that has just ended."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from service.analyses.analysis import Outcome, State, made_at_s
+from service.estimation.report import Report
+from service.estimation.terms import Regime
+
+
+@dataclass(frozen=True)
+class EndedAnalysis:
+    """How an analysis ended, how long it took, and what it found; nothing of whose it was."""
+
+    analysis_id: str
+    state: State
+    code: str | None  # of the failure; None without one
+    waited_s: float | None  # from the submission to the start of the attempt that ended it; None if none was started
+    ran_s: float | None  # that attempt
+    regime: Regime | None = None  # of x_to_y; None without a report
+    conclusive: bool | None = None  # None without a report, and where the method knows no probabilities
+    stages_s: Mapping[str, float] = field(default_factory=dict)
+
+
+def ended_analysis(analysis_id: str, outcome: Outcome, report: Report | None) -> EndedAnalysis:
+    """The facts that are counted, from an outcome and the report that it came with.
+
+    Times are differences between clocks of different hosts: one that comes out negative counts as 0.
+    """
+    started_at, failure = outcome.started_at, outcome.failure
+    return EndedAnalysis(
+        analysis_id=analysis_id,
+        state=State.SUCCEEDED if failure is None else State.FAILED,
+        code=failure.code if failure else None,
+        waited_s=max(0.0, started_at.timestamp() - made_at_s(analysis_id)) if started_at else None,
+        ran_s=max(0.0, (outcome.finished_at - started_at).total_seconds()) if started_at else None,
+        regime=report.regime if report else None,
+        conclusive=report.conclusive if report else None,
+        stages_s=report.timings.stages_s if report else {},
+    )

@@ -6,7 +6,10 @@ from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 
 MIN_LENGTH = 16
-PLACEHOLDERS = ("changeme", "password", "secret", "example", "placeholder", "replaceme", "yourpassword", "phasegate")
+PLACEHOLDERS = (
+    *("password", "passwd", "secret", "change", "replace", "insert", "example", "placeholder", "default", "phasegate"),
+    *("redis", "your", "this", "here", "with", "todo", "admin", "strong", "random", "my", "me"),
+)
 """What examples put where a password belongs; a password that consists of little else is refused."""
 
 MIN_DIFFERENT = 5

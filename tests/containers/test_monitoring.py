@@ -7,7 +7,9 @@ import pytest
 
 from .stack import ROOT, docker, wait_until
 
-PANELS = json.loads((ROOT / "docker/monitoring/grafana/dashboards/phasegate.json").read_text(encoding="utf-8"))["panels"]
+PANELS = json.loads((ROOT / "docker/monitoring/grafana/dashboards/phasegate.json").read_text(encoding="utf-8"))[
+    "panels"
+]
 IMAGE = "prom/prometheus:v3.5.0"
 pytestmark = pytest.mark.timeout(300)
 
@@ -24,12 +26,16 @@ def prometheus(stack):
 
 
 def ask(container, expression):
-    answer = docker("exec", container, "promtool", "query", "instant", "-o", "json", "http://localhost:9090", expression)
+    answer = docker(
+        "exec", container, "promtool", "query", "instant", "-o", "json", "http://localhost:9090", expression
+    )
     return json.loads(answer)
 
 
 def test_configuration_and_alerts_are_valid(prometheus):
-    assert "6 rules found" in docker("exec", prometheus, "promtool", "check", "config", "/etc/prometheus/prometheus.yml")
+    assert "6 rules found" in docker(
+        "exec", prometheus, "promtool", "check", "config", "/etc/prometheus/prometheus.yml"
+    )
 
 
 def test_the_api_is_found_and_speaks_for_the_workers(prometheus):

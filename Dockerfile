@@ -50,7 +50,7 @@ VOLUME /data
 USER 10001:10001
 EXPOSE 8000
 STOPSIGNAL SIGTERM
-HEALTHCHECK --interval=15s --timeout=5s --start-period=60s --start-interval=2s --retries=3 \
+HEALTHCHECK --interval=20s --timeout=15s --start-period=60s --start-interval=2s --retries=3 \
     CMD ["phasegate", "healthy", "api"]
 ENTRYPOINT ["phasegate"]
 CMD ["api"]

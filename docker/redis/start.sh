@@ -12,9 +12,11 @@ fi
 digest=$(printf %s "$password" | sha256sum | cut -d ' ' -f 1)
 unset password
 
-# Queue and announcements, and nothing that administers the server. RQ asks INFO for the server's version.
+# phasegate: queue and announcements, and nothing that administers the server. RQ asks INFO for the server's version.
+# default: nobody can log in as it, but Redis loads the append-only file in its name, and would drop every transaction
+# from the file that default has no right to.
 exec redis-server - <<CONFIG
 include /usr/local/etc/redis/redis.conf
-user default off
+user default off resetpass ~* &* +@all
 user phasegate on #$digest ~rq:* ~phasegate:* &rq:* &phasegate:* +@all -@admin -@dangerous +info
 CONFIG

@@ -42,4 +42,4 @@ def stack(image: str, password: str, tmp_path_factory: pytest.TempPathFactory) -
         stack.up(WORKERS)
         yield stack
     finally:
-        stack.compose("down", "--volumes", "--remove-orphans", "--timeout", "20")
+        stack.compose("--profile", "monitoring", "down", "--volumes", "--remove-orphans", "--timeout", "20")

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -36,6 +37,14 @@ def test_configuration_and_alerts_are_valid(prometheus):
     assert "6 rules found" in docker(
         "exec", prometheus, "promtool", "check", "config", "/etc/prometheus/prometheus.yml"
     )
+
+
+def test_every_alert_fires_when_it_should_and_only_then(prometheus):
+    mounts = [
+        f"--volume={ROOT / source}:/rules/{Path(source).name}:ro"
+        for source in ("docker/monitoring/alerts.yml", "tests/containers/alerts_test.yml")
+    ]
+    docker("run", "--rm", "--entrypoint", "promtool", *mounts, IMAGE, "test", "rules", "/rules/alerts_test.yml")
 
 
 def test_the_api_is_found_and_speaks_for_the_workers(prometheus):

@@ -35,7 +35,8 @@ def busy_worker(stack):
 
 
 def docker_log(container):
-    return subprocess.run(["docker", "logs", container], capture_output=True, text=True, check=True).stderr.splitlines()
+    found = subprocess.run(["docker", "logs", container], capture_output=True, text=True, check=True)
+    return (found.stdout + found.stderr).splitlines()
 
 
 @pytest.mark.parametrize("profiles", [[], ["--profile", "monitoring"]])
@@ -104,6 +105,7 @@ def test_no_analysis_is_lost_when_a_worker_and_then_redis_are_killed(stack):
         assert http.get("/readyz").json() == {"ready": True, "workers": WORKERS}
     for service in ("api", "worker", "redis"):
         assert all(is_healthy(container) for container in stack.containers(service))
+    assert [line for line in docker_log(stack.containers("redis")[0]) if "CRITICAL" in line] == []
 
 
 def test_what_crashes_comes_back_by_itself(stack):

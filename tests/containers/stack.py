@@ -30,15 +30,13 @@ def look_for_engine() -> None:
         raise EngineMissing("There is no `docker` on the PATH. Install Docker Engine 25 or newer with Compose.")
     if subprocess.run(["docker", "compose", "version"], capture_output=True, check=False).returncode:
         raise EngineMissing("Docker has no Compose plugin. Install it (docker-compose-plugin).")
-    found = subprocess.run(
-        ["docker", "info", "--format", "{{.ServerVersion}}"], capture_output=True, text=True, check=False
-    )
+    asked = ["docker", "version", "--format", "{{.Server.Version}}"]
+    found = subprocess.run(asked, capture_output=True, text=True, check=False)
     if found.returncode:
-        raise EngineMissing(
-            f"The Docker Engine cannot be reached. Start it, or set DOCKER_HOST. {found.stderr.strip()}"
-        )
-    if int(found.stdout.split(".")[0]) < 25:
-        raise EngineMissing(f"Docker Engine 25 or newer is needed, for start_interval; this is {found.stdout.strip()}.")
+        raise EngineMissing(f"Docker Engine cannot be reached. Start it, or set DOCKER_HOST. {found.stderr.strip()}")
+    version = found.stdout.strip()
+    if int(version.split(".")[0]) < 25:
+        raise EngineMissing(f"Docker Engine is version {version}. Health checks need 25 or newer (start_interval).")
 
 
 def docker(*arguments: str, **environment: str) -> str:

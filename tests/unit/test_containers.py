@@ -174,6 +174,22 @@ def test_alerts_and_panels_ask_for_metrics_and_labels_that_exist(expression, exp
     assert matched | grouped <= known | {"job", "instance"}
 
 
+def test_the_page_on_containers_names_every_variable_with_its_default_every_alert_and_every_limit():
+    page = (ROOT / "docs/containers.md").read_text(encoding="utf-8")
+    text = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
+    for variable, default in variables(text).items():
+        (row,) = re.findall(rf"^\| .*`{variable}`.*$", page, re.MULTILINE)
+        unsaid = "as in the README" in row or "of the profile" in row
+        assert unsaid or f"`{default}`" in row, variable
+    assert re.findall(r"^\| `(Phasegate\w+)` \|", page, re.MULTILINE) == [rule["alert"] for rule in ALERTS]
+    for name, service in SERVICES.items():
+        limits = service["deploy"]["resources"]["limits"]
+        memory = re.sub(r"^\$.*:-(.*)\}$", r"\1", limits["memory"])
+        said = memory.replace("g", " GB").replace("m", " MB")
+        cores = re.sub(r"^\$.*:-(.*)\}$", r"\1", str(limits["cpus"])).removesuffix(".0")
+        assert f"| `{name}` | {cores} | {said} | {limits['pids']} |" in page
+
+
 def test_every_alert_says_what_is_wrong_and_what_to_do():
     assert len({rule["alert"] for rule in ALERTS}) == len(ALERTS) >= 5
     for rule in ALERTS:

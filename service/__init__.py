@@ -1,6 +1,7 @@
 """Phasegate: pre-training triage for multimodal data.
 
-cli            phasegate serve | demo | api | worker | openapi
+cli            phasegate serve | demo | check | api | worker | openapi, and submit | report | list | cancel
+remote         what these four do with a running service
 serving        one supervised process tree: embedded server, API, workers
 api            HTTP in, JSON out; starts no computation
 worker         takes analyses from the queue, one process each

@@ -15,12 +15,12 @@ from pathlib import Path
 import httpx2
 import numpy as np
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from service.client import Client
 from service.estimation.labels import LabelType
 from service.figures.terminal import draw
-from service.schemas.analyses import REPORT, AnalysisView
+from service.remote.progress import wait_showing
+from service.schemas.analyses import REPORT
 from service.schemas.options import SubmittedOptions
 
 N_LABELED = 300
@@ -117,18 +117,5 @@ def _analyse(client: Client, files: dict[str, Path], notes: Console) -> object:
     options = SubmittedOptions(label_types={"digit": LabelType.CATEGORICAL})
     submitted = client.submit(files["x"], files["y"], files["labels"], files["rows"], options)
     notes.print(f"Uploaded as analysis {submitted.id}.")
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:3.0f} %"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=notes) as bar:
-        task = bar.add_task("queued", total=1.0)
-
-        def show(analysis: AnalysisView) -> None:
-            stage = analysis.progress.stage if analysis.state == "running" else analysis.state.value
-            bar.update(task, completed=analysis.progress.fraction, description=stage)
-
-        client.wait(submitted.id, ANALYSIS_TIMEOUT_S, show)
+    wait_showing(client, submitted.id, ANALYSIS_TIMEOUT_S, notes)
     return client.report_json(submitted.id)

@@ -48,6 +48,9 @@ class Settings(BaseSettings):
     max_wait_s: Annotated[float, Field(gt=0)] = Field(
         60.0, description="Longest wait that `Prefer: wait=N` may ask for (seconds)."
     )
+    retention_s: PositiveInt = Field(
+        7 * 24 * 3600, description="A dataset and its label sets are removed this long after they came (seconds)."
+    )
     listen_fd: int | None = Field(
         None,
         ge=3,

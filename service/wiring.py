@@ -17,6 +17,10 @@ class QueueNotConfigured(Exception):
     """A process that needs the queue was not told where it is, or not what lets it in."""
 
 
+class StoreNotUsable(Exception):
+    """The data directory cannot be created or written."""
+
+
 @dataclass(frozen=True)
 class Services:
     """What API and workers work with."""
@@ -43,10 +47,22 @@ def queue_url(settings: Settings) -> str:
         raise QueueNotConfigured(str(error)) from error
 
 
-def build(settings: Settings) -> Services:
-    """Connect store and queue.  Raises QueueNotConfigured."""
-    url = queue_url(settings)
+def open_store(settings: Settings) -> DiskStore:
+    """The store, its folders in place.  Raises StoreNotUsable."""
     store = DiskStore(settings.data_dir, settings.max_label_bytes)
-    store.prepare()
+    try:
+        store.prepare()
+    except OSError as error:
+        raise StoreNotUsable(
+            f"The data directory {settings.data_dir} cannot be used: {error.strerror or error}. Choose one that you "
+            "can write to, with --data-dir or PHASEGATE_DATA_DIR."
+        ) from error
+    return store
+
+
+def build(settings: Settings) -> Services:
+    """Connect store and queue.  Raises QueueNotConfigured, StoreNotUsable."""
+    url = queue_url(settings)
+    store = open_store(settings)
     queue = RedisQueue(open_connection(url), time_limit_s=settings.analysis_time_limit_s)
     return Services(settings, store, queue, url, open_measure(url))

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import re
-import secrets
-import time
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from typing import Literal
 
-from service.estimation.labels import LabelType
+from service.analyses.dataset import Dataset, LabelSet
 from service.estimation.options import Options
+from service.estimation.spiked_model import SpikedModel
 
-ID_PATTERN = re.compile(r"an-[0-9a-f]{32}")
-RECORD_VERSION = 2  # 2 added groups and covariates; what a record of version 1 lacks has defaults
+RECORD_VERSION = 3  # 3: datasets and label sets are resources of their own, and an analysis refers to them
 
 
 class State(StrEnum):
@@ -39,40 +38,53 @@ class Progress:
     fraction: float
 
 
-@dataclass(frozen=True)
-class StoredFile:
-    """An uploaded file as it was received: its name in the store, size in bytes and SHA-256 in hex."""
+class AnalysisKind(StrEnum):
+    """What an analysis is of."""
 
-    name: str
-    size_bytes: int
-    sha256: str
+    ESTIMATION = "estimation"
+    SIMULATION = "simulation"
 
 
 @dataclass(frozen=True)
-class StoredArray(StoredFile):
-    """An uploaded array, with what its header says."""
+class Estimation:
+    """An estimation of a dataset with a label set, both as they were.
 
-    shape: tuple[int, ...]
-    dtype: str
+    They never change, so the copies stay true; their files are read where they are kept.
+    """
+
+    dataset: Dataset
+    label_set: LabelSet
+    options: Options
+    kind: Literal[AnalysisKind.ESTIMATION] = AnalysisKind.ESTIMATION
+
+
+@dataclass(frozen=True)
+class SimulatedProblem:
+    """A simulation: a problem of known truth that is drawn, solved, and perhaps estimated from labels of some rows."""
+
+    model: SpikedModel
+    n_pairs: int
+    seed: int
+    n_labeled: int | None
+    options: Options | None
+    kind: Literal[AnalysisKind.SIMULATION] = AnalysisKind.SIMULATION
 
 
 @dataclass(frozen=True)
 class Submission:
-    """What was submitted, complete enough to run the analysis at any later time."""
+    """What was submitted, complete enough to run it at any later time."""
 
     version: int
     id: str
     submitted_at: datetime
-    options: Options
-    label_types: dict[str, LabelType]
-    x: StoredArray
-    y: StoredArray
-    labels: StoredFile
-    rows: StoredFile | None
-    groups: StoredFile | None = None
-    covariates: StoredFile | None = None
-    covariate_types: dict[str, LabelType] = field(default_factory=dict)
+    subject: Estimation | SimulatedProblem
+    metadata: Mapping[str, str] = field(default_factory=dict)
     request_id: str | None = None  # of the request that submitted it; log lines carry it
+
+    def uses(self, stored_id: str) -> bool:
+        """Whether it needs the dataset or label set with this id."""
+        subject = self.subject
+        return isinstance(subject, Estimation) and stored_id in (subject.dataset.id, subject.label_set.id)
 
 
 @dataclass(frozen=True)
@@ -86,12 +98,20 @@ class Failure:
 
 @dataclass(frozen=True)
 class Outcome:
-    """How an analysis ended: with a report, which is stored beside this, or with a failure."""
+    """How an analysis ended: with a report, which is stored beside this, with a failure, or cancelled."""
 
     version: int
     started_at: datetime | None
     finished_at: datetime
     failure: Failure | None
+    cancelled: bool = False
+
+    @property
+    def state(self) -> State:
+        """The final state."""
+        if self.cancelled:
+            return State.CANCELLED
+        return State.SUCCEEDED if self.failure is None else State.FAILED
 
 
 @dataclass(frozen=True)
@@ -105,18 +125,3 @@ class Analysis:
     queue_position: int | None
     progress: Progress
     failure: Failure | None
-
-
-def new_id() -> str:
-    """A fresh id: milliseconds since 1970 and 80 random bits, so that ids sort by time and cannot be guessed."""
-    return f"an-{int(time.time() * 1000):012x}{secrets.token_hex(10)}"
-
-
-def made_at_s(analysis_id: str) -> float:
-    """When an id was made: seconds since 1970."""
-    return int(analysis_id.partition("-")[2][:12], 16) / 1000
-
-
-def is_id(text: str) -> bool:
-    """Whether `text` has the form of an id; nothing else ever becomes part of a path or a key."""
-    return ID_PATTERN.fullmatch(text) is not None

@@ -6,7 +6,19 @@ AnalysisError
 |   +-- InvalidTable        invalid_csv
 |   +-- LabelsTooLarge      labels_too_large
 +-- InvalidRequest          invalid_request
-+-- AnalysisNotFound        analysis_not_found
+|   +-- InvalidMetadata     invalid_metadata
+|   +-- InvalidCursor       invalid_cursor
+|   +-- LabelSetMismatch    label_set_mismatch
++-- NotFound                what an id names does not exist
+|   +-- AnalysisNotFound    analysis_not_found
+|   +-- DatasetNotFound     dataset_not_found
+|   +-- LabelSetNotFound    label_set_not_found
++-- Conflict                what is asked for is not possible now
+|   +-- DatasetIncomplete   dataset_incomplete
+|   +-- DatasetImmutable    dataset_immutable
+|   +-- DatasetInUse        dataset_in_use
+|   +-- LabelSetInUse       label_set_in_use
+|   +-- AnalysisActive      analysis_active
 +-- ReportNotReady          report_not_ready
 +-- NoReport                no_report
 +-- QueueUnavailable        queue_unavailable
@@ -65,10 +77,78 @@ class InvalidRequest(AnalysisError):
     code = "invalid_request"
 
 
-class AnalysisNotFound(AnalysisError):
+class InvalidMetadata(InvalidRequest):
+    """The metadata are not a few short strings by name."""
+
+    code = "invalid_metadata"
+
+
+class InvalidCursor(InvalidRequest):
+    """The cursor is not one that a list has given."""
+
+    code = "invalid_cursor"
+
+
+class LabelSetMismatch(InvalidRequest):
+    """The label set belongs to another dataset."""
+
+    code = "label_set_mismatch"
+
+
+class NotFound(AnalysisError):
+    """What an id names does not exist."""
+
+
+class AnalysisNotFound(NotFound):
     """There is no such analysis."""
 
     code = "analysis_not_found"
+
+
+class DatasetNotFound(NotFound):
+    """There is no such dataset."""
+
+    code = "dataset_not_found"
+
+
+class LabelSetNotFound(NotFound):
+    """There is no such label set."""
+
+    code = "label_set_not_found"
+
+
+class Conflict(AnalysisError):
+    """What is asked for is not possible now."""
+
+
+class DatasetIncomplete(Conflict):
+    """The dataset still lacks a part."""
+
+    code = "dataset_incomplete"
+
+
+class DatasetImmutable(Conflict):
+    """The dataset is ready, and never changes from then on."""
+
+    code = "dataset_immutable"
+
+
+class DatasetInUse(Conflict):
+    """An analysis of the dataset has not finished."""
+
+    code = "dataset_in_use"
+
+
+class LabelSetInUse(Conflict):
+    """An analysis with the label set has not finished."""
+
+    code = "label_set_in_use"
+
+
+class AnalysisActive(Conflict):
+    """The analysis has not finished."""
+
+    code = "analysis_active"
 
 
 class ReportNotReady(AnalysisError):

@@ -7,12 +7,13 @@ from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
 from enum import StrEnum
-from typing import Any, BinaryIO, Protocol
+from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from service.analyses.analysis import Outcome, Progress, StoredFile, Submission
+from service.analyses.analysis import Outcome, Progress, Submission
 from service.analyses.counting import EndedAnalysis
+from service.analyses.dataset import Dataset, LabelSet, StoredFile
 
 
 class QueueState(StrEnum):
@@ -56,11 +57,14 @@ class Queue(Protocol):
     def find(self, analysis_id: str) -> QueueEntry | None:
         """The entry of an analysis, or None if the queue does not know it."""
 
+    def find_many(self, analysis_ids: Sequence[str]) -> Sequence[QueueEntry | None]:
+        """`find` for many, in one step."""
+
     def exhausted(self) -> Sequence[QueueEntry]:
         """All entries the queue has given up on."""
 
     def forget(self, analysis_id: str) -> None:
-        """Remove every trace of an analysis."""
+        """Remove every trace of an analysis; an attempt that is running is stopped within 2 seconds."""
 
     def requeue_lost(self) -> None:
         """Put back the analyses whose worker has died, or give them up when no attempt is left."""
@@ -76,77 +80,153 @@ class Queue(Protocol):
 
 
 @dataclass(frozen=True)
-class Inputs:
-    """Inputs, opened but not checked: arrays memory-mapped, label columns and covariates by name."""
+class Features:
+    """What a dataset holds, opened but not checked: x and y memory-mapped, covariates by name."""
 
     x: NDArray[Any]
     y: NDArray[Any]
-    labels: Mapping[str, NDArray[Any]]
-    rows: NDArray[Any] | None
     groups: NDArray[Any] | None
     covariates: Mapping[str, NDArray[Any]] | None
 
 
-class UploadedFile(Protocol):
-    """A part of an upload: its bytes, read in chunks.  What the client calls the file counts for nothing."""
-
-    file: BinaryIO
-
-
 @dataclass(frozen=True)
-class Upload:
-    """The parts of a one-shot upload."""
+class Labels:
+    """What a label set holds, read but not checked: label columns by name, and the row of each label."""
 
-    x: UploadedFile
-    y: UploadedFile
-    labels: UploadedFile
-    rows: UploadedFile | None
-    groups: UploadedFile | None = None
-    covariates: UploadedFile | None = None
+    columns: Mapping[str, NDArray[Any]]
+    rows: NDArray[Any] | None
+
+
+class Source(Protocol):
+    """Where the bytes of a part come from."""
+
+    def read(self, size: int, /) -> bytes:
+        """At most `size` further bytes; none at the end."""
+
+
+class Receiver(Protocol):
+    """A part that is being received."""
+
+    def write(self, chunk: bytes) -> None:
+        """Take further bytes.  Raises LabelsTooLarge, StoreUnavailable."""
+
+    def finish(self) -> StoredFile:
+        """The part is complete.  Raises UploadError for an empty one, StoreUnavailable."""
 
 
 class Staged(Protocol):
-    """Received files that are not an analysis yet; gone unless committed."""
+    """Received files that belong to nothing yet; gone unless they are kept.  Calls that keep raise StoreUnavailable."""
 
+    @property
     def files(self) -> Mapping[str, StoredFile]:
-        """Each part's stored file."""
+        """The parts that have been received."""
 
-    def inputs(self) -> Inputs:
-        """The received inputs."""
+    def begin(self, part: str) -> Receiver:
+        """Receive a part piece by piece."""
 
-    def commit(self, submission: Submission) -> None:
-        """Make them, with their submission, an analysis that survives a crash from here on."""
+    def receive(self, part: str, source: Source) -> StoredFile:
+        """Receive a part from a file.  What the client calls it counts for nothing."""
+
+    def array(self, part: str) -> NDArray[Any]:
+        """The array of a received part."""
+
+    def features(self) -> Features:
+        """The received dataset."""
+
+    def features_with(self, dataset: Dataset) -> Features:
+        """The features of a dataset of which some parts are staged still."""
+
+    def labels(self) -> Labels:
+        """The received label set."""
+
+    def keep(self, dataset: Dataset, label_set: LabelSet | None = None) -> None:
+        """Make the files a new dataset, perhaps with a label set among them."""
+
+    def add_part(self, part: str, dataset: Dataset) -> None:
+        """Put a part where the dataset is, and its new record in place of the old.  Only while it is held alone."""
+
+    def add_label_set(self, label_set: LabelSet) -> None:
+        """Make the files a label set of a dataset.  Only while that is held."""
 
 
-class Store(Protocol):
-    """The truth about analyses: submissions with their arrays, and outcomes, each written once."""
+class DatasetStore(Protocol):
+    """Datasets with their label sets.  What is kept survives a crash."""
 
-    def stage(self, upload: Upload) -> AbstractContextManager[Staged]:
-        """Receive the files of an upload."""
+    def stage(self) -> AbstractContextManager[Staged]:
+        """A place for files that are being received."""
 
-    def submission(self, analysis_id: str) -> Submission | None:
+    def find(self, dataset_id: str) -> Dataset | None:
+        """A dataset, or None for an unknown one."""
+
+    def ids(self, before: str | None = None) -> Sequence[str]:
+        """Ids of all datasets, newest first; only those older than `before`."""
+
+    def features_of(self, dataset: Dataset) -> Features:
+        """The features of a dataset."""
+
+    def hold(self, dataset_id: str, *, alone: bool) -> AbstractContextManager[None]:
+        """Keep a dataset from being removed or, alone, from being used.  Raises DatasetNotFound."""
+
+    def remove(self, dataset_id: str) -> None:
+        """Remove a dataset with its label sets.  Only while held alone."""
+
+    def find_label_set(self, label_set_id: str) -> LabelSet | None:
+        """A label set, or None for an unknown one."""
+
+    def label_set_ids(self, dataset_id: str, before: str | None = None) -> Sequence[str]:
+        """Ids of a dataset's label sets, newest first."""
+
+    def labels_of(self, label_set: LabelSet) -> Labels:
+        """The labels of a label set."""
+
+    def remove_label_set(self, label_set: LabelSet) -> None:
+        """Remove a label set.  Only while its dataset is held alone."""
+
+
+class AnalysisStore(Protocol):
+    """Submissions and outcomes, each written once."""
+
+    def add(self, submission: Submission) -> None:
+        """Keep a submission: from here on the analysis survives a crash.  Raises StoreUnavailable."""
+
+    def find(self, analysis_id: str) -> Submission | None:
         """What was submitted, or None for an unknown analysis."""
 
-    def inputs(self, submission: Submission) -> Inputs:
-        """The inputs of an analysis."""
+    def ids(self, before: str | None = None) -> Sequence[str]:
+        """Ids of all analyses, newest first; only those older than `before`."""
 
     def outcome(self, analysis_id: str) -> Outcome | None:
         """How an analysis ended, or None if it has not.  Does not read the report."""
 
     def report(self, analysis_id: str) -> bytes:
-        """The stored report of an analysis that has one, as JSON text."""
+        """The stored report of an analysis that has one, as JSON text.  Raises AnalysisNotFound."""
 
     def settle(self, analysis_id: str, outcome: Outcome, report: str | None) -> bool:
-        """Write the outcome of an analysis once, with its report unless it failed.
+        """Write the outcome of an analysis once, with its report if it succeeded.
 
-        Returns False, and changes nothing, if it has an outcome already.
+        Returns False, and changes nothing, if it has an outcome already, or is not there any more.
         """
 
     def unsettled(self) -> Iterator[Submission]:
         """All analyses without an outcome, oldest first."""
 
-    def sweep(self) -> None:
-        """Remove received files that never became an analysis; only while nothing is being received."""
+    def remove(self, analysis_id: str) -> None:
+        """Remove an analysis: its record, outcome and report."""
+
+
+class Store(Protocol):
+    """The truth about datasets, label sets and analyses."""
+
+    @property
+    def datasets(self) -> DatasetStore:
+        """Datasets with their label sets."""
+
+    @property
+    def analyses(self) -> AnalysisStore:
+        """Submissions and outcomes."""
+
+    def sweep(self, older_than_s: float) -> None:
+        """Remove received files that nothing was done with for this long."""
 
     def check(self) -> None:
         """Raise StoreUnavailable unless the store can be written."""

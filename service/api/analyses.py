@@ -1,209 +1,270 @@
-"""Analyses over HTTP: submit, look, fetch the report."""
+"""Analyses over HTTP: submit, look, list, fetch the report, cancel, delete."""
 
 from __future__ import annotations
 
 import re
-from typing import Annotated, Any
+from datetime import timedelta
+from typing import Annotated
 
-from fastapi import APIRouter, File, Form, Header, Request, Response, UploadFile
+from fastapi import APIRouter, Header, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
-from starlette.datastructures import FormData
-from starlette.datastructures import UploadFile as ReceivedFile
+from pydantic import TypeAdapter
 
-from service.analyses import lifecycle
-from service.analyses.analysis import Analysis, StoredArray, StoredFile
+from service.analyses import lifecycle, submission
+from service.analyses.analysis import Analysis, State
 from service.analyses.errors import InvalidRequest
-from service.analyses.ports import Upload
 from service.api import problems
 from service.api.access import ServicesDep
+from service.api.bodies import JSON, MULTIPART, check_query, media_type, read_form, read_json, unsupported
+from service.api.datasets import Cursor, Limit
+from service.api.describing import (
+    APPLIED,
+    ID_EXAMPLES,
+    LOCATION,
+    RETRY_AFTER,
+    form_content,
+    json_content,
+    problem,
+    request_body,
+)
 from service.api.observation import request_id
+from service.api.views import analysis_address, view_analysis
 from service.estimation.report import Report
-from service.schemas.analyses import AnalysisView, ArrayView, FileView, InputsView, LinksView, ProgressView
-from service.schemas.options import OPTIONS_BYTES, read_options
-from service.schemas.wire import Problem
+from service.estimation.simulation_records import Simulation
+from service.schemas.analyses import AnalysisPage, AnalysisRequest, AnalysisView
+from service.schemas.limits import DEFAULT_PAGE
+from service.schemas.options import read_options
+from service.schemas.uploads import UploadForm, read_metadata
 from service.storage.redis_queue import wait_for_announcement
+from service.wiring import Services
 
 router = APIRouter(prefix="/v1/analyses", tags=["analyses"])
 
 WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?([0-9]{1,9})(?![0-9.])", re.IGNORECASE)
-PARTS = ("x", "y", "labels", "rows", "groups", "covariates", "options")
-
-
-def _problem(description: str) -> dict[str, Any]:
-    return {"model": Problem, "content": {problems.MEDIA_TYPE: {}}, "description": description}
-
-
-HEADERS = {
-    "Location": {"description": "Address of the analysis.", "schema": {"type": "string"}},
-    "Retry-After": {"description": "Seconds after which to look again.", "schema": {"type": "integer"}},
-    "Preference-Applied": {"description": "The wait that was granted.", "schema": {"type": "string"}},
+METADATA_PREFIX = "metadata."
+REQUEST = TypeAdapter(AnalysisRequest)
+AnalysisId = Annotated[str, Path(description="Id of the analysis.", examples=[ID_EXAMPLES["analysis_id"]])]
+UNKNOWN = problem("Unknown id.")
+METADATA_FILTER = {
+    "name": "metadata",
+    "in": "query",
+    "description": "`metadata.<name>=<value>`: only analyses that have this in their metadata. May be repeated for "
+    "several names.",
+    "style": "form",
+    "explode": True,
+    "schema": {
+        "type": "object",
+        "patternProperties": {r"^metadata\.": {"type": "string"}},
+        "additionalProperties": False,
+    },
+    "examples": {"team": {"value": {"metadata.team": "vision"}}},
 }
 
 
 @router.post(
     "",
     status_code=202,
-    summary="Submit a pair for analysis",
-    response_model=AnalysisView,
+    summary="Submit an analysis",
     responses={
-        200: {"model": AnalysisView, "description": "Finished within the wait asked for.", "headers": HEADERS},
-        202: {"description": "Stored and queued; it survives a crash from here on.", "headers": HEADERS},
-        400: _problem("The multipart body cannot be read."),
-        413: _problem("Too large."),
-        422: _problem("The input cannot be estimated; `code` and `detail` say why and what to do."),
-        503: _problem("The store or the queue is away."),
+        200: {
+            "model": AnalysisView,
+            "description": "Finished within the wait asked for.",
+            "headers": LOCATION | APPLIED,
+        },
+        202: {
+            "description": "Stored and queued; it survives a crash from here on.",
+            "headers": LOCATION | RETRY_AFTER | APPLIED,
+        },
+        400: problem("The body cannot be read."),
+        404: problem("Unknown dataset or label set."),
+        409: problem("The dataset is not ready."),
+        413: problem("Too large."),
+        415: problem("Neither a form nor JSON."),
+        422: problem("The input cannot be estimated; `code` and `detail` say why and what to do."),
+        503: problem("The store is away."),
     },
+    openapi_extra=request_body(
+        form_content(
+            UploadForm,
+            "some_rows",
+            x="x.npy",
+            y="y.npy",
+            labels="labels.csv",
+            rows="rows.npy",
+            options='{"label_types": "categorical"}',
+            metadata='{"team": "vision"}',
+        ),
+        json_content(
+            AnalysisRequest,
+            stored={
+                "dataset_id": ID_EXAMPLES["dataset_id"],
+                "label_set_id": ID_EXAMPLES["label_set_id"],
+                "options": {"scaling": "standardize"},
+                "metadata": {"team": "vision", "run": "2026-11-26"},
+            },
+        ),
+    ),
 )
 async def submit(
     services: ServicesDep,
     request: Request,
     response: Response,
-    x: Annotated[UploadFile, File(description="Features of modality x: .npy (n, dx), float16/32/64 or integers.")],
-    y: Annotated[UploadFile, File(description="Features of modality y: .npy (n, dy); row i belongs to row i of x.")],
-    labels: Annotated[
-        UploadFile, File(description="Labels: .npy (m,) or (m, L), or CSV with a header line, one line per label row.")
-    ],
-    rows: Annotated[
-        UploadFile | None,
-        File(description="0-based row of each label: .npy or CSV; left out, the labels cover all n rows in order."),
-    ] = None,
-    groups: Annotated[
-        UploadFile | None,
-        File(
-            description="Group id of each of the n pairs, such as its subject or site: .npy (n,) of integers or text, "
-            "or CSV with a header line and one column."
-        ),
-    ] = None,
-    covariates: Annotated[
-        UploadFile | None,
-        File(
-            description="Covariates of each of the n pairs, such as batch or depth: .npy (n,) or (n, C), or CSV with a "
-            "header line, one line per pair."
-        ),
-    ] = None,
-    options: Annotated[
-        UploadFile | str | None, Form(description="Options, label types and covariate types, as JSON.")
-    ] = None,
     prefer: Annotated[
         list[str] | None, Header(description="`wait=N`: answer when finished, or after N seconds.")
     ] = None,
 ) -> AnalysisView:
-    """Upload paired features with labels for some or all pairs, and queue the estimation.
+    """Analyse a stored dataset with one of its label sets (JSON), or upload both at once (a form).
 
-    Shapes, types, sizes, rows, label types, groups and covariates are checked before the answer; finiteness and
-    variance of features and labels in the worker.
+    A form creates dataset and label set on the way. Shapes, types, sizes, rows, label types, groups and covariates are
+    checked before the answer; finiteness and variance of features and labels in the worker.
     """
-    _check_parts(await request.form())
-    text = await options.read(OPTIONS_BYTES + 1) if isinstance(options, ReceivedFile) else options
-    chosen = read_options(text or "{}")
-    upload = Upload(x=x, y=y, labels=labels, rows=rows, groups=groups, covariates=covariates)
-    analysis = await run_in_threadpool(
-        lifecycle.submit,
-        services.store,
-        services.queue,
-        upload,
-        chosen.options(),
-        chosen.label_types,
-        chosen.covariate_types,
-        request_id(),
-    )
+    kind = media_type(request)
+    if kind == MULTIPART:
+        analysis = await _submit_upload(services, request)
+    elif kind == JSON:
+        asked = await read_json(request, REQUEST)
+        analysis = await run_in_threadpool(
+            submission.submit,
+            services.store,
+            services.queue,
+            asked.dataset_id,
+            asked.label_set_id,
+            asked.options.options(),
+            asked.metadata,
+            request_id(),
+        )
+    else:
+        raise unsupported(f"{MULTIPART} or {JSON}")
     analysis_id = analysis.submission.id
     wait_s = _wait(", ".join(prefer or ()), services.settings.max_wait_s)
     if wait_s is not None:
         await wait_for_announcement(
-            services.redis_url, analysis_id, wait_s, lambda: services.store.outcome(analysis_id) is not None
+            services.redis_url, analysis_id, wait_s, lambda: services.store.analyses.outcome(analysis_id) is not None
         )
         analysis = await run_in_threadpool(lifecycle.describe, services.store, services.queue, analysis_id)
         response.headers["Preference-Applied"] = f"wait={wait_s:g}"
-    response.headers["Location"] = f"/v1/analyses/{analysis_id}"
+    response.headers["Location"] = analysis_address(analysis_id)
     if analysis.state.final:
         response.status_code = 200
     else:
         response.headers["Retry-After"] = str(problems.RETRY_AFTER_S)
-    return _view(analysis)
+    return view_analysis(analysis)
+
+
+@router.get(
+    "",
+    summary="List analyses",
+    responses={200: {"description": "A page, newest first."}, 422: problem("A bad cursor, limit or parameter.")},
+    openapi_extra={"parameters": [METADATA_FILTER]},
+)
+def list_analyses(
+    services: ServicesDep,
+    request: Request,
+    state: Annotated[list[State] | None, Query(description="Only analyses in this state, or in one of these.")] = None,
+    cursor: Cursor = None,
+    limit: Limit = DEFAULT_PAGE,
+) -> AnalysisPage:
+    """Analyses, newest first, filtered by state and metadata.
+
+    A filter that few analyses pass gives short pages with a `next_cursor`: go on until it is null.
+    """
+    check_query(request, ("state", "cursor", "limit"), METADATA_PREFIX)
+    page = lifecycle.list_analyses(
+        services.store,
+        services.queue,
+        states=frozenset(state or ()),
+        metadata=_metadata_filter(request),
+        cursor=cursor,
+        limit=limit,
+    )
+    return AnalysisPage(items=[view_analysis(analysis) for analysis in page.items], next_cursor=page.next_cursor)
 
 
 @router.get(
     "/{analysis_id}",
     summary="Look at an analysis",
-    responses={
-        200: {"headers": {"Retry-After": HEADERS["Retry-After"]}, "description": "The analysis as it stands."},
-        404: _problem("Unknown id."),
-    },
+    responses={200: {"headers": RETRY_AFTER, "description": "The analysis as it stands."}, 404: UNKNOWN},
 )
-def look(services: ServicesDep, response: Response, analysis_id: str) -> AnalysisView:
+def look(services: ServicesDep, response: Response, analysis_id: AnalysisId) -> AnalysisView:
     """State, progress, times, and the error of a failed analysis."""
     analysis = lifecycle.describe(services.store, services.queue, analysis_id)
     if not analysis.state.final:
         response.headers["Retry-After"] = str(problems.RETRY_AFTER_S)
-    return _view(analysis)
+    return view_analysis(analysis)
 
 
 @router.get(
     "/{analysis_id}/report",
     summary="Fetch the report",
-    response_model=Report,
+    response_model=Report | Simulation,
     responses={
-        404: _problem("Unknown id."),
-        409: _problem("Not finished (`report_not_ready`), or none (`no_report`).")
-        | {"headers": {"Retry-After": HEADERS["Retry-After"]}},
+        404: UNKNOWN,
+        409: problem("Not finished (`report_not_ready`), or none (`no_report`).", RETRY_AFTER),
     },
 )
-def report(services: ServicesDep, analysis_id: str) -> Response:
-    """The report, byte for byte as it was stored when the analysis ended; it never changes."""
+def report(services: ServicesDep, analysis_id: AnalysisId) -> Response:
+    """The report, byte for byte as it was stored when the analysis ended; it never changes.
+
+    That of a simulation has the form that a small simulation is answered with at once.
+    """
     return Response(lifecycle.report(services.store, analysis_id), media_type="application/json")
 
 
-def _check_parts(form: FormData) -> None:
-    """Refuse what would be ignored in silence: a part that does not exist, or one that is sent twice."""
-    names = [name for name, _ in form.multi_items()]
-    for name in names:
-        if name not in PARTS:
-            raise InvalidRequest(f"There is no part {name[:40]!r}. The parts are {', '.join(PARTS)}.")
-        if names.count(name) > 1:
-            raise InvalidRequest(f"Part {name!r} was sent {names.count(name)} times. Send it once.", part=name)
+@router.post(
+    "/{analysis_id}/cancel",
+    status_code=202,
+    summary="Cancel an analysis",
+    responses={202: {"description": "The analysis as it stands: cancelled, unless it had ended before."}, 404: UNKNOWN},
+)
+def cancel(services: ServicesDep, analysis_id: AnalysisId) -> AnalysisView:
+    """Take it out of the queue, or stop it within 2 seconds. Repeating the call changes nothing.
+
+    An analysis that has ended stays as it is.
+    """
+    return view_analysis(lifecycle.cancel(services.store, services.queue, analysis_id))
+
+
+@router.delete(
+    "/{analysis_id}",
+    status_code=204,
+    summary="Delete an analysis",
+    responses={204: {"description": "Gone."}, 404: UNKNOWN, 409: problem("It has not finished.")},
+)
+def delete(services: ServicesDep, analysis_id: AnalysisId) -> None:
+    """Remove a finished analysis: its record and its report. Its dataset and label set stay."""
+    lifecycle.delete(services.store, services.queue, analysis_id)
+
+
+async def _submit_upload(services: Services, request: Request) -> Analysis:
+    async with read_form(request, UploadForm) as form:
+        chosen = read_options(form.texts.get("options") or "{}")
+        metadata = read_metadata(form.texts.get("metadata"))
+        return await run_in_threadpool(
+            submission.submit_upload,
+            services.store,
+            services.queue,
+            form.files,
+            chosen.options(),
+            chosen.label_types,
+            chosen.covariate_types,
+            metadata,
+            retention=timedelta(seconds=services.settings.retention_s),
+            request_id=request_id(),
+        )
+
+
+def _metadata_filter(request: Request) -> dict[str, str]:
+    """What `metadata.<name>=<value>` asks for.  Raises InvalidRequest for a name with two values."""
+    wanted: dict[str, str] = {}
+    for name, value in request.query_params.multi_items():
+        if name.startswith(METADATA_PREFIX):
+            key = name.removeprefix(METADATA_PREFIX)
+            if wanted.setdefault(key, value) != value:
+                raise InvalidRequest(f"{name[:80]} is asked for with two values, which nothing has. Send one.")
+    return wanted
 
 
 def _wait(prefer: str, longest_s: float) -> float | None:
     """Seconds of `Prefer: wait=N` (RFC 7240), at most `longest_s`; None when no wait is asked for."""
     found = WAIT.search(prefer)
     return min(float(found[1]), longest_s) if found else None
-
-
-def _view(analysis: Analysis) -> AnalysisView:
-    submission = analysis.submission
-    address = f"/v1/analyses/{submission.id}"
-    return AnalysisView(
-        id=submission.id,
-        state=analysis.state,
-        progress=ProgressView(stage=analysis.progress.stage, fraction=analysis.progress.fraction),
-        queue_position=analysis.queue_position,
-        submitted_at=submission.submitted_at,
-        started_at=analysis.started_at,
-        finished_at=analysis.finished_at,
-        error=problems.problem_of_failure(analysis.failure) if analysis.failure else None,
-        options=submission.options,
-        label_types=submission.label_types,
-        covariate_types=submission.covariate_types,
-        inputs=InputsView(
-            x=_array(submission.x),
-            y=_array(submission.y),
-            labels=_file(submission.labels),
-            rows=_optional(submission.rows),
-            groups=_optional(submission.groups),
-            covariates=_optional(submission.covariates),
-        ),
-        links=LinksView(self=address, report=f"{address}/report"),
-    )
-
-
-def _file(file: StoredFile) -> FileView:
-    return FileView(size_bytes=file.size_bytes, sha256=file.sha256)
-
-
-def _optional(file: StoredFile | None) -> FileView | None:
-    return None if file is None else _file(file)
-
-
-def _array(array: StoredArray) -> ArrayView:
-    return ArrayView(size_bytes=array.size_bytes, sha256=array.sha256, shape=list(array.shape), dtype=array.dtype)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
+from datetime import UTC, datetime
 from functools import cache
 
 import structlog
@@ -13,17 +14,19 @@ from fastapi.concurrency import run_in_threadpool
 
 from service import __version__
 from service.analyses.errors import QueueUnavailable
-from service.analyses.lifecycle import reconcile_queue, reconcile_store
-from service.api import analyses, health, metrics, problems
-from service.api.analyses import PARTS
+from service.analyses.intake import sweep_datasets
+from service.analyses.ports import Queue, Store
+from service.analyses.reconciliation import reconcile_queue, reconcile_store
+from service.api import analyses, datasets, health, limits, metrics, model, problems
 from service.api.body_limit import BodyLimit
 from service.api.description import describe
-from service.schemas.options import OPTIONS_BYTES
 from service.settings import Settings
 from service.wiring import Services, build
 
 QUEUE_INTERVAL_S = 4.0  # how soon an analysis of a dead worker is put back
 STORE_INTERVAL_S = 15.0  # how soon an analysis that the queue lost is queued again
+SWEEP_INTERVAL_S = 300.0  # how soon a dataset whose time is over is removed
+ABANDONED_S = 24 * 3600.0  # received files that nothing was done with for this long belong to nobody
 
 log = structlog.get_logger()
 
@@ -36,12 +39,13 @@ def create_app(settings: Settings) -> FastAPI:
         services = build(settings)
         if settings.listen_fd is not None:
             # Under the process tree there is one API: what uploads a killed one has left belongs to nobody.
-            await run_in_threadpool(services.store.sweep)
+            await run_in_threadpool(services.store.sweep, 0.0)
         app.state.services = services
         app.state.metrics = metrics.new_metrics(services.measure)
         tasks = [
             asyncio.create_task(_repeat(reconcile_queue, services, QUEUE_INTERVAL_S)),
             asyncio.create_task(_repeat(reconcile_store, services, STORE_INTERVAL_S)),
+            asyncio.create_task(_repeat(_sweep, services, SWEEP_INTERVAL_S)),
         ]
         yield
         for task in tasks:
@@ -55,19 +59,23 @@ def create_app(settings: Settings) -> FastAPI:
         summary="Pre-training triage for multimodal data: align, predict, or neither?",
         license_info={"name": "MIT", "identifier": "MIT"},
         lifespan=lifespan,
-        form_limits={"max_files": 2 * len(PARTS), "max_fields": len(PARTS), "max_part_size": OPTIONS_BYTES},
         redoc_url=None,
     )
-    app.add_middleware(BodyLimit, max_bytes=settings.max_upload_bytes)
-    problems.install(app, settings.max_upload_bytes)
-    app.include_router(analyses.router)
-    app.include_router(health.router)
-    app.include_router(metrics.router)
+    app.add_middleware(BodyLimit, max_upload_bytes=settings.max_upload_bytes)
+    problems.install(app)
+    for router in (datasets.router, analyses.router, model.router, limits.router, health.router, metrics.router):
+        app.include_router(router)
     app.openapi = cache(lambda: describe(app))  # type: ignore[method-assign]  # the way that FastAPI documents
     return app
 
 
-async def _repeat(step: Callable[..., None], services: Services, interval_s: float) -> None:
+def _sweep(store: Store, queue: Queue) -> None:
+    """Remove the datasets whose time is over, and what broken uploads have left."""
+    sweep_datasets(store, datetime.now(UTC))
+    store.sweep(ABANDONED_S)
+
+
+async def _repeat(step: Callable[[Store, Queue], None], services: Services, interval_s: float) -> None:
     """Run a reconciliation step again and again; what keeps it from working now is tried again later."""
     while True:
         try:

@@ -9,31 +9,42 @@ from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+UPLOAD_ADVICE = "Send fewer pairs or features, or float32 in place of float64."
+OTHER_ADVICE = "Only forms and the parts of a dataset may be larger: send arrays and tables as files."
+OTHER_BYTES = 1024 * 1024  # of a body that is not an upload: it is read whole
+
 
 class BodyLimit:
-    """ASGI middleware: reading a body of more than `max_bytes` raises HTTPException(413) inside the route."""
+    """ASGI middleware: reading a body that is too long raises HTTPException(413) inside the route.
 
-    def __init__(self, app: ASGIApp, max_bytes: int) -> None:
+    Forms and PUT are uploads, which go to disk as they come, and may have `max_upload_bytes`.
+    """
+
+    def __init__(self, app: ASGIApp, max_upload_bytes: int) -> None:
         self._app = app
-        self._max_bytes = max_bytes
+        self._max_upload_bytes = max_upload_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, counting what is read of its body."""
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
-        announced = Headers(scope=scope).get("content-length", "")
-        too_large = announced.isdigit() and int(announced) > self._max_bytes
+        headers = Headers(scope=scope)
+        upload = scope["method"] == "PUT" or headers.get("content-type", "").lower().startswith("multipart/")
+        limit = self._max_upload_bytes if upload else min(OTHER_BYTES, self._max_upload_bytes)
+        refusal = HTTPException(413, f"The limit is {limit} bytes. {UPLOAD_ADVICE if upload else OTHER_ADVICE}")
+        announced = headers.get("content-length", "")
+        too_large = announced.isdigit() and int(announced) > limit
         received = 0
 
         async def counted() -> Message:
             nonlocal received
             if too_large:
-                raise HTTPException(413)
+                raise refusal
             message = await receive()
             received += len(message.get("body", b""))
-            if received > self._max_bytes:
-                raise HTTPException(413)
+            if received > limit:
+                raise refusal
             return message
 
         await self._app(scope, counted, send)

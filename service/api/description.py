@@ -2,20 +2,29 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, Literal
 
 import yaml
 from fastapi import FastAPI
+from pydantic import TypeAdapter
 
 from service.api.problems import MEDIA_TYPE
-from service.schemas.options import OPTIONS
+from service.schemas.analyses import AnalysisRequest
+from service.schemas.datasets import OpenDataset
+from service.schemas.options import SubmittedOptions
+from service.schemas.uploads import DatasetForm, LabelSetForm, UploadForm
+
+BODIES = {
+    model.__name__: model
+    for model in (DatasetForm, LabelSetForm, UploadForm, SubmittedOptions, OpenDataset, AnalysisRequest)
+}
 
 
 def describe(app: FastAPI) -> dict[str, Any]:
     """The OpenAPI description, with what the framework cannot know put right.
 
-    Its own form of validation errors never leaves the API; problems have a media type of their own; and the part
-    `options` is JSON of a known schema.
+    Its own form of validation errors never leaves the API; problems have a media type of their own; and some routes
+    read their bodies themselves.
     """
     description = FastAPI.openapi(app)
     for operations in description["paths"].values():
@@ -29,19 +38,23 @@ def describe(app: FastAPI) -> dict[str, Any]:
     schemas = description["components"]["schemas"]
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
-    options = OPTIONS.json_schema(ref_template="#/components/schemas/{model}")
-    schemas |= options.pop("$defs", {})
-    schemas[options["title"]] = options
-    for name, field in options["properties"].items():
+    for name, schema in _beside().items():
+        schemas.setdefault(name, schema)
+    for name, field in schemas["SubmittedOptions"]["properties"].items():
         field.setdefault("description", schemas["Options"]["properties"].get(name, {}).get("description"))
-    upload = next(schema for name, schema in schemas.items() if name.startswith("Body_submit"))
-    upload["properties"]["options"] = {
-        "type": "string",
-        "contentMediaType": "application/json",
-        "contentSchema": {"$ref": f"#/components/schemas/{options['title']}"},
-        "description": upload["properties"]["options"]["description"],
-    }
+    for name, field in schemas["EstimationOptions"]["properties"].items():
+        field.setdefault("description", schemas["Options"]["properties"].get(name, {}).get("description"))
     return description
+
+
+def _beside() -> dict[str, Any]:
+    """Schemas of bodies that routes read themselves."""
+    models: list[tuple[Any, Literal["validation"], TypeAdapter[Any]]] = [
+        (name, "validation", TypeAdapter(model)) for name, model in BODIES.items()
+    ]
+    _, definitions = TypeAdapter.json_schemas(models, ref_template="#/components/schemas/{model}")
+    found: dict[str, Any] = definitions["$defs"]
+    return found
 
 
 def description_yaml(app: FastAPI) -> str:

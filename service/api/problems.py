@@ -6,27 +6,30 @@ from collections.abc import Iterator
 from typing import Any
 
 import structlog
-from fastapi import FastAPI, Request
+from fastapi import FastAPI, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 
 from service.analyses.analysis import Failure
 from service.analyses.errors import (
     AnalysisError,
     AnalysisLost,
-    AnalysisNotFound,
     AnalysisStopped,
+    Conflict,
     InternalError,
     InvalidRequest,
     LabelsTooLarge,
     NoReport,
+    NotFound,
     QueueUnavailable,
     ReportNotReady,
     StoreUnavailable,
     TimeLimitExceeded,
     UploadError,
 )
+from service.api.invalid_requests import invalid_request
 from service.estimation.errors import EstimationError, InputError, NumericalFailure
 from service.schemas.wire import Problem
 
@@ -40,7 +43,8 @@ STATUS: dict[type[Exception], int] = {
     UploadError: 422,
     LabelsTooLarge: 413,
     InvalidRequest: 422,
-    AnalysisNotFound: 404,
+    NotFound: 404,
+    Conflict: 409,
     ReportNotReady: 409,
     NoReport: 409,
     QueueUnavailable: 503,
@@ -50,18 +54,19 @@ STATUS: dict[type[Exception], int] = {
     AnalysisStopped: 409,
 }
 RETRIED = {503, 429}
+CLIENT_GONE = 499  # as proxies log it: the client hung up before it had sent everything
 
 # Problems that the framework finds before any of our code runs.
 HTTP_CODES = {
     400: (
         InvalidRequest.code,
         "The request cannot be read.",
-        "Send multipart/form-data with the files x, y and labels, and perhaps rows, groups, covariates and options "
-        "(JSON, at most 64 KiB).",
+        "Send what /docs shows for this call: JSON in UTF-8, or a complete form whose text parts hold at most 64 KiB.",
     ),
     404: ("not_found", "There is nothing at this address.", "The calls are listed at /docs."),
     405: ("method_not_allowed", "This address does not take this method.", "The calls are listed at /docs."),
     413: ("body_too_large", "The request body is larger than the service accepts.", ""),
+    415: ("unsupported_media_type", "The body is not of a kind that this call takes.", ""),
 }
 
 log = structlog.get_logger()
@@ -107,7 +112,7 @@ def respond(problem: Problem, headers: dict[str, str] | None = None) -> JSONResp
     return JSONResponse(problem.model_dump(), status_code=problem.status, headers=headers, media_type=MEDIA_TYPE)
 
 
-def install(app: FastAPI, max_upload_bytes: int) -> None:
+def install(app: FastAPI) -> None:
     """Make every error that leaves a route a problem."""
 
     @app.exception_handler(EstimationError)
@@ -117,26 +122,18 @@ def install(app: FastAPI, max_upload_bytes: int) -> None:
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:
-        first = error.errors()[0]
-        place = str(first["loc"][-1])
-        if first["type"] == "missing":
-            detail = f"The request has no part {place!r}. Send x, y and labels as parts of multipart/form-data."
-        else:
-            detail = f"Part {place!r} is not of the right kind. Send arrays and tables as files, options as JSON text."
-        return respond(problem_of(InvalidRequest(detail, part=place)))
+        return respond(problem_of(invalid_request(error)))
 
     @app.exception_handler(HTTPException)
     async def framework(request: Request, error: HTTPException) -> JSONResponse:
-        if isinstance(error.__cause__, OSError):  # while the upload was being received
-            return respond(
-                problem_of(StoreUnavailable("The upload could not be stored: the disk may be full. Try again later."))
-            )
         code, title, detail = HTTP_CODES.get(error.status_code, ("http_error", "The request failed.", ""))
-        if error.status_code == 413:
-            detail = (
-                f"The limit is {max_upload_bytes} bytes. Send fewer pairs or features, or float32 in place of float64."
-            )
+        if error.status_code in (413, 415):
+            detail = error.detail
         return respond(_problem(code, title, error.status_code, detail, None), dict(error.headers or {}))
+
+    @app.exception_handler(ClientDisconnect)
+    async def gone(request: Request, error: ClientDisconnect) -> Response:
+        return Response(status_code=CLIENT_GONE)  # nobody reads it; nothing of the upload is kept
 
     @app.exception_handler(Exception)
     async def unknown(request: Request, error: Exception) -> JSONResponse:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import socket
+import tempfile
 
 import uvicorn
 
 from service.api.app import create_app
 from service.api.observation import observed
 from service.settings import Settings
-from service.wiring import queue_url
+from service.wiring import open_store, queue_url
 
 SHUTDOWN_TIMEOUT_S = 5  # open requests get this long after SIGTERM
 
 
 def run_api(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT.  Raises QueueNotConfigured."""
+    """Serve until SIGTERM or SIGINT.  Raises QueueNotConfigured, StoreNotUsable."""
     queue_url(settings)
+    # Uploads are spooled to the disk on which they end up: /tmp may be memory, or too small.
+    tempfile.tempdir = str(open_store(settings).tmp)
     config = uvicorn.Config(
         observed(create_app(settings)),
         host=settings.host,

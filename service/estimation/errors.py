@@ -29,6 +29,7 @@ EstimationError
 |   +-- CovariateNames          covariate_names
 |   +-- TooManyCovariateTargets too_many_covariate_targets
 |   +-- InvalidOption           invalid_option
+|   +-- InvalidModel            invalid_model
 +-- NumericalFailure            numerical_failure
 """
 
@@ -40,7 +41,7 @@ from typing import ClassVar
 class EstimationError(Exception):
     """Anything the core refuses or cannot finish.
 
-    `part` names the input concerned: x, y, labels, rows, groups, covariates or options.
+    `part` names the input concerned: x, y, labels, rows, groups, covariates, options or model.
     """
 
     code: ClassVar[str]
@@ -215,6 +216,12 @@ class InvalidOption(InputError):
     """An option is unknown or outside its bounds."""
 
     code = "invalid_option"
+
+
+class InvalidModel(InputError):
+    """No spiked model has these parameters, or what is asked of it is out of bounds."""
+
+    code = "invalid_model"
 
 
 class NumericalFailure(EstimationError):

@@ -21,11 +21,24 @@ MIN_GROUPS = 10  # among the labeled pairs: what varies between fewer groups can
 
 
 def check_groups(groups: NDArray[Any], n_pairs: int, labeled_rows: Indices) -> NDArray[Any]:
-    """Refuse ids that are too many, too few, missing or no ids; return them, one per pair (n,).
+    """Refuse what `check_group_ids` does, and too few groups among the labeled pairs; return the ids (n,).
 
     Arguments: groups (n,), integers or text, a masked value or empty text where an id is missing; labeled_rows, the
     0-based rows of the pairs that have a label.
     """
+    ids = check_group_ids(groups, n_pairs)
+    n_groups = len(np.unique(ids[labeled_rows]))
+    if n_groups < MIN_GROUPS:
+        raise TooFewGroups(
+            f"The {len(labeled_rows)} labeled pairs belong to {n_groups} groups. An estimate that respects groups "
+            f"needs at least {MIN_GROUPS}: label pairs of more groups, or leave groups out.",
+            part="groups",
+        )
+    return ids
+
+
+def check_group_ids(groups: NDArray[Any], n_pairs: int) -> NDArray[Any]:
+    """Refuse ids that are too many, missing or no ids; return them, one per pair (n,)."""
     if groups.ndim == 2 and groups.shape[1] == 1:
         groups = groups[:, 0]
     if groups.ndim != 1:
@@ -51,13 +64,6 @@ def check_groups(groups: NDArray[Any], n_pairs: int, labeled_rows: Indices) -> N
         raise MissingGroupId(
             f"{int(missing.sum())} pairs have no group id, the first is row {int(missing.argmax())} (counted from 0). "
             "Give every pair an id; one that belongs with no other has an id of its own.",
-            part="groups",
-        )
-    n_groups = len(np.unique(ids[labeled_rows]))
-    if n_groups < MIN_GROUPS:
-        raise TooFewGroups(
-            f"The {len(labeled_rows)} labeled pairs belong to {n_groups} groups. An estimate that respects groups "
-            f"needs at least {MIN_GROUPS}: label pairs of more groups, or leave groups out.",
             part="groups",
         )
     return ids

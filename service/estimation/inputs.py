@@ -93,8 +93,13 @@ def check_form(x: NDArray[Any], y: NDArray[Any], n_labels: int, rows: NDArray[An
     Arguments: x (n, dx), y (n, dy); n_labels, the length of the label columns; rows, the 0-based row of each label,
     None when the labels cover all n rows in order.
     """
+    return check_label_rows(check_pairs(x, y), n_labels, rows)
+
+
+def check_pairs(x: NDArray[Any], y: NDArray[Any]) -> int:
+    """Refuse features whose shapes or types cannot be a dataset's; return the number of pairs."""
     for part, values in (("x", x), ("y", y)):
-        _check_features(part, values)
+        check_features(part, values)
     n = len(x)
     if len(y) != n:
         raise UnpairedRows(
@@ -102,6 +107,11 @@ def check_form(x: NDArray[Any], y: NDArray[Any], n_labels: int, rows: NDArray[An
         )
     if n < MIN_PAIRS:
         raise TooFewPairs(f"There are {n} pairs. An estimate needs at least {MIN_PAIRS}: send more pairs.")
+    return n
+
+
+def check_label_rows(n: int, n_labels: int, rows: NDArray[Any] | None) -> Indices:
+    """Refuse rows that cannot be those of `n_labels` labels of n pairs; return the label rows (m,)."""
     if rows is None:
         if n_labels != n:
             raise LabelCountMismatch(
@@ -280,7 +290,8 @@ def _check_published(options: Options) -> None:
             )
 
 
-def _check_features(part: str, values: NDArray[Any]) -> None:
+def check_features(part: str, values: NDArray[Any]) -> None:
+    """Refuse the features of one modality whose shape or type cannot be estimated from."""
     if values.ndim != 2:
         advice = " Use reshape(-1, 1) for a single feature." if values.ndim == 1 else ""
         raise WrongShape(

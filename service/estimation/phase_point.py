@@ -11,6 +11,7 @@ from service.estimation.moments import Array
 from service.estimation.separation import composite_ratio, regime_of
 from service.estimation.separation_records import Regimes
 from service.estimation.spectrum_records import CompositeRatios, PhasePoint, VarianceAlignment
+from service.estimation.spiked_model import correlation, coupling_strength
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,12 @@ def phase_point(ca: Classified, pls: Classified, pca_x: Classified, pca_y: Class
     gamma_x, tilde_x = _variances(pca_x, kappa2)
     gamma_y, tilde_y = _variances(pca_y, kappa2)
 
-    # rho and tau of section 2; without signal the numerators are 0 whatever the variances.
-    strength_x, strength_y = kappa2 + gamma_x, kappa2 + gamma_y
-    rho = kappa2 / np.sqrt(strength_x) / np.sqrt(strength_y) if kappa2 > 0 else 0.0  # their product may overflow
-    tau_forward = kappa2 / np.sqrt(strength_x) if kappa2 > 0 else 0.0
-    tau_reverse = kappa2 / np.sqrt(strength_y) if kappa2 > 0 else 0.0
+    # Without signal the numerators are 0 whatever the variances.
+    strength_x, strength_y = np.asarray(kappa2 + gamma_x), np.asarray(kappa2 + gamma_y)
+    shared = np.asarray(kappa2)
+    rho = correlation(shared, strength_x, strength_y) if kappa2 > 0 else 0.0
+    tau_forward = coupling_strength(shared, strength_x) if kappa2 > 0 else 0.0
+    tau_reverse = coupling_strength(shared, strength_y) if kappa2 > 0 else 0.0
     ratios = CompositeRatios(
         ca=composite_ratio(float(rho), nu),
         cp_x_to_y=composite_ratio(float(tau_forward), nu * tilde_y**0.5),

@@ -3,16 +3,31 @@
 from __future__ import annotations
 
 from datetime import datetime
+from typing import Annotated
 
-from pydantic import Field, TypeAdapter
+from pydantic import Field, StringConstraints, TypeAdapter
 
-from service.analyses.analysis import State
+from service.analyses.analysis import AnalysisKind, State
+from service.analyses.metadata import KEY_PATTERN, MAX_ENTRIES, MAX_VALUE_CHARACTERS
 from service.estimation.labels import LabelType
 from service.estimation.options import Options
 from service.estimation.report import Report
+from service.estimation.simulation_records import Simulation
+from service.estimation.spiked_model import SpikedModel
+from service.schemas.datasets import ArrayView, FileView
+from service.schemas.options import EstimationOptions
 from service.schemas.wire import Problem, WireModel
 
 REPORT = TypeAdapter(Report)
+SIMULATION = TypeAdapter(Simulation)
+
+Metadata = Annotated[
+    dict[
+        Annotated[str, StringConstraints(pattern=KEY_PATTERN)],
+        Annotated[str, StringConstraints(max_length=MAX_VALUE_CHARACTERS)],
+    ],
+    Field(max_length=MAX_ENTRIES),
+]
 
 
 class ProgressView(WireModel):
@@ -22,24 +37,6 @@ class ProgressView(WireModel):
     """What is being done."""
     fraction: float = Field(ge=0, le=1)
     """Share of the work done, 0 to 1."""
-
-
-class FileView(WireModel):
-    """An uploaded file as it was received."""
-
-    size_bytes: int
-    """Its size in bytes."""
-    sha256: str
-    """SHA-256 of its bytes, in hex."""
-
-
-class ArrayView(FileView):
-    """An uploaded array as it was received."""
-
-    shape: list[int]
-    """Rows and columns."""
-    dtype: str
-    """Type of its values."""
 
 
 class InputsView(WireModel):
@@ -66,13 +63,45 @@ class LinksView(WireModel):
     """This analysis."""
     report: str
     """Its report."""
+    dataset: str | None
+    """Its dataset; null for a simulation."""
+    label_set: str | None
+    """Its label set; null for a simulation."""
+
+
+class AnalysisRequest(WireModel):
+    """What to analyse: a dataset and one of its label sets."""
+
+    dataset_id: str
+    """A ready dataset."""
+    label_set_id: str
+    """One of its label sets."""
+    options: EstimationOptions = EstimationOptions()
+    """What differs from the defaults."""
+    metadata: Metadata = Field(default_factory=dict)
+    """Up to 16 short strings by name, kept with the analysis; lists can be filtered by them."""
+
+
+class SimulatedView(WireModel):
+    """The problem that a simulation draws."""
+
+    model: SpikedModel
+    """Parameters of the population."""
+    n_pairs: int
+    """Pairs that are drawn."""
+    seed: int
+    """Seed of the hidden bases, the pairs and the labels."""
+    n_labeled: int | None
+    """Rows with labels that the estimator is asked about; null when it is not asked."""
 
 
 class AnalysisView(WireModel):
-    """An analysis: one estimation of one dataset with one label set."""
+    """An analysis: one estimation of one dataset with one label set, or a simulation that is too large to wait for."""
 
     id: str
     """Its id."""
+    kind: AnalysisKind
+    """estimation or simulation."""
     state: State
     """queued, running, succeeded, failed or cancelled."""
     progress: ProgressView
@@ -87,13 +116,31 @@ class AnalysisView(WireModel):
     """When it ended."""
     error: Problem | None
     """Why it failed; null unless it did."""
-    options: Options
-    """Options, defaults filled in."""
+    dataset_id: str | None
+    """The dataset that is analysed; null for a simulation."""
+    label_set_id: str | None
+    """The label set that it is analysed with; null for a simulation."""
+    simulation: SimulatedView | None
+    """The problem that is drawn; null for an estimation."""
+    options: Options | None
+    """Options, defaults filled in; null for a simulation that does not ask the estimator."""
+    metadata: dict[str, str]
+    """What the caller attached."""
     label_types: dict[str, LabelType]
     """Type of each label column."""
     covariate_types: dict[str, LabelType]
     """Type of each covariate; empty when none were sent."""
-    inputs: InputsView
-    """The uploaded files."""
+    inputs: InputsView | None
+    """The uploaded files of dataset and label set, as they were; they stay described when those are gone. Null for a
+    simulation."""
     links: LinksView
     """Where to go from here."""
+
+
+class AnalysisPage(WireModel):
+    """Some analyses, newest first."""
+
+    items: list[AnalysisView]
+    """The analyses; a filter may leave fewer than asked for, and still more after them."""
+    next_cursor: str | None
+    """Send it as `cursor` for those after them; null at the end."""

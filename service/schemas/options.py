@@ -11,6 +11,7 @@ from service.estimation.errors import InvalidOption
 from service.estimation.labels import LabelType
 from service.estimation.options import UNSCALED, Options, Scalings
 from service.estimation.terms import Scaling
+from service.schemas.wire import first_error
 
 OPTIONS_BYTES = 64 * 1024
 
@@ -21,20 +22,26 @@ def _for_both(scaling: Any) -> Any:
 
 
 @dataclass(frozen=True)
-class SubmittedOptions(Options):
-    """What the `options` part of an upload may say."""
+class EstimationOptions(Options):
+    """What the options of an analysis may say."""
 
     scaling: Annotated[Scalings, BeforeValidator(_for_both, json_schema_input_type=Scaling | Scalings)] = UNSCALED
     """What is done to the columns of each modality first: none, or standardize (mean 0, variance 1). One word for both
     modalities, or a word for x and a word for y. The published procedure takes the columns as they are."""
-    label_types: dict[str, LabelType] | LabelType | None = None
-    """Type of each label column by name, or one type for all. Columns of whole numbers need it."""
-    covariate_types: dict[str, LabelType] | LabelType | None = None
-    """Type of each covariate by name, or one type for all. Covariates of whole numbers need it."""
 
     def options(self) -> Options:
         """The options of the estimation alone."""
         return Options(**{field.name: getattr(self, field.name) for field in fields(Options)})
+
+
+@dataclass(frozen=True)
+class SubmittedOptions(EstimationOptions):
+    """What the `options` part of an upload may say: the types of what is uploaded as well."""
+
+    label_types: dict[str, LabelType] | LabelType | None = None
+    """Type of each label column by name, or one type for all. Columns of whole numbers need it."""
+    covariate_types: dict[str, LabelType] | LabelType | None = None
+    """Type of each covariate by name, or one type for all. Covariates of whole numbers need it."""
 
 
 OPTIONS = TypeAdapter(SubmittedOptions)
@@ -47,11 +54,9 @@ def read_options(text: str | bytes) -> SubmittedOptions:
     try:
         return OPTIONS.validate_json(text, strict=True)
     except ValidationError as error:
-        first = error.errors(include_url=False, include_input=False)[0]
-        # pydantic names the branch of a union as a step of its own, with brackets in it.
-        place = ".".join(str(step)[:40] for step in first["loc"] if "[" not in str(step) and step != "LabelType")
-        where = f"options.{place}" if place else "options"
+        place, message = first_error(error)
         raise InvalidOption(
-            f"{where}: {first['msg']}. The options are one JSON object; the README and /docs list them.",
+            f"{'.'.join(('options', *place))}: {message}. The options are one JSON object; the README and /docs list "
+            "them.",
             part="options",
         ) from error

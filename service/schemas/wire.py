@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, ValidationError
 
 
 class WireModel(BaseModel):
@@ -25,4 +25,13 @@ class Problem(WireModel):
     code: str
     """Stable code to branch on."""
     part: str | None
-    """The uploaded part concerned: x, y, labels, rows, groups, covariates or options; null otherwise."""
+    """What of the request is concerned: x, y, labels, rows, groups, covariates, options, model, or a field of a JSON
+    body; null otherwise."""
+
+
+def first_error(error: ValidationError) -> tuple[tuple[str, ...], str]:
+    """Where the first error is, step by step, and what it says."""
+    first = error.errors(include_url=False, include_input=False)[0]
+    # pydantic names the branch of a union as a step of its own, with brackets in it.
+    place = tuple(str(step)[:40] for step in first["loc"] if "[" not in str(step) and step != "LabelType")
+    return place, first["msg"]

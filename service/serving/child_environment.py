@@ -26,10 +26,10 @@ def settings_environment(settings: Settings, redis_url: str) -> dict[str, str]:
     return environment | {f"{PREFIX}REDIS_URL": redis_url}
 
 
-def api_environment(settings: Settings, redis_url: str, listen_fd: int, temporary: Path) -> dict[str, str]:
-    """For the API: the socket to serve, and a temporary directory on the disk on which uploads end up."""
+def api_environment(settings: Settings, redis_url: str, listen_fd: int) -> dict[str, str]:
+    """For the API: the socket to serve."""
     with_socket = settings.model_copy(update={"listen_fd": listen_fd})
-    return settings_environment(with_socket, redis_url) | {"TMPDIR": str(temporary)}
+    return settings_environment(with_socket, redis_url)
 
 
 def worker_environment(settings: Settings, redis_url: str) -> dict[str, str]:

@@ -83,8 +83,6 @@ def serve(
             address = address_of(listener)
             resources.enter_context(published(address, data_dir))
             server = prepare_server(data_dir) if settings.redis_url is None else None
-            temporary = data_dir / "tmp"
-            temporary.mkdir(mode=0o700, exist_ok=True)
         except (DataDirectoryInUse, AddressUnavailable, UnsafeSocketDirectory) as error:
             return _refuse(str(error))
         except OSError as error:
@@ -96,7 +94,7 @@ def serve(
 
         chosen = commands or Commands()
         in_child = _child_preparation()
-        api_variables = api_environment(settings, redis_url, listener.fileno(), temporary)
+        api_variables = api_environment(settings, redis_url, listener.fileno())
         servers = [Child(ChildSpec("server", server.command, base_environment(), (lock,)), in_child)] if server else []
         others = [Child(ChildSpec("api", chosen.api, api_variables, (listener.fileno(),)), in_child)]
         worker_variables = worker_environment(settings, redis_url)

@@ -62,7 +62,7 @@ class Counts:
 
 def count(connection: Redis, ended: EndedAnalysis) -> bool:
     """Count an analysis, in one step; False if it has been counted within the last minute."""
-    flat = [part for field, amount in _increments(ended) for part in (field, repr(amount))]
+    flat = [part for field, amount in increments(ended) for part in (field, repr(amount))]
     places = (keys.COUNTERS, keys.counted_key(ended.analysis_id))
     return bool(connection.eval(_COUNT, len(places), *places, keys.COUNTED_TTL_S, *flat))
 
@@ -92,7 +92,8 @@ def _by_two(found: Mapping[tuple[str, ...], float], kind: str) -> dict[tuple[str
     return {(path[1], path[2]): int(value) for path, value in found.items() if path[0] == kind and len(path) == 3}
 
 
-def _increments(ended: EndedAnalysis) -> Iterator[tuple[str, float]]:
+def increments(ended: EndedAnalysis) -> Iterator[tuple[str, float]]:
+    """What an analysis adds to which fields."""
     yield f"analyses:{ended.state.value}:{ended.code or ''}", 1
     if ended.regime is not None:
         conclusive = "unknown" if ended.conclusive is None else str(ended.conclusive).lower()

@@ -9,25 +9,26 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.analyses.ports import Inputs
+from service.analyses.ports import Features, Labels
 from service.estimation.labels import named_columns
 from service.estimation.roles import COVARIATES, LABELS, Role
 from service.storage.npy import is_npy, open_npy
 from service.storage.tables import read_columns, read_groups, read_rows
 
 
-def open_inputs(
-    x: Path, y: Path, labels: Path, rows: Path | None = None, groups: Path | None = None, covariates: Path | None = None
-) -> Inputs:
-    """Open x and y (.npy), and the others (.npy or CSV, whatever their names).  Raises UploadError."""
-    return Inputs(
+def open_features(x: Path, y: Path, groups: Path | None = None, covariates: Path | None = None) -> Features:
+    """Open x and y (.npy), and read groups and covariates (.npy or CSV, whatever their names).  Raises UploadError."""
+    return Features(
         x=open_npy(x, "x"),
         y=open_npy(y, "y"),
-        labels=_columns(labels, LABELS),
-        rows=None if rows is None else _one_column(rows, "rows", read_rows),
         groups=None if groups is None else _one_column(groups, "groups", read_groups),
         covariates=None if covariates is None else _columns(covariates, COVARIATES),
     )
+
+
+def open_labels(labels: Path, rows: Path | None = None) -> Labels:
+    """Read labels and their rows (.npy or CSV, whatever their names).  Raises UploadError."""
+    return Labels(_columns(labels, LABELS), None if rows is None else _one_column(rows, "rows", read_rows))
 
 
 def _columns(path: Path, role: Role) -> Mapping[str, NDArray[Any]]:

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 from rq.defaults import RQ_KEY_PREFIX
 
-from service.analyses.analysis import is_id
+from service.analyses.identity import Kind, is_id
 
 QUEUE_NAME = "analyses"
 QUEUE = f"{RQ_KEY_PREFIX}:queue:{QUEUE_NAME}"
@@ -41,6 +41,9 @@ COUNTERS = "phasegate:counters"
 HEARTBEAT_INTERVAL_S = 3
 """A worker renews the lease of its running analysis this often."""
 
+LEASE_CHECK_S = 1
+"""A worker looks this often whether its lease has been taken away: the analysis was cancelled."""
+
 LEASE_S = 3 * HEARTBEAT_INTERVAL_S
 """An analysis whose lease is not renewed for this long has lost its worker."""
 
@@ -56,7 +59,7 @@ COUNTED_TTL_S = 60
 
 def is_analysis_id(value: object) -> bool:
     """Whether the value is a str and looks like an analysis id in full."""
-    return isinstance(value, str) and is_id(value)
+    return isinstance(value, str) and is_id(value, Kind.ANALYSIS)
 
 
 def job_key(analysis_id: str) -> str:

@@ -8,7 +8,7 @@ from typing import cast
 
 from redis import Redis
 
-from service.analyses.analysis import made_at_s
+from service.analyses.identity import made_at_s
 from service.storage import keys
 from service.storage.counters import Counts, parse_counts
 

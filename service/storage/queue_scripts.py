@@ -143,7 +143,11 @@ for _, id in ipairs(redis.call('ZRANGE', DEQUEUED, 0, 999)) do
 end
 """
 
-_FORGET = "leave_all_places(ARGV[1])"
+_FORGET = """
+local worker_name = field(ARGV[1], 'status') == 'started' and field(ARGV[1], 'worker_name')
+leave_all_places(ARGV[1])
+return worker_name
+"""
 
 _REFUSE = """
 local id = ARGV[1]
@@ -184,6 +188,11 @@ def renew(connection: Redis, analysis_id: str, execution: str) -> bool:
     return bool(_run(connection, _RENEW, analysis_id, execution, keys.LEASE_S))
 
 
+def holds(connection: Redis, analysis_id: str, execution: str) -> bool:
+    """Whether the lease of a running attempt is there still; writes nothing."""
+    return connection.zscore(keys.STARTED, f"{analysis_id}:{execution}") is not None
+
+
 def end(
     connection: Redis,
     analysis_id: str,
@@ -204,9 +213,10 @@ def recover(connection: Redis) -> None:
     _run(connection, _RECOVER, MAX_RETRIES, LossReason.WORKER_LOST.value, keys.HANDOVER_S, *places)
 
 
-def forget(connection: Redis, analysis_id: str) -> None:
-    """Remove every trace of an analysis; a worker that runs it loses the lease and stops."""
-    _run(connection, _FORGET, analysis_id)
+def forget(connection: Redis, analysis_id: str) -> str | None:
+    """Remove every trace of an analysis; a worker that runs it loses the lease and stops.  Returns its name."""
+    worker_name = cast(bytes | None, _run(connection, _FORGET, analysis_id))
+    return worker_name.decode("utf-8", "replace") if worker_name else None
 
 
 def refuse(connection: Redis, job_id: bytes, fields: Mapping[str, str | bytes | int] | None) -> None:

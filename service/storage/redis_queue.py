@@ -12,6 +12,7 @@ from redis import Redis
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import RedisError
 from redis.retry import Retry
+from rq.command import send_command
 
 from service.analyses.analysis import Progress
 from service.analyses.counting import EndedAnalysis
@@ -68,8 +69,12 @@ class RedisQueue:
         """The entry of an analysis, or None if the queue does not know it."""
         if not keys.is_analysis_id(analysis_id):
             return None
+        return self.find_many([analysis_id])[0]
+
+    def find_many(self, analysis_ids: Sequence[str]) -> Sequence[QueueEntry | None]:
+        """The entries of many analyses, in one step."""
         with _reachable():
-            return self._find_many([analysis_id])[0]
+            return self._find_many(analysis_ids)
 
     def exhausted(self) -> Sequence[QueueEntry]:
         """All entries the queue has given up on."""
@@ -80,9 +85,14 @@ class RedisQueue:
             return [entry for entry in found if entry and entry.state is QueueState.EXHAUSTED]
 
     def forget(self, analysis_id: str) -> None:
-        """Remove every trace of an analysis; an attempt that is running is killed at its next heartbeat."""
+        """Remove every trace of an analysis; an attempt that is running is stopped.
+
+        Its worker is told at once, and sees for itself within `keys.LEASE_CHECK_S` should the message be lost.
+        """
         with _reachable():
-            queue_scripts.forget(self._connection, analysis_id)
+            worker_name = queue_scripts.forget(self._connection, analysis_id)
+            if worker_name:
+                send_command(self._connection, worker_name, "stop-job", job_id=analysis_id)
 
     def requeue_lost(self) -> None:
         """Put back the analyses whose worker has died, or give them up when no attempt is left."""

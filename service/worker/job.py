@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import structlog
 
-from service.analyses import lifecycle
 from service.analyses.analysis import Progress
+from service.analyses.execution import run
 from service.settings import Settings
 from service.storage.redis_queue import open_connection, publish_progress
 from service.wiring import build
@@ -24,9 +24,9 @@ def work(settings: Settings) -> None:
         def publish(progress: Progress) -> None:
             publish_progress(connection, analysis_id, progress)
 
-        submission = services.store.submission(analysis_id)
+        submission = services.store.analyses.find(analysis_id)
         request_id = submission.request_id if submission else None
         with structlog.contextvars.bound_contextvars(analysis_id=analysis_id, request_id=request_id):
-            lifecycle.run(services.store, services.queue, analysis_id, publish)
+            run(services.store, services.queue, analysis_id, publish)
 
     run_worker(settings, run_analysis)

@@ -202,6 +202,7 @@ class QueueWorker(Worker):
         killed_for: tuple[Ending | None, LossReason] | None = None
         lease_end = attempt.started + keys.LEASE_S
         next_heartbeat = attempt.started + keys.HEARTBEAT_INTERVAL_S
+        next_check = attempt.started + keys.LEASE_CHECK_S
         while True:
             time_left_s = self._time_limit_s - attempt.elapsed_s()
             exit_code = attempt.wait(min(_LOOK_INTERVAL_S, max(0.01, time_left_s)))
@@ -213,6 +214,10 @@ class QueueWorker(Worker):
                 is_ours = self._renew_lease(attempt, analysis_id)
                 if is_ours is not None:
                     lease_end = now + keys.LEASE_S if is_ours else now
+            elif killed_for is None and now >= next_check:
+                next_check = now + keys.LEASE_CHECK_S
+                if not self._may_hold_lease(attempt, analysis_id):
+                    lease_end = now
             if killed_for is not None:
                 continue
             if attempt.elapsed_s() >= self._time_limit_s:
@@ -252,6 +257,13 @@ class QueueWorker(Worker):
         until = time.monotonic() + STORE_PAUSE_S
         while time.monotonic() < until and not self._stop_requested:
             time.sleep(_LOOK_INTERVAL_S)
+
+    def _may_hold_lease(self, attempt: Attempt, analysis_id: str) -> bool:
+        """False when the lease has been taken away; a server that cannot be asked takes nothing away."""
+        try:
+            return queue_scripts.holds(self._lease_connection, analysis_id, attempt.execution)
+        except RedisError:
+            return True
 
     def _renew_lease(self, attempt: Attempt, analysis_id: str) -> bool | None:
         """Whether the lease is still ours; None if the server cannot be asked."""

@@ -7,11 +7,11 @@ import yaml
 
 from service.analyses.analysis import Failure
 from service.analyses.errors import AnalysisError
-from service.api.analyses import PARTS
 from service.api.app import create_app
 from service.api.description import description_yaml
 from service.api.problems import problem_of, problem_of_failure, subclasses
 from service.estimation.errors import EstimationError
+from service.schemas.uploads import DatasetForm, LabelSetForm, UploadForm, parts_of, required_of
 from service.settings import Settings
 
 ROOT = Path(__file__).parents[2]
@@ -37,9 +37,14 @@ def test_every_operation_and_field_is_described():
             assert content.get("description") or (reference and schemas[reference]["description"]), f"{name}.{field}"
 
 
-def test_every_part_of_an_upload_is_described():
-    schemas = yaml.safe_load(description_yaml(create_app(Settings())))["components"]["schemas"]
-    assert tuple(schemas["Body_submit_v1_analyses_post"]["properties"]) == PARTS
+@pytest.mark.parametrize("form", [DatasetForm, LabelSetForm, UploadForm])
+def test_every_part_of_an_upload_is_described_and_files_are_told_from_texts(form):
+    described = yaml.safe_load(description_yaml(create_app(Settings())))["components"]["schemas"][form.__name__]
+    files = {
+        name: part["contentMediaType"] == "application/octet-stream" for name, part in described["properties"].items()
+    }
+    assert files == parts_of(form)
+    assert tuple(described["required"]) == required_of(form)
 
 
 def test_scaling_is_sent_as_one_word_or_two_and_reported_as_two():

@@ -188,9 +188,13 @@ REFUSED = {
 }
 
 
+def everything_in(data_dir) -> list:
+    return sorted(path for kind in ("datasets", "label-sets", "analyses") for path in (data_dir / kind).iterdir())
+
+
 @pytest.mark.parametrize("code", REFUSED)
 def test_what_cannot_be_estimated_is_refused_before_the_202(http, running, code):
-    before = sorted((running.data_dir / "analyses").iterdir())
+    before = everything_in(running.data_dir)
     answer = http.post("/v1/analyses", files=SMALL.files(**REFUSED[code]))
     assert answer.status_code == 422
     assert answer.headers["content-type"] == "application/problem+json"
@@ -199,7 +203,7 @@ def test_what_cannot_be_estimated_is_refused_before_the_202(http, running, code)
     assert problem["type"] == f"urn:phasegate:problem:{code}"
     assert problem["detail"].endswith(".")
     assert str(running.data_dir) not in answer.text
-    assert sorted((running.data_dir / "analyses").iterdir()) == before
+    assert everything_in(running.data_dir) == before
     assert list((running.data_dir / "tmp").iterdir()) == []
 
 
@@ -282,7 +286,7 @@ def test_groups_and_covariates_reach_the_report(http, running, form):
     assert analysis["covariate_types"] == {"batch": "categorical", "depth": "numeric"}
     assert analysis["inputs"]["groups"] == {"size_bytes": len(groups), "sha256": hashlib.sha256(groups).hexdigest()}
     assert analysis["inputs"]["covariates"]["size_bytes"] == len(covariates_csv(covariates))
-    stored = sorted(path.name for path in (running.data_dir / "analyses" / analysis["id"]).iterdir())
+    stored = sorted(path.name for path in (running.data_dir / "datasets" / analysis["dataset_id"]).iterdir())
     assert {f"groups.{form}", "covariates.csv"} <= set(stored)
     report = http.get(analysis["links"]["report"]).json()
     assert report["data"]["n_groups"] == 60

@@ -3,19 +3,27 @@
 from __future__ import annotations
 
 import math
+import time
 from datetime import UTC, datetime, timedelta
+from uuid import uuid4
 
 import pytest
 from redis import Redis
 
-from service.analyses.analysis import Failure, Outcome, State, new_id
+from service.analyses.analysis import Failure, Outcome, State
 from service.analyses.counting import EndedAnalysis, ended_analysis
 from service.analyses.errors import QueueUnavailable
+from service.estimation.simulation import simulate
+from service.estimation.spiked_model import SpikedModel
 from service.estimation.terms import Regime
 from service.storage import keys
 from service.storage.counters import RUN_BOUNDS_S, WAIT_BOUNDS_S, parse_counts
 from service.storage.measures import read_measures
 from service.storage.redis_queue import RedisQueue
+
+
+def new_id() -> str:
+    return f"an-{int(time.time() * 1000):012x}{uuid4().hex[:20]}"
 
 
 @pytest.fixture
@@ -112,3 +120,12 @@ def test_what_was_never_started_has_no_times():
     outcome = Outcome(1, None, datetime.now(UTC), Failure("job_refused", "It was.", None))
     ended = ended_analysis(new_id(), outcome, None)
     assert (ended.waited_s, ended.ran_s) == (None, None)
+
+
+def test_a_simulation_is_counted_as_an_analysis_and_has_no_regime(connection, queue):
+    model = SpikedModel((1.0,), (0.5,), (0.5,), (1.0, 1.0), (1.0, 1.0, 1.0), (0.2, 0.1))
+    now = datetime.now(UTC)
+    queue.count(ended_analysis(new_id(), Outcome(1, now, now, None), simulate(model, 200, seed=1)))
+    counts = read_measures(connection).counts
+    assert (counts.analyses, counts.regimes, counts.stages) == ({("succeeded", ""): 1}, {}, {})
+    assert sum(counts.runs.counts.values()) == 1

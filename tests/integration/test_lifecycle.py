@@ -10,32 +10,40 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from service.analyses import lifecycle
+from service.analyses import execution, intake, lifecycle, reconciliation
 from service.analyses.analysis import State
-from service.analyses.errors import AnalysisNotFound, NoReport, ReportNotReady, StoreUnavailable
-from service.analyses.ports import LossReason, QueueState, Upload
+from service.analyses.errors import AnalysisActive, AnalysisNotFound, NoReport, ReportNotReady, StoreUnavailable
+from service.analyses.ports import LossReason, QueueState
+from service.analyses.submission import submit_upload
 from service.estimation.errors import InvalidOption, LabelTypeRequired, UnpairedRows
 from service.estimation.labels import LabelType
 from service.estimation.options import Options
-from service.storage import queue_scripts
+from service.storage import keys, queue_scripts
 from service.storage.disk import DiskStore
 from service.storage.measures import read_measures
 from service.storage.queue_scripts import Ending
 from service.storage.redis_queue import RedisQueue, open_connection
 
-
-class Part:
-    def __init__(self, values):
-        self.file = io.BytesIO()
-        np.save(self.file, values)
-        self.file.seek(0)
+RETENTION = timedelta(days=7)
 
 
-def an_upload(**changed) -> Upload:
+def part(values) -> io.BytesIO:
+    file = io.BytesIO()
+    np.save(file, values)
+    file.seek(0)
+    return file
+
+
+def an_upload(**changed) -> dict[str, io.BytesIO]:
     rng = np.random.default_rng(0)
     x, y = rng.standard_normal((60, 3)), rng.standard_normal((60, 5))
-    parts = {"x": Part(x), "y": Part(y), "labels": Part(x[:, 0] + y[:, 0]), "rows": None}
-    return Upload(**{**parts, **changed})
+    return {"x": part(x), "y": part(y), "labels": part(x[:, 0] + y[:, 0]), **changed}
+
+
+def submitted(store, queue, options=None, types=None, covariate_types=None, **changed) -> str:
+    upload, chosen = an_upload(**changed), options or Options()
+    analysis = submit_upload(store, queue, upload, chosen, types, covariate_types, retention=RETENTION)
+    return analysis.submission.id
 
 
 @pytest.fixture
@@ -58,8 +66,8 @@ def quiet(progress) -> None:
     """Take note of no progress."""
 
 
-def submitted(store, queue) -> str:
-    return lifecycle.submit(store, queue, an_upload(), Options(), None).submission.id
+def folder_of_dataset(store, tmp_path, analysis_id: str):
+    return tmp_path / "data" / "datasets" / store.analyses.find(analysis_id).subject.dataset.id
 
 
 def popped(connection, analysis_id: str) -> str:
@@ -75,11 +83,11 @@ def test_an_analysis_goes_from_queued_to_succeeded(store, queue, connection):
     assert (before.state, before.queue_position, before.finished_at) == (State.QUEUED, 0, None)
     with pytest.raises(ReportNotReady):
         lifecycle.report(store, analysis_id)
-    execution = popped(connection, analysis_id)
+    lease = popped(connection, analysis_id)
     assert lifecycle.describe(store, queue, analysis_id).state is State.RUNNING
     stages: list[float] = []
-    lifecycle.run(store, queue, analysis_id, lambda progress: stages.append(progress.fraction))
-    queue_scripts.end(connection, analysis_id, execution, Ending.DONE)
+    execution.run(store, queue, analysis_id, lambda progress: stages.append(progress.fraction))
+    queue_scripts.end(connection, analysis_id, lease, Ending.DONE)
     after = lifecycle.describe(store, queue, analysis_id)
     assert after.state is State.SUCCEEDED
     assert after.submission.submitted_at <= after.started_at <= after.finished_at
@@ -91,27 +99,27 @@ def test_an_analysis_goes_from_queued_to_succeeded(store, queue, connection):
 
 def test_running_twice_leaves_the_first_outcome(store, queue):
     analysis_id = submitted(store, queue)
-    lifecycle.run(store, queue, analysis_id, quiet)
+    execution.run(store, queue, analysis_id, quiet)
     first = lifecycle.report(store, analysis_id)
-    lifecycle.run(store, queue, analysis_id, quiet)
+    execution.run(store, queue, analysis_id, quiet)
     assert lifecycle.report(store, analysis_id) == first
 
 
 def test_refused_input_is_not_queued(store, queue, connection):
     with pytest.raises(UnpairedRows):
-        lifecycle.submit(store, queue, an_upload(y=Part(np.zeros((59, 5)))), Options(), None)
+        submitted(store, queue, y=part(np.zeros((59, 5))))
     with pytest.raises(LabelTypeRequired):
-        lifecycle.submit(store, queue, an_upload(labels=Part(np.arange(60))), Options(), None)
+        submitted(store, queue, labels=part(np.arange(60)))
     assert connection.llen("rq:queue:analyses") == 0
-    assert list(store.unsettled()) == []
+    assert list(store.analyses.unsettled()) == []
 
 
 def test_groups_and_covariates_are_kept_with_the_submission_and_used_when_it_runs(store, queue):
-    upload = an_upload(groups=Part(np.arange(60) // 3), covariates=Part(np.arange(60) % 4))
     types = {"covariate_0": LabelType.CATEGORICAL}
-    analysis_id = lifecycle.submit(store, queue, upload, Options(), None, types).submission.id
-    assert store.submission(analysis_id).covariate_types == types
-    lifecycle.run(store, queue, analysis_id, quiet)
+    beside = {"groups": part(np.arange(60) // 3), "covariates": part(np.arange(60) % 4)}
+    analysis_id = submitted(store, queue, covariate_types=types, **beside)
+    assert store.analyses.find(analysis_id).subject.dataset.covariate_types == types
+    execution.run(store, queue, analysis_id, quiet)
     data = json.loads(lifecycle.report(store, analysis_id))["data"]
     assert data["n_groups"] == 20
     assert [c["count"] for c in data["covariates"][0]["classes"]] == [15, 15, 15, 15]
@@ -119,42 +127,57 @@ def test_groups_and_covariates_are_kept_with_the_submission_and_used_when_it_run
 
 def test_types_of_covariates_that_were_not_sent_are_refused(store, queue):
     with pytest.raises(InvalidOption, match="none were sent"):
-        lifecycle.submit(store, queue, an_upload(), Options(), None, {"depth": LabelType.NUMERIC})
+        submitted(store, queue, covariate_types={"depth": LabelType.NUMERIC})
 
 
 def test_a_submission_stands_when_the_queue_is_away_and_is_queued_when_it_is_back(store, queue, tmp_path, monkeypatch):
     away = unreachable(tmp_path)
     analysis_id = submitted(store, away)
     assert lifecycle.describe(store, away, analysis_id).state is State.QUEUED
-    lifecycle.reconcile_store(store, queue)
+    reconciliation.reconcile_store(store, queue)
     assert queue.find(analysis_id) is None  # too fresh: its submission may be on its way to the queue
-    monkeypatch.setattr(lifecycle, "REQUEUE_AFTER", timedelta(0))
-    lifecycle.reconcile_store(store, queue)
-    lifecycle.reconcile_store(store, queue)
+    monkeypatch.setattr(reconciliation, "REQUEUE_AFTER", timedelta(0))
+    reconciliation.reconcile_store(store, queue)
+    reconciliation.reconcile_store(store, queue)
     assert queue.find(analysis_id).state is QueueState.WAITING
 
 
-def test_each_outcome_is_counted_once_and_only_when_it_was_written(store, queue, connection):
-    lost, succeeding, failing = (submitted(store, queue) for _ in range(3))
-    for _ in range(2):
-        lifecycle.run(store, queue, succeeding, quiet)
-    (store._analyses / failing / "x.npy").write_bytes(b"no array")
-    lifecycle.run(store, queue, failing, quiet)
+def test_each_outcome_is_counted_once_and_only_when_it_was_written(store, queue, connection, tmp_path):
+    lost, succeeding, failing, cancelled = (submitted(store, queue) for _ in range(4))
+    execution.run(store, queue, succeeding, quiet)
+    (folder_of_dataset(store, tmp_path, failing) / "x.npy").write_bytes(b"no array")
+    execution.run(store, queue, failing, quiet)
     queue_scripts.end(connection, lost, popped(connection, lost), Ending.GIVE_UP, LossReason.WORKER_LOST)
-    for _ in range(2):
-        lifecycle.reconcile_queue(store, queue)
+    reconciliation.reconcile_queue(store, queue)
+    lifecycle.cancel(store, queue, cancelled)
+    for analysis_id in (succeeding, failing, lost, cancelled):
+        connection.delete(keys.counted_key(analysis_id))
+        execution.settle(store, queue, analysis_id, store.analyses.outcome(analysis_id))
     report = json.loads(lifecycle.report(store, succeeding))
     counts = read_measures(connection).counts
-    assert counts.analyses == {("succeeded", ""): 1, ("failed", "invalid_npy"): 1, ("failed", "worker_lost"): 1}
+    assert counts.analyses == {
+        ("succeeded", ""): 1,
+        ("failed", "invalid_npy"): 1,
+        ("failed", "worker_lost"): 1,
+        ("cancelled", ""): 1,
+    }
     assert counts.regimes == {(report["regime"], str(report["conclusive"]).lower()): 1}
     assert {stage: of.total_s for stage, of in counts.stages.items()} == pytest.approx(report["timings"]["stages_s"])
-    assert sum(counts.runs.counts.values()) == sum(counts.waits.counts.values()) == 3
+    assert sum(counts.runs.counts.values()) == sum(counts.waits.counts.values()) == 3, "the cancelled one never ran"
+
+
+def test_an_outcome_that_cannot_be_counted_stands(store, queue, connection, tmp_path):
+    analysis_id = submitted(store, queue)
+    (folder_of_dataset(store, tmp_path, analysis_id) / "x.npy").write_bytes(b"no array")
+    connection.set(keys.COUNTERS, "in the way")
+    execution.run(store, queue, analysis_id, quiet)
+    assert lifecycle.describe(store, queue, analysis_id).failure.code == "invalid_npy"
 
 
 def test_an_outcome_is_stored_when_the_queue_is_away(store, queue, tmp_path):
     analysis_id = submitted(store, queue)
     away = unreachable(tmp_path)
-    lifecycle.run(store, away, analysis_id, quiet)
+    execution.run(store, away, analysis_id, quiet)
     assert lifecycle.describe(store, away, analysis_id).state is State.SUCCEEDED
 
 
@@ -169,7 +192,7 @@ def test_an_outcome_is_stored_when_the_queue_is_away(store, queue, tmp_path):
 def test_what_the_queue_gives_up_on_ends_failed(store, queue, connection, reason, code):
     analysis_id = submitted(store, queue)
     queue_scripts.end(connection, analysis_id, popped(connection, analysis_id), Ending.GIVE_UP, reason)
-    lifecycle.reconcile_queue(store, queue)
+    reconciliation.reconcile_queue(store, queue)
     analysis = lifecycle.describe(store, queue, analysis_id)
     assert (analysis.state, analysis.failure.code) == (State.FAILED, code)
     assert queue.find(analysis_id) is None
@@ -181,9 +204,9 @@ def test_a_defect_is_settled_and_does_not_leak(store, queue, monkeypatch):
     def broken(*arguments, **named):
         raise ZeroDivisionError("secret/path")
 
-    monkeypatch.setattr(lifecycle, "estimate", broken)
+    monkeypatch.setattr(execution, "estimate", broken)
     analysis_id = submitted(store, queue)
-    lifecycle.run(store, queue, analysis_id, quiet)
+    execution.run(store, queue, analysis_id, quiet)
     failure = lifecycle.describe(store, queue, analysis_id).failure
     assert failure.code == "internal_error"
     assert "secret" not in failure.message
@@ -193,16 +216,16 @@ def test_too_little_memory_is_said(store, queue, monkeypatch):
     def greedy(*arguments, **named):
         raise MemoryError
 
-    monkeypatch.setattr(lifecycle, "estimate", greedy)
+    monkeypatch.setattr(execution, "estimate", greedy)
     analysis_id = submitted(store, queue)
-    lifecycle.run(store, queue, analysis_id, quiet)
+    execution.run(store, queue, analysis_id, quiet)
     assert lifecycle.describe(store, queue, analysis_id).failure.code == "out_of_memory"
 
 
 def test_an_input_that_cannot_be_read_fails_that_analysis(store, queue, tmp_path):
     analysis_id = submitted(store, queue)
-    (tmp_path / "data" / "analyses" / analysis_id / "y.npy").unlink()
-    lifecycle.run(store, queue, analysis_id, quiet)
+    (folder_of_dataset(store, tmp_path, analysis_id) / "y.npy").unlink()
+    execution.run(store, queue, analysis_id, quiet)
     assert lifecycle.describe(store, queue, analysis_id).failure.code == "input_lost"
 
 
@@ -212,20 +235,20 @@ def test_a_store_that_is_away_is_left_to_another_attempt(store, queue, tmp_path,
 
     analysis_id = submitted(store, queue)
     with monkeypatch.context() as patched:
-        patched.setattr("service.storage.disk._write", full)
+        patched.setattr("os.fsync", full)
         with pytest.raises(StoreUnavailable):
-            lifecycle.run(store, queue, analysis_id, quiet)
-    assert store.outcome(analysis_id) is None
-    lifecycle.run(store, queue, analysis_id, quiet)
+            execution.run(store, queue, analysis_id, quiet)
+    assert store.analyses.outcome(analysis_id) is None
+    execution.run(store, queue, analysis_id, quiet)
     assert lifecycle.describe(store, queue, analysis_id).state is State.SUCCEEDED
 
 
 def test_a_file_damaged_on_the_store_fails_that_analysis(store, queue, tmp_path):
     damaged, whole = submitted(store, queue), submitted(store, queue)
-    path = tmp_path / "data" / "analyses" / damaged / "x.npy"
+    path = folder_of_dataset(store, tmp_path, damaged) / "x.npy"
     path.write_bytes(path.read_bytes()[:-8])
     for analysis_id in (damaged, whole):
-        lifecycle.run(store, queue, analysis_id, quiet)
+        execution.run(store, queue, analysis_id, quiet)
     assert lifecycle.describe(store, queue, damaged).failure.code == "invalid_npy"
     assert lifecycle.describe(store, queue, whole).state is State.SUCCEEDED
 
@@ -236,3 +259,81 @@ def test_unknown_analyses_are_not_found(store, queue, analysis_id):
         lifecycle.describe(store, queue, analysis_id)
     with pytest.raises(AnalysisNotFound):
         lifecycle.report(store, analysis_id)
+
+
+def test_what_is_cancelled_stays_cancelled_whatever_its_attempt_finds_out(store, queue, connection):
+    analysis_id = submitted(store, queue)
+    popped(connection, analysis_id)
+    assert lifecycle.cancel(store, queue, analysis_id).state is State.CANCELLED
+    assert queue.find(analysis_id) is None
+    execution.run(store, queue, analysis_id, quiet)
+    assert lifecycle.describe(store, queue, analysis_id).state is State.CANCELLED
+    with pytest.raises(NoReport, match="cancelled"):
+        lifecycle.report(store, analysis_id)
+
+
+def test_an_outcome_that_comes_during_a_cancellation_wins(store, queue):
+    analysis_id = submitted(store, queue)
+    execution.run(store, queue, analysis_id, quiet)
+    assert lifecycle.cancel(store, queue, analysis_id).state is State.SUCCEEDED
+    assert lifecycle.report(store, analysis_id)
+
+
+def test_an_analysis_is_cancelled_while_the_queue_is_away_and_skipped_when_it_is_back(store, queue, tmp_path):
+    analysis_id = submitted(store, queue)
+    assert lifecycle.cancel(store, unreachable(tmp_path), analysis_id).state is State.CANCELLED
+    assert queue.find(analysis_id) is not None
+    execution.run(store, queue, analysis_id, quiet)
+    assert lifecycle.describe(store, queue, analysis_id).state is State.CANCELLED
+    lifecycle.cancel(store, queue, analysis_id)
+    assert queue.find(analysis_id) is None
+
+
+def test_a_deleted_analysis_is_not_brought_back_by_its_attempt(store, queue):
+    analysis_id = submitted(store, queue)
+    with pytest.raises(AnalysisActive):
+        lifecycle.delete(store, queue, analysis_id)
+    lifecycle.cancel(store, queue, analysis_id)
+    lifecycle.delete(store, queue, analysis_id)
+    execution.run(store, queue, analysis_id, quiet)
+    with pytest.raises(AnalysisNotFound):
+        lifecycle.describe(store, queue, analysis_id)
+    assert store.analyses.ids() == []
+
+
+def test_datasets_are_swept_when_their_time_is_over_and_nobody_uses_them(store, queue):
+    used, unused = submitted(store, queue), submitted(store, queue)
+    execution.run(store, queue, unused, quiet)
+    opened = intake.open_dataset(store, (), None)
+    datasets = {name: store.analyses.find(name).subject.dataset for name in (used, unused)}
+    intake.sweep_datasets(store, opened.expires_at)
+    assert set(store.datasets.ids()) == {dataset.id for dataset in datasets.values()}
+    intake.sweep_datasets(store, datasets[unused].expires_at)
+    assert store.datasets.ids() == [datasets[used].id]
+    execution.run(store, queue, used, quiet)
+    intake.sweep_datasets(store, datasets[unused].expires_at)
+    assert store.datasets.ids() == []
+    assert store.datasets.find_label_set(store.analyses.find(used).subject.label_set.id) is None
+    assert lifecycle.report(store, used)
+
+
+def test_a_submission_that_cannot_be_stored_leaves_no_dataset(store, queue, monkeypatch, tmp_path):
+    def full(submission):
+        raise StoreUnavailable("full")
+
+    monkeypatch.setattr(store.analyses, "add", full)
+    with pytest.raises(StoreUnavailable):
+        submitted(store, queue)
+    assert store.datasets.ids() == []
+    assert not list((tmp_path / "data" / "label-sets").iterdir())
+
+
+def test_a_list_looks_at_the_queue_once(store, queue, monkeypatch):
+    ids = [submitted(store, queue) for _ in range(3)]
+    calls = []
+    find_many = queue.find_many
+    monkeypatch.setattr(queue, "find_many", lambda names: calls.append(names) or find_many(names))
+    page = lifecycle.list_analyses(store, queue, states={State.QUEUED}, limit=10)
+    assert [analysis.submission.id for analysis in page.items] == sorted(ids, reverse=True)
+    assert sorted(analysis.queue_position for analysis in page.items) == [0, 1, 2]
+    assert len(calls) == 1

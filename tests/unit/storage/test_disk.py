@@ -1,34 +1,31 @@
 import hashlib
 import io
-import json
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+import os
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import BinaryIO
+from threading import Event
 
 import numpy as np
 import pytest
 
-from service.analyses.analysis import RECORD_VERSION, Failure, Outcome, StoredArray, Submission, new_id
-from service.analyses.errors import InvalidArrayFile, InvalidTable, LabelsTooLarge, StoreUnavailable
-from service.analyses.ports import Upload
+from service.analyses.analysis import RECORD_VERSION, Estimation, Failure, Outcome, Submission
+from service.analyses.dataset import Dataset, DatasetState, LabelSet, StoredArray
+from service.analyses.errors import DatasetNotFound, InvalidArrayFile, InvalidTable, LabelsTooLarge, StoreUnavailable
+from service.analyses.identity import Kind, new_id
 from service.estimation.labels import LabelType
 from service.estimation.options import Options
-from service.estimation.terms import Method, Rule
 from service.storage.disk import DiskStore
 
-
-@dataclass
-class Part:
-    file: BinaryIO
-    filename: str | None = None
+NOW = datetime(2026, 11, 26, tzinfo=UTC)
 
 
-def npy(values) -> Part:
+def npy(values) -> io.BytesIO:
     buffer = io.BytesIO()
     np.save(buffer, values)
     buffer.seek(0)
-    return Part(buffer)
+    return buffer
 
 
 @pytest.fixture
@@ -38,30 +35,56 @@ def store(tmp_path) -> DiskStore:
     return store
 
 
-def an_upload(**parts) -> Upload:
+def an_upload(**parts) -> dict[str, io.BytesIO]:
     x, y = np.arange(60.0).reshape(20, 3), np.arange(80.0).reshape(20, 4)
-    labels = Part(io.BytesIO(b"kind\n" + b"a\nb\n" * 10))
-    return Upload(**{"x": npy(x), "y": npy(y), "labels": labels, "rows": None, **parts})
+    return {"x": npy(x), "y": npy(y), "labels": io.BytesIO(b"kind\n" + b"a\nb\n" * 10), **parts}
+
+
+def received(staged, **parts) -> None:
+    for part, source in an_upload(**parts).items():
+        if source is not None:
+            staged.receive(part, source)
+
+
+def a_dataset(staged, **changed) -> Dataset:
+    files = staged.files
+    arrays = {
+        part: StoredArray(**vars(files[part]), shape=(20, d), dtype="float64") for part, d in (("x", 3), ("y", 4))
+    }
+    beside = {part: files.get(part) for part in ("groups", "covariates")}
+    parts = ("x", "y", *(part for part in beside if part in files))
+    expires_at = NOW + timedelta(days=7)
+    return Dataset(RECORD_VERSION, new_id(Kind.DATASET), NOW, expires_at, parts, **arrays, **beside, **changed)
+
+
+def a_label_set(staged, dataset_id: str) -> LabelSet:
+    return LabelSet(
+        version=RECORD_VERSION,
+        id=new_id(Kind.LABEL_SET),
+        dataset_id=dataset_id,
+        created_at=NOW,
+        labels=staged.files["labels"],
+        rows=staged.files.get("rows"),
+        label_types={"kind": LabelType.CATEGORICAL},
+        n_labeled=20,
+    )
+
+
+def kept(store: DiskStore, **parts) -> tuple[Dataset, LabelSet]:
+    with store.datasets.stage() as staged:
+        received(staged, **parts)
+        dataset = a_dataset(staged)
+        label_set = a_label_set(staged, dataset.id)
+        staged.keep(dataset, label_set)
+    return dataset, label_set
 
 
 def committed(store: DiskStore) -> Submission:
-    with store.stage(an_upload()) as staged:
-        files = staged.files()
-        arrays = {
-            part: StoredArray(files[part].name, files[part].size_bytes, files[part].sha256, (20, d), "float64")
-            for part, d in (("x", 3), ("y", 4))
-        }
-        submission = Submission(
-            version=RECORD_VERSION,
-            id=new_id(),
-            submitted_at=datetime.now(UTC),
-            options=Options(),
-            label_types={"kind": LabelType.CATEGORICAL},
-            labels=files["labels"],
-            rows=None,
-            **arrays,
-        )
-        staged.commit(submission)
+    dataset, label_set = kept(store)
+    submission = Submission(
+        RECORD_VERSION, new_id(Kind.ANALYSIS), NOW, Estimation(dataset, label_set, Options(seed=7)), {"team": "vision"}
+    )
+    store.analyses.add(submission)
     return submission
 
 
@@ -73,123 +96,150 @@ REPORT = (Outcome(RECORD_VERSION, datetime.now(UTC), datetime.now(UTC), None), '
 FAILURE = (Outcome(RECORD_VERSION, None, datetime.now(UTC), Failure("worker_lost", "It died.", None)), None)
 
 
-def test_what_is_committed_is_read_back_by_another_store(store, tmp_path):
+def test_what_is_kept_is_read_back_by_another_store(store, tmp_path):
     submission = committed(store)
     other = DiskStore(tmp_path / "data", max_label_bytes=10_000)
-    assert other.submission(submission.id) == submission
-    inputs = other.inputs(submission)
-    np.testing.assert_array_equal(inputs.x, np.arange(60.0).reshape(20, 3))
-    assert inputs.y.shape == (20, 4)
-    assert list(inputs.labels) == ["kind"]
-    assert inputs.rows is None
+    assert other.analyses.find(submission.id) == submission
+    assert other.datasets.find(submission.subject.dataset.id) == submission.subject.dataset
+    assert other.datasets.find_label_set(submission.subject.label_set.id) == submission.subject.label_set
+    features = other.datasets.features_of(submission.subject.dataset)
+    np.testing.assert_array_equal(features.x, np.arange(60.0).reshape(20, 3))
+    assert features.y.shape == (20, 4)
+    assert (features.groups, features.covariates) == (None, None)
+    labels = other.datasets.labels_of(submission.subject.label_set)
+    assert list(labels.columns) == ["kind"]
+    assert labels.rows is None
 
 
 def test_groups_and_covariates_are_stored_and_read(store):
-    groups = Part(io.BytesIO(b"subject\n" + b"s1\ns2\n" * 10))
-    with store.stage(an_upload(groups=groups, covariates=npy(np.ones((20, 2))))) as staged:
-        files = staged.files()
-        assert (files["groups"].name, files["covariates"].name) == ("groups.csv", "covariates.npy")
-        submission = Submission(
-            version=RECORD_VERSION,
-            id=new_id(),
-            submitted_at=datetime.now(UTC),
-            options=Options(seed=7),
-            label_types={"kind": LabelType.CATEGORICAL},
-            x=StoredArray(**vars(files["x"]), shape=(20, 3), dtype="float64"),
-            y=StoredArray(**vars(files["y"]), shape=(20, 4), dtype="float64"),
-            labels=files["labels"],
-            rows=None,
-            groups=files["groups"],
-            covariates=files["covariates"],
-            covariate_types={"covariate_0": LabelType.NUMERIC, "covariate_1": LabelType.NUMERIC},
-        )
-        staged.commit(submission)
-    assert store.submission(submission.id) == submission
-    inputs = store.inputs(submission)
-    assert inputs.groups.tolist() == ["s1", "s2"] * 10
-    assert list(inputs.covariates) == ["covariate_0", "covariate_1"]
+    groups = io.BytesIO(b"subject\n" + b"s1\ns2\n" * 10)
+    dataset, _ = kept(store, groups=groups, covariates=npy(np.ones((20, 2))))
+    assert (dataset.groups.name, dataset.covariates.name) == ("groups.csv", "covariates.npy")
+    features = store.datasets.features_of(store.datasets.find(dataset.id))
+    assert features.groups.tolist() == ["s1", "s2"] * 10
+    assert list(features.covariates) == ["covariate_0", "covariate_1"]
 
 
-def test_groups_and_covariates_are_bounded_like_labels(store):
-    for part in ("groups", "covariates"):
-        big = Part(io.BytesIO(b"a\n" * 5001))
-        with pytest.raises(LabelsTooLarge, match=f"{part} is larger") as caught, store.stage(an_upload(**{part: big})):
-            pass
-        assert caught.value.part == part
-
-
-def test_a_submission_of_the_first_version_is_read(store, tmp_path):
-    analysis_id = committed(store).id
-    file = {"size_bytes": 1, "sha256": "00"}
-    (tmp_path / "data" / "analyses" / analysis_id / "submission.json").write_text(
-        json.dumps(
-            {
-                "version": 1,
-                "id": analysis_id,
-                "submitted_at": "2026-01-01T00:00:00Z",
-                "options": {"method": "reference", "rule": "elbow", "n_components": 50, "pca_components": 100},
-                "label_types": {"kind": "categorical"},
-                "x": {"name": "x.npy", **file, "shape": [20, 3], "dtype": "float64"},
-                "y": {"name": "y.npy", **file, "shape": [20, 4], "dtype": "float64"},
-                "labels": {"name": "labels.csv", **file},
-                "rows": None,
-            }
-        )
-    )
-    submission = store.submission(analysis_id)
-    assert submission.options == Options(method=Method.REFERENCE, rule=Rule.ELBOW, n_components=50, pca_components=100)
-    assert (submission.groups, submission.covariates, submission.covariate_types) == (None, None, {})
-    inputs = store.inputs(submission)
-    assert (inputs.groups, inputs.covariates) == (None, None)
-
-
-def test_digests_are_those_of_the_bytes_received(store, tmp_path):
-    submission = committed(store)
-    content = (tmp_path / "data" / "analyses" / submission.id / "x.npy").read_bytes()
-    assert submission.x.sha256 == hashlib.sha256(content).hexdigest()
-    assert submission.x.size_bytes == len(content)
-
-
-def test_an_upload_that_is_not_committed_leaves_nothing(store, tmp_path):
-    with store.stage(an_upload()) as staged:
-        assert staged.inputs().x.shape == (20, 3)
+@pytest.mark.parametrize("part", ["labels", "rows", "groups", "covariates"])
+def test_every_part_that_is_read_whole_is_bounded(store, tmp_path, part):
+    with (
+        pytest.raises(LabelsTooLarge, match=f"{part} is larger than 10000 bytes") as caught,
+        store.datasets.stage() as staged,
+    ):
+        staged.receive(part, io.BytesIO(b"a\n" * 5001))
+    assert caught.value.part == part
     assert files_below(tmp_path) == []
 
 
-def test_parts_are_told_apart_by_content_and_not_by_name(store):
-    labels = npy(np.arange(20.0))
-    labels.filename = "../../labels.csv"
-    with store.stage(an_upload(labels=labels, rows=Part(io.BytesIO(b"3\n4\n")))) as staged:
-        assert {part: file.name for part, file in staged.files().items()} == {
+def test_digests_are_those_of_the_bytes_received_however_they_come(store, tmp_path):
+    content = an_upload()["x"].getvalue()
+    with store.datasets.stage() as staged:
+        receiver = staged.begin("x")
+        for start in range(0, len(content), 7):
+            receiver.write(content[start : start + 7])
+        file = receiver.finish()
+        assert (file.name, file.size_bytes) == ("x.npy", len(content))
+        assert file.sha256 == hashlib.sha256(content).hexdigest()
+        np.testing.assert_array_equal(staged.array("x"), np.arange(60.0).reshape(20, 3))
+
+
+def test_an_upload_that_is_not_kept_leaves_nothing(store, tmp_path):
+    with store.datasets.stage() as staged:
+        received(staged)
+        assert staged.features().x.shape == (20, 3)
+        staged.begin("groups").write(b"half")
+    assert files_below(tmp_path) == []
+
+
+def test_parts_are_told_apart_by_content(store):
+    with store.datasets.stage() as staged:
+        received(staged, labels=npy(np.arange(20.0)), rows=io.BytesIO(b"3\n4\n"))
+        assert {part: file.name for part, file in staged.files.items()} == {
             "x": "x.npy",
             "y": "y.npy",
             "labels": "labels.npy",
             "rows": "rows.csv",
         }
-        np.testing.assert_array_equal(staged.inputs().labels["label_0"], np.arange(20.0))
-        np.testing.assert_array_equal(staged.inputs().rows, [3, 4])
+        np.testing.assert_array_equal(staged.labels().columns["label_0"], np.arange(20.0))
+        np.testing.assert_array_equal(staged.labels().rows, [3, 4])
 
 
-def test_empty_and_overlarge_parts_are_refused(store, tmp_path):
-    with pytest.raises(InvalidArrayFile, match="y is empty"), store.stage(an_upload(y=Part(io.BytesIO()))):
-        pass
-    big = Part(io.BytesIO(b"a\n" * 5001))
-    with pytest.raises(LabelsTooLarge, match="10000 bytes"), store.stage(an_upload(labels=big)):
-        pass
+@pytest.mark.parametrize(("part", "kind"), [("y", InvalidArrayFile), ("labels", InvalidTable)])
+def test_empty_parts_are_refused(store, tmp_path, part, kind):
+    with pytest.raises(kind, match=f"{part} is empty"), store.datasets.stage() as staged:
+        staged.receive(part, io.BytesIO())
     assert files_below(tmp_path) == []
+
+
+def test_a_dataset_is_filled_part_by_part(store):
+    opened = Dataset(RECORD_VERSION, new_id(Kind.DATASET), NOW, NOW + timedelta(days=1), ("x", "y"))
+    with store.datasets.stage() as staged:
+        staged.keep(opened)
+    assert store.datasets.find(opened.id).state is DatasetState.OPEN
+    dataset = opened
+    for part, d in (("y", 4), ("x", 3)):
+        with store.datasets.stage() as staged:
+            file = staged.receive(part, an_upload()[part])
+            dataset = replace(dataset, **{part: StoredArray(**vars(file), shape=(20, d), dtype="float64")})
+            if part == "x":
+                assert staged.features_with(dataset).y.shape == (20, 4)
+            staged.add_part(part, dataset)
+    assert store.datasets.find(opened.id) == dataset
+    assert (dataset.state, dataset.n_pairs) == (DatasetState.READY, 20)
+    assert store.datasets.features_of(dataset).x.shape == (20, 3)
+
+
+def test_a_dataset_has_several_label_sets_newest_first_and_takes_them_with_it(store, tmp_path):
+    dataset, first = kept(store)
+    with store.datasets.stage() as staged:
+        staged.receive("labels", npy(np.arange(20.0)))
+        second = a_label_set(staged, dataset.id)
+        staged.add_label_set(second)
+    newest_first = sorted([first.id, second.id], reverse=True)
+    assert store.datasets.label_set_ids(dataset.id) == newest_first
+    assert store.datasets.label_set_ids(dataset.id, newest_first[0]) == newest_first[1:]
+    np.testing.assert_array_equal(store.datasets.labels_of(second).columns["label_0"], np.arange(20.0))
+    store.datasets.remove_label_set(first)
+    assert store.datasets.find_label_set(first.id) is None
+    assert store.datasets.find_label_set(second.id) == second
+    store.datasets.remove(dataset.id)
+    assert store.datasets.find(dataset.id) is None
+    assert store.datasets.find_label_set(second.id) is None
+    assert files_below(tmp_path) == []
+    assert list((tmp_path / "data" / "label-sets").iterdir()) == []
+
+
+def test_a_dataset_that_is_held_waits_to_be_removed(store):
+    dataset, _ = kept(store)
+    trying = Event()
+
+    def remove() -> None:
+        trying.set()
+        with store.datasets.hold(dataset.id, alone=True):
+            store.datasets.remove(dataset.id)
+
+    with ThreadPoolExecutor(1) as pool:
+        with store.datasets.hold(dataset.id, alone=False), store.datasets.hold(dataset.id, alone=False):
+            removal = pool.submit(remove)
+            trying.wait(10)
+            assert store.datasets.find(dataset.id) == dataset
+            assert not removal.done()
+        removal.result(10)
+    with pytest.raises(DatasetNotFound), store.datasets.hold(dataset.id, alone=False):
+        pass
 
 
 @pytest.mark.parametrize(("first", "second"), [(REPORT, FAILURE), (FAILURE, REPORT), (REPORT, REPORT)])
 def test_an_outcome_is_written_once(store, tmp_path, first, second):
     submission = committed(store)
-    assert store.outcome(submission.id) is None
-    assert store.settle(submission.id, *first) is True
+    assert store.analyses.outcome(submission.id) is None
+    assert store.analyses.settle(submission.id, *first) is True
     written = files_below(tmp_path)
-    assert store.settle(submission.id, replace(second[0], version=99), second[1]) is False
-    assert store.outcome(submission.id) == first[0]
+    assert store.analyses.settle(submission.id, replace(second[0], version=99), second[1]) is False
+    assert store.analyses.outcome(submission.id) == first[0]
     assert files_below(tmp_path) == written
     if first is REPORT:
-        assert store.report(submission.id) == REPORT[1].encode()
+        assert store.analyses.report(submission.id) == REPORT[1].encode()
 
 
 def test_what_an_interrupted_settlement_left_counts_for_nothing(store, tmp_path):
@@ -197,25 +247,72 @@ def test_what_an_interrupted_settlement_left_counts_for_nothing(store, tmp_path)
     folder = tmp_path / "data" / "analyses" / submission.id
     (folder / "outcome.json").write_text("{")
     (folder / ".report.json").write_text("{")
-    assert store.outcome(submission.id) is None
-    assert store.settle(submission.id, *REPORT) is True
-    assert store.outcome(submission.id) == REPORT[0]
+    assert store.analyses.outcome(submission.id) is None
+    assert store.analyses.settle(submission.id, *REPORT) is True
+    assert store.analyses.outcome(submission.id) == REPORT[0]
 
 
-def test_sweeping_removes_what_never_became_an_analysis(store, tmp_path):
+def test_a_cancelled_analysis_has_an_outcome_without_report_or_failure(store):
     submission = committed(store)
-    (tmp_path / "data" / "tmp" / "upload-left").mkdir()
-    (tmp_path / "data" / "tmp" / "upload-left" / "x.npy").write_bytes(b"half")
-    store.sweep()
+    outcome = Outcome(RECORD_VERSION, None, NOW, None, cancelled=True)
+    assert store.analyses.settle(submission.id, outcome, None)
+    assert store.analyses.outcome(submission.id) == outcome
+    assert list(store.analyses.unsettled()) == []
+
+
+def test_a_removed_analysis_cannot_be_settled(store, tmp_path):
+    submission = committed(store)
+    store.analyses.remove(submission.id)
+    assert store.analyses.find(submission.id) is None
+    assert store.analyses.settle(submission.id, *REPORT) is False
+    assert store.analyses.ids() == []
     assert list((tmp_path / "data" / "tmp").iterdir()) == []
-    assert store.submission(submission.id) == submission
 
 
-def test_unsettled_analyses_come_oldest_first(store):
-    submissions = [committed(store) for _ in range(3)]
-    store.settle(submissions[1].id, *REPORT)
-    expected = [s.id for s in sorted(submissions, key=lambda s: s.id) if s.id != submissions[1].id]
-    assert [s.id for s in store.unsettled()] == expected
+def test_a_record_that_cannot_be_read_hides_itself_and_nothing_else(store, tmp_path):
+    damaged, whole = committed(store), committed(store)
+    (tmp_path / "data" / "analyses" / damaged.id / "submission.json").write_text('{"version": 1}')
+    (tmp_path / "data" / "datasets" / damaged.subject.dataset.id / "dataset.json").write_bytes(b"\xff")
+    assert store.analyses.find(damaged.id) is None
+    assert store.datasets.find(damaged.subject.dataset.id) is None
+    assert list(store.analyses.unsettled()) == [whole]
+
+
+def test_sweeping_removes_what_was_received_and_never_kept(store, tmp_path):
+    submission = committed(store)
+    tmp = tmp_path / "data" / "tmp"
+    for name, age_s in (("upload-old", 7200), ("upload-new", 0)):
+        (tmp / name).mkdir()
+        (tmp / name / "x.npy").write_bytes(b"half")
+        for path in (tmp / name / "x.npy", tmp / name):
+            os.utime(path, (datetime.now().timestamp() - age_s,) * 2)
+    store.sweep(older_than_s=3600)
+    assert [path.name for path in tmp.iterdir()] == ["upload-new"]
+    store.sweep(older_than_s=0)
+    assert list(tmp.iterdir()) == []
+    assert store.analyses.find(submission.id) == submission
+
+
+def test_lists_are_newest_first_and_unsettled_analyses_oldest_first(store):
+    submissions = sorted((committed(store) for _ in range(3)), key=lambda submission: submission.id)
+    ids = [submission.id for submission in submissions]
+    assert store.analyses.ids() == ids[::-1]
+    assert store.analyses.ids(before=ids[1]) == ids[:1]
+    assert store.datasets.ids() == sorted((s.subject.dataset.id for s in submissions), reverse=True)
+    store.analyses.settle(ids[1], *REPORT)
+    assert [s.id for s in store.analyses.unsettled()] == [ids[0], ids[2]]
+
+
+def test_a_mark_that_was_left_behind_is_no_unsettled_analysis(store, tmp_path):
+    submission = committed(store)
+    marks = tmp_path / "data" / "unsettled"
+    store.analyses.settle(submission.id, *REPORT)
+    assert list(marks.iterdir()) == []
+    (marks / submission.id).touch()  # as if the worker had died in between
+    never_added = new_id(Kind.ANALYSIS)
+    (marks / never_added).touch()
+    assert list(store.analyses.unsettled()) == []
+    assert [mark.name for mark in marks.iterdir()] == [never_added]
 
 
 def test_a_store_that_is_gone_is_reported(store, tmp_path):
@@ -223,16 +320,14 @@ def test_a_store_that_is_gone_is_reported(store, tmp_path):
     (tmp_path / "data" / "tmp").rmdir()
     with pytest.raises(StoreUnavailable):
         store.check()
-    with pytest.raises(StoreUnavailable), store.stage(an_upload()):
+    with pytest.raises(StoreUnavailable), store.datasets.stage():
         pass
 
 
 def test_the_store_is_its_owners_alone(store, tmp_path):
-    committed(store)
-    for folder in (tmp_path / "data", tmp_path / "data" / "tmp", tmp_path / "data" / "analyses"):
-        assert folder.stat().st_mode & 0o777 == 0o700
-
-
-def test_an_empty_table_is_said_to_be_one(store):
-    with pytest.raises(InvalidTable, match="labels is empty"), store.stage(an_upload(labels=Part(io.BytesIO()))):
-        pass
+    submission = committed(store)
+    data = tmp_path / "data"
+    folders = [data, *(data / name for name in ("tmp", "datasets", "label-sets", "analyses"))]
+    folders += [data / "datasets" / submission.subject.dataset.id, data / "analyses" / submission.id]
+    for folder in folders:
+        assert folder.stat().st_mode & 0o777 == 0o700, folder

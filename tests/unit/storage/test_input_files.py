@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from service.analyses.errors import InvalidArrayFile, InvalidTable
-from service.storage.input_files import open_inputs
+from service.storage.input_files import open_features, open_labels
 
 X, Y = np.arange(12.0).reshape(4, 3), np.arange(8, dtype=np.float32).reshape(4, 2)
 
@@ -21,12 +21,14 @@ def folder(tmp_path):
 
 
 def test_features_are_mapped_and_the_rest_is_left_out(folder):
-    given = open_inputs(folder / "x.npy", folder / "y.npy", folder / "labels.csv")
+    given = open_features(folder / "x.npy", folder / "y.npy")
     assert isinstance(given.x, np.memmap)
     np.testing.assert_array_equal(given.x, X)
     np.testing.assert_array_equal(given.y, Y)
-    assert list(given.labels) == ["kind", "dose"]
-    assert (given.rows, given.groups, given.covariates) == (None, None, None)
+    assert (given.groups, given.covariates) == (None, None)
+    labels = open_labels(folder / "labels.csv")
+    assert list(labels.columns) == ["kind", "dose"]
+    assert labels.rows is None
 
 
 @pytest.mark.parametrize("kind", ["csv", "npy"])
@@ -35,19 +37,20 @@ def test_every_other_part_is_csv_or_npy_whatever_its_name(folder, kind):
     for part in ("labels", "rows", "groups"):
         renamed[part] = folder / f"{part}.data"
         (folder / f"{part}.{kind}").rename(renamed[part])
-    given = open_inputs(folder / "x.npy", folder / "y.npy", **renamed, covariates=renamed["labels"])
-    np.testing.assert_array_equal(given.rows, [3, 0])
+    given = open_features(folder / "x.npy", folder / "y.npy", renamed["groups"], covariates=renamed["labels"])
+    labels = open_labels(renamed["labels"], renamed["rows"])
+    np.testing.assert_array_equal(labels.rows, [3, 0])
     assert given.groups.tolist() == (["s1", "s1", "s2", "s2"] if kind == "csv" else [7, 7, 9, 9])
-    assert list(given.labels) == (["kind", "dose"] if kind == "csv" else ["label_0"])
+    assert list(labels.columns) == (["kind", "dose"] if kind == "csv" else ["label_0"])
     assert list(given.covariates) == (["kind", "dose"] if kind == "csv" else ["covariate_0"])
 
 
 def test_groups_are_one_column(folder):
     (folder / "groups.csv").write_text("subject,site\ns1,a\n")
     with pytest.raises(InvalidTable, match="groups has 2 columns"):
-        open_inputs(folder / "x.npy", folder / "y.npy", folder / "labels.csv", groups=folder / "groups.csv")
+        open_features(folder / "x.npy", folder / "y.npy", groups=folder / "groups.csv")
 
 
 def test_features_are_npy(folder):
     with pytest.raises(InvalidArrayFile, match=r"x is not a \.npy file"):
-        open_inputs(folder / "labels.csv", folder / "y.npy", folder / "labels.csv")
+        open_features(folder / "labels.csv", folder / "y.npy")

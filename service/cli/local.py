@@ -1,50 +1,20 @@
-"""The command line: parsing only."""
+"""Commands that run the service, or parts of it, on this machine: parsing only."""
 
 from __future__ import annotations
 
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import Annotated
 
 import typer
-from pydantic import ValidationError
 
-from service import __version__, logs
-from service.settings import Settings
-
-app = typer.Typer(
-    name="phasegate",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-)
+from service import logs
+from service.cli.app import app, fail, read_settings
 
 DataDir = Annotated[Path | None, typer.Option(help="Directory of the array store.", show_default="./phasegate-data")]
-
-
-def main() -> None:
-    """Run the command line; what a user can mend is one line on standard error and exit code 2."""
-    from service.wiring import QueueNotConfigured
-
-    try:
-        app()
-    except QueueNotConfigured as error:
-        fail(str(error))
-
-
-@app.callback(invoke_without_command=True)
-def version(
-    context: typer.Context,
-    show_version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
-) -> None:
-    """Pre-training triage for multimodal data: align, predict, or neither?
-
-    Every setting can be given as an environment variable PHASEGATE_<NAME>; the README lists them.
-    """
-    if show_version:
-        typer.echo(f"phasegate {__version__}")
-        raise typer.Exit
 
 
 @app.command()
@@ -61,7 +31,8 @@ def serve(
 
     settings = read_settings(host=host, port=port, data_dir=data_dir, workers=workers)
     logs.configure(settings.log_level)
-    raise typer.Exit(serve_tree(settings, on_ready=_greet))
+    with _configured():
+        raise typer.Exit(serve_tree(settings, on_ready=_greet))
 
 
 @app.command()
@@ -75,7 +46,8 @@ def api(
 
     settings = read_settings(host=host, port=port, data_dir=data_dir)
     logs.configure(settings.log_level)
-    run_api(settings)
+    with _configured():
+        run_api(settings)
 
 
 @app.command()
@@ -85,7 +57,8 @@ def worker(data_dir: DataDir = None) -> None:
 
     settings = read_settings(data_dir=data_dir)
     logs.configure(settings.log_level)
-    work(settings)
+    with _configured():
+        work(settings)
 
 
 @app.command()
@@ -93,12 +66,12 @@ def demo(
     as_json: Annotated[bool, typer.Option("--json", help="Print the report as JSON and nothing else.")] = False,
 ) -> None:
     """Start the service, triage a real pair over HTTP, print the report, stop the service."""
-    from service.client import AnalysisFailed, ProblemReceived
+    from service.client import ClientError
     from service.demo import DemoFailed, run_demo
 
     try:
         run_demo(as_json)
-    except (AnalysisFailed, DemoFailed, ProblemReceived, TimeoutError) as error:
+    except (ClientError, DemoFailed, TimeoutError) as error:
         fail(str(error))
 
 
@@ -119,36 +92,35 @@ def check(
 
     Exit code 0: nothing serious; 1: a serious warning, an analysis would mislead; 2: the input cannot be analysed.
     """
-    from rich.console import Console
-
     from service.analyses.errors import UploadError
-    from service.analyses.lifecycle import typed_covariates
+    from service.analyses.intake import typed_covariates
     from service.estimation.errors import EstimationError
     from service.estimation.labels import label_columns
     from service.estimation.preflight import check as look
     from service.estimation.record import to_json
     from service.figures.preflight import draw_preflight
+    from service.figures.printable import safe_console
     from service.schemas.options import read_options
-    from service.storage.input_files import open_inputs
+    from service.storage.input_files import open_features, open_labels
 
     try:
         chosen = read_options(options)
-        given = open_inputs(x, y, labels, rows, groups, covariates)
+        given, labeled = open_features(x, y, groups, covariates), open_labels(labels, rows)
         found = look(
             given.x,
             given.y,
-            label_columns(given.labels, chosen.label_types),
-            given.rows,
+            label_columns(labeled.columns, chosen.label_types),
+            labeled.rows,
             chosen.options(),
             groups=given.groups,
-            covariates=typed_covariates(given, chosen.covariate_types),
+            covariates=typed_covariates(given.covariates, chosen.covariate_types),
         )
     except (EstimationError, UploadError) as error:
         fail(error.message)
     if as_json:
         typer.echo(to_json(found))
     else:
-        draw_preflight(found, Console())
+        draw_preflight(found, safe_console())
     raise typer.Exit(int(found.serious))
 
 
@@ -185,22 +157,12 @@ def _greet(address: str) -> None:
     typer.echo(f"Phasegate listens on {address} (documentation: {address}/docs). Ctrl-C stops it.")
 
 
-def read_settings(**given: Any) -> Settings:
-    """Settings from the environment, overridden by what the command line gives; a wrong one ends the program."""
+@contextmanager
+def _configured() -> Iterator[None]:
+    """Ends the program when the settings name no queue, or a store that cannot be used."""
+    from service.wiring import QueueNotConfigured, StoreNotUsable
+
     try:
-        return Settings(**{name: value for name, value in given.items() if value is not None})
-    except ValidationError as error:
-        wrong = [
-            f"{'.'.join(str(step) for step in item['loc'])}: {item['msg']}" for item in error.errors(include_url=False)
-        ]
-        fail("Settings are wrong. " + "; ".join(wrong) + ".")
-
-
-def fail(message: str) -> NoReturn:
-    """End the program with a message that says what to do."""
-    typer.echo(f"phasegate: {message}", err=True)
-    raise SystemExit(2)
-
-
-if __name__ == "__main__":
-    main()
+        yield
+    except (QueueNotConfigured, StoreNotUsable) as error:
+        fail(str(error))

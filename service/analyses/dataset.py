@@ -1,0 +1,101 @@
+"""Datasets and label sets: what is uploaded once and analysed as often as wanted.  Immutable once ready."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from enum import StrEnum
+
+from service.estimation.labels import LabelType
+
+FEATURES = ("x", "y")
+BESIDE = ("groups", "covariates")  # what a dataset may have beside its features, a line for every pair
+TypesAsSaid = dict[str, LabelType] | LabelType | None
+
+
+class DatasetState(StrEnum):
+    """open -> ready, when the last of its parts has come."""
+
+    OPEN = "open"
+    READY = "ready"
+
+
+@dataclass(frozen=True)
+class StoredFile:
+    """An uploaded file as it was received: its name in the store, size in bytes and SHA-256 in hex."""
+
+    name: str
+    size_bytes: int
+    sha256: str
+
+
+@dataclass(frozen=True)
+class StoredArray(StoredFile):
+    """An uploaded array, with what its header says."""
+
+    shape: tuple[int, ...]
+    dtype: str
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The features of both modalities, and what else is known of every pair."""
+
+    version: int
+    id: str
+    created_at: datetime
+    expires_at: datetime
+    parts: tuple[str, ...]
+    """The parts it is made of, here or still to come: x, y, and perhaps groups and covariates."""
+    x: StoredArray | None = None
+    y: StoredArray | None = None
+    groups: StoredFile | None = None
+    covariates: StoredFile | None = None
+    covariate_types: TypesAsSaid = None
+    """As said while it is open; the type of each covariate by name once it is ready."""
+
+    @property
+    def files(self) -> dict[str, StoredFile]:
+        """The parts that are here."""
+        held = {"x": self.x, "y": self.y, "groups": self.groups, "covariates": self.covariates}
+        return {part: file for part, file in held.items() if file is not None}
+
+    @property
+    def missing_parts(self) -> tuple[str, ...]:
+        """The parts still to come."""
+        return tuple(part for part in self.parts if part not in self.files)
+
+    @property
+    def state(self) -> DatasetState:
+        """Ready when no part is missing."""
+        return DatasetState.OPEN if self.missing_parts else DatasetState.READY
+
+    @property
+    def n_pairs(self) -> int | None:
+        """Pairs; None before it is ready."""
+        return self.x.shape[0] if self.x and not self.missing_parts else None
+
+    @property
+    def typed_covariates(self) -> dict[str, LabelType]:
+        """Type of each covariate of a ready dataset."""
+        return self.covariate_types if isinstance(self.covariate_types, dict) and not self.missing_parts else {}
+
+
+@dataclass(frozen=True)
+class LabelSet:
+    """Labels for some or all rows of one dataset."""
+
+    version: int
+    id: str
+    dataset_id: str
+    created_at: datetime
+    labels: StoredFile
+    rows: StoredFile | None
+    label_types: dict[str, LabelType]
+    n_labeled: int
+    """Label rows, those without any value included."""
+
+    @property
+    def files(self) -> dict[str, StoredFile]:
+        """Its parts."""
+        return {"labels": self.labels} | ({"rows": self.rows} if self.rows else {})

@@ -1,0 +1,114 @@
+"""An analysis is run, in a worker, and settled once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import UTC, datetime
+
+import structlog
+
+from service.analyses.analysis import RECORD_VERSION, Estimation, Failure, Outcome, Progress, SimulatedProblem
+from service.analyses.counting import ended_analysis
+from service.analyses.errors import (
+    AnalysisError,
+    InputLost,
+    InternalError,
+    OutOfMemory,
+    QueueUnavailable,
+    UploadError,
+)
+from service.analyses.intake import typed_covariates
+from service.analyses.ports import Queue, Store
+from service.estimation.errors import EstimationError
+from service.estimation.estimate import estimate
+from service.estimation.labels import label_columns
+from service.estimation.record import to_json
+from service.estimation.report import Report
+from service.estimation.simulation import simulate
+from service.estimation.simulation_records import Simulation
+
+log = structlog.get_logger()
+
+
+def run(store: Store, queue: Queue, analysis_id: str, progress: Callable[[Progress], None]) -> None:
+    """Run an analysis and settle it: a report, or the failure that its input or a defect causes.
+
+    What is no fault of this analysis escapes, and the queue tries again: StoreUnavailable, this process killed.
+    """
+    submission = store.analyses.find(analysis_id)
+    if submission is None or store.analyses.outcome(analysis_id) is not None:
+        log.warning("analysis_skipped", analysis_id=analysis_id, known=submission is not None)
+        return
+    started_at = datetime.now(UTC)
+
+    def finish(result: Report | Simulation | None, failure: Failure | None) -> None:
+        outcome = Outcome(RECORD_VERSION, started_at, datetime.now(UTC), failure)
+        settle(store, queue, analysis_id, outcome, result)
+
+    try:
+        finish(_result(store, submission.subject, progress), None)
+    except (EstimationError, UploadError) as error:
+        finish(None, failure_of(error))
+    except MemoryError:
+        message = "The analysis needed more memory than the worker has. Send fewer pairs or features."
+        finish(None, failure_of(OutOfMemory(message)))
+    except OSError:
+        log.exception("store_failed", analysis_id=analysis_id)
+        store.check()
+        # The store works: it is this analysis's files that do not.
+        finish(None, failure_of(InputLost("The stored input of the analysis cannot be read. Submit it again.")))
+    except Exception:
+        # A defect would fail the same way again, so it is settled and not retried; the log has the traceback.
+        log.exception("analysis_defect", analysis_id=analysis_id)
+        message = "The service failed on this input. Tell the operator the id of the analysis."
+        finish(None, failure_of(InternalError(message)))
+
+
+def settle(
+    store: Store, queue: Queue, analysis_id: str, outcome: Outcome, result: Report | Simulation | None = None
+) -> None:
+    """Write an outcome, once, tell whoever waits for it, and count it."""
+    written = store.analyses.settle(analysis_id, outcome, to_json(result) if result else None)
+    if written:
+        code = outcome.failure.code if outcome.failure else None
+        log.info("analysis_settled", analysis_id=analysis_id, state=outcome.state, failure=code)
+    try:
+        queue.announce(analysis_id)
+        if written:
+            queue.count(ended_analysis(analysis_id, outcome, result))
+    except QueueUnavailable:
+        log.warning("queue_unavailable", analysis_id=analysis_id)
+
+
+def failure_of(error: EstimationError | AnalysisError) -> Failure:
+    """What is stored of an error."""
+    return Failure(error.code, error.message, error.part)
+
+
+def _result(
+    store: Store, subject: Estimation | SimulatedProblem, progress: Callable[[Progress], None]
+) -> Report | Simulation:
+    def publish(stage: str, fraction: float) -> None:
+        progress(Progress(stage, fraction))
+
+    if isinstance(subject, SimulatedProblem):
+        return simulate(
+            subject.model,
+            subject.n_pairs,
+            subject.seed,
+            n_labeled=subject.n_labeled,
+            options=subject.options,
+            progress=publish,
+        )
+    features = store.datasets.features_of(subject.dataset)
+    labels = store.datasets.labels_of(subject.label_set)
+    return estimate(
+        features.x,
+        features.y,
+        label_columns(labels.columns, subject.label_set.label_types),
+        labels.rows,
+        subject.options,
+        publish,
+        groups=features.groups,
+        covariates=typed_covariates(features.covariates, subject.dataset.covariate_types),
+    )

@@ -1,0 +1,31 @@
+"""Ids of datasets, label sets and analyses.  Nothing that is not an id ever becomes part of a path or a key."""
+
+from __future__ import annotations
+
+import re
+import secrets
+import time
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """What an id names; its first letters."""
+
+    DATASET = "ds"
+    LABEL_SET = "ls"
+    ANALYSIS = "an"
+
+
+def new_id(kind: Kind) -> str:
+    """A fresh id: milliseconds since 1970 and 80 random bits, so that ids sort by time and cannot be guessed."""
+    return f"{kind}-{int(time.time() * 1000):012x}{secrets.token_hex(10)}"
+
+
+def made_at_s(an_id: str) -> float:
+    """When an id was made: seconds since 1970."""
+    return int(an_id.partition("-")[2][:12], 16) / 1000
+
+
+def is_id(text: str, kind: Kind) -> bool:
+    """Whether `text` has the form of an id of this kind."""
+    return re.fullmatch(f"{kind}-[0-9a-f]{{32}}", text) is not None

@@ -1,0 +1,282 @@
+"""Datasets and label sets: how they come in, complete and checked, and how they go.
+
+Shapes, types, sizes, rows, label types, groups and covariates are checked here, on memory-mapped files, before anything
+is kept; finiteness and variance of features and labels when an analysis runs.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import structlog
+from numpy.typing import NDArray
+
+from service.analyses.analysis import RECORD_VERSION
+from service.analyses.dataset import BESIDE, FEATURES, Dataset, DatasetState, LabelSet, StoredArray, TypesAsSaid
+from service.analyses.errors import (
+    DatasetImmutable,
+    DatasetIncomplete,
+    DatasetInUse,
+    DatasetNotFound,
+    InvalidRequest,
+    LabelSetInUse,
+    LabelSetNotFound,
+)
+from service.analyses.identity import Kind, is_id, new_id
+from service.analyses.ports import Features, Labels, Source, Staged, Store
+from service.estimation import inputs as checks
+from service.estimation.covariates import check_covariates, covariate_columns
+from service.estimation.errors import InvalidOption
+from service.estimation.groups import check_group_ids, check_groups
+from service.estimation.labels import LabelColumn, LabelType, LabelTypes, has_label, label_columns
+
+OPEN_LIFETIME = timedelta(days=1)
+"""An open dataset that is not complete by then is swept."""
+
+log = structlog.get_logger()
+
+
+def create_dataset(
+    store: Store, sources: Mapping[str, Source], covariate_types: TypesAsSaid, retention: timedelta
+) -> Dataset:
+    """Receive a whole dataset, check its form, and keep it.  Nothing stays behind if it is refused.
+
+    Raises: UploadError for unreadable files; estimation InputError for shapes, types, groups and covariates that no
+    method can take; StoreUnavailable.
+    """
+    with store.datasets.stage() as staged:
+        receive(staged, sources)
+        dataset = completed(described(staged, covariate_types), staged.features(), retention)
+        staged.keep(dataset)
+    log.info("dataset_created", dataset_id=dataset.id, n_pairs=dataset.n_pairs)
+    return dataset
+
+
+def open_dataset(store: Store, beside: Iterable[str], covariate_types: TypesAsSaid) -> Dataset:
+    """A dataset whose parts come one by one: x, y, and of groups and covariates those in `beside`."""
+    chosen = set(beside)
+    parts = (*FEATURES, *(part for part in BESIDE if part in chosen))
+    if covariate_types and "covariates" not in parts:
+        raise InvalidOption(
+            "covariate_types says the type of covariates, and they are not among the parts. Add covariates to the "
+            "parts, or leave it out.",
+            part="covariate_types",
+        )
+    now = datetime.now(UTC)
+    dataset = Dataset(
+        RECORD_VERSION, new_id(Kind.DATASET), now, now + OPEN_LIFETIME, parts, covariate_types=covariate_types
+    )
+    with store.datasets.stage() as staged:
+        staged.keep(dataset)
+    log.info("dataset_opened", dataset_id=dataset.id)
+    return dataset
+
+
+def awaited(store: Store, dataset_id: str, part: str) -> Dataset:
+    """The dataset that a part is meant for, before the part is received.  Raises DatasetNotFound, InvalidRequest."""
+    dataset = find_dataset(store, dataset_id)
+    if part not in dataset.parts:
+        raise InvalidRequest(
+            f"This dataset has no part {part[:40]!r}. Its parts are {', '.join(dataset.parts)}; they are chosen when "
+            "it is opened.",
+            part="parts",
+        )
+    return dataset
+
+
+def put_part(store: Store, dataset_id: str, part: str, staged: Staged, retention: timedelta) -> Dataset:
+    """Put a received part in its place; the last one makes the dataset ready, if the parts go together.
+
+    A part may be sent again while the dataset is open.  The bytes that a ready dataset has already are welcome, so that
+    a client may repeat a call whose answer it has missed; others raise DatasetImmutable.  Raises as `create_dataset`.
+    """
+    with store.datasets.hold(dataset_id, alone=True):
+        dataset = awaited(store, dataset_id, part)
+        file = staged.files[part]
+        if dataset.state is DatasetState.READY:
+            if dataset.files[part].sha256 != file.sha256:
+                raise DatasetImmutable(
+                    "The dataset is ready and does not change any more. Open a new one for other data.", part=part
+                )
+            return dataset
+        dataset = _with_part(dataset, part, staged)
+        if dataset.state is DatasetState.READY:
+            dataset = completed(dataset, staged.features_with(dataset), retention)
+        staged.add_part(part, dataset)
+    log.info("dataset_part_received", dataset_id=dataset_id, part=part, state=dataset.state)
+    return dataset
+
+
+def add_label_set(store: Store, dataset_id: str, sources: Mapping[str, Source], label_types: LabelTypes) -> LabelSet:
+    """Receive labels for a dataset, check them against it, and keep them.
+
+    Raises: DatasetNotFound, DatasetIncomplete; UploadError; estimation InputError; StoreUnavailable.
+    """
+    find_ready(store, dataset_id)
+    with store.datasets.stage() as staged:
+        receive(staged, sources)
+        with store.datasets.hold(dataset_id, alone=False):
+            dataset = find_ready(store, dataset_id)
+            groups = store.datasets.features_of(dataset).groups
+            label_set, _ = labeled(dataset, groups, staged, staged.labels(), label_types)
+            staged.add_label_set(label_set)
+    log.info("label_set_created", dataset_id=dataset_id, label_set_id=label_set.id, n_labeled=label_set.n_labeled)
+    return label_set
+
+
+def receive(staged: Staged, sources: Mapping[str, Source]) -> None:
+    """Receive every part."""
+    for part, source in sources.items():
+        staged.receive(part, source)
+
+
+def described(staged: Staged, covariate_types: TypesAsSaid) -> Dataset:
+    """A new dataset of what has been received; neither checked nor kept."""
+    features = staged.features()
+    now = datetime.now(UTC)
+    return Dataset(
+        version=RECORD_VERSION,
+        id=new_id(Kind.DATASET),
+        created_at=now,
+        expires_at=now + OPEN_LIFETIME,
+        parts=(*FEATURES, *(part for part in BESIDE if part in staged.files)),
+        x=_described(staged, "x", features.x),
+        y=_described(staged, "y", features.y),
+        groups=staged.files.get("groups"),
+        covariates=staged.files.get("covariates"),
+        covariate_types=covariate_types,
+    )
+
+
+def completed(dataset: Dataset, features: Features, retention: timedelta) -> Dataset:
+    """The dataset with all its parts checked against each other, and its expiry.  Raises estimation InputError."""
+    n_pairs = checks.check_pairs(features.x, features.y)
+    if features.groups is not None:
+        check_group_ids(features.groups, n_pairs)
+    covariates = typed_covariates(features.covariates, dataset.covariate_types)
+    check_covariates(covariates, n_pairs)
+    types = {column.name: column.type for column in covariates}
+    return replace(dataset, covariate_types=types, expires_at=datetime.now(UTC) + retention)
+
+
+def labeled(
+    dataset: Dataset, groups: NDArray[Any] | None, staged: Staged, labels: Labels, types: LabelTypes
+) -> tuple[LabelSet, tuple[LabelColumn, ...]]:
+    """A new label set of what has been received, checked against its dataset, with its typed columns."""
+    columns = label_columns(labels.columns, types)
+    n_pairs = dataset.n_pairs or 0
+    rows = checks.check_label_rows(n_pairs, len(columns[0].values), labels.rows)
+    if groups is not None:
+        check_groups(groups, n_pairs, rows[has_label(columns)])
+    label_set = LabelSet(
+        version=RECORD_VERSION,
+        id=new_id(Kind.LABEL_SET),
+        dataset_id=dataset.id,
+        created_at=datetime.now(UTC),
+        labels=staged.files["labels"],
+        rows=staged.files.get("rows"),
+        label_types={column.name: column.type for column in columns},
+        n_labeled=len(rows),
+    )
+    return label_set, columns
+
+
+def typed_covariates(
+    covariates: Mapping[str, NDArray[Any]] | None, types: LabelTypes | dict[str, LabelType]
+) -> tuple[LabelColumn, ...]:
+    """The covariates that were received, none if none were.  Raises InvalidOption for types of none, InputError."""
+    if covariates is not None:
+        return covariate_columns(covariates, types)
+    if types:
+        raise InvalidOption(
+            "covariate_types says the type of covariates, and none were sent. Send them, or leave it out.",
+            part="covariate_types",
+        )
+    return ()
+
+
+def find_dataset(store: Store, dataset_id: str) -> Dataset:
+    """A dataset, open or ready.  Raises DatasetNotFound."""
+    dataset = store.datasets.find(dataset_id) if is_id(dataset_id, Kind.DATASET) else None
+    if dataset is None:
+        raise DatasetNotFound("There is no dataset with this id. It may have expired: check the id, or send it again.")
+    return dataset
+
+
+def find_ready(store: Store, dataset_id: str) -> Dataset:
+    """A dataset that has all its parts.  Raises DatasetNotFound, DatasetIncomplete."""
+    dataset = find_dataset(store, dataset_id)
+    if dataset.missing_parts:
+        missing = ", ".join(dataset.missing_parts)
+        raise DatasetIncomplete(
+            f"The dataset still lacks {missing}. Send each with PUT /v1/datasets/{dataset_id}/<part>, then try again."
+        )
+    return dataset
+
+
+def find_label_set(store: Store, label_set_id: str) -> LabelSet:
+    """A label set.  Raises LabelSetNotFound."""
+    label_set = store.datasets.find_label_set(label_set_id) if is_id(label_set_id, Kind.LABEL_SET) else None
+    if label_set is None:
+        raise LabelSetNotFound(
+            "There is no label set with this id. It may have gone with its dataset: check the id, or send it again."
+        )
+    return label_set
+
+
+def delete_dataset(store: Store, dataset_id: str) -> None:
+    """Remove a dataset with its label sets; reports made of it stay.  Raises DatasetNotFound, DatasetInUse."""
+    find_dataset(store, dataset_id)
+    with store.datasets.hold(dataset_id, alone=True):
+        for submission in store.analyses.unsettled():
+            if submission.uses(dataset_id):
+                raise DatasetInUse(
+                    f"Analysis {submission.id} of this dataset has not finished. Wait for it, or cancel it first."
+                )
+        store.datasets.remove(dataset_id)
+    log.info("dataset_deleted", dataset_id=dataset_id)
+
+
+def delete_label_set(store: Store, label_set_id: str) -> None:
+    """Remove a label set; reports made with it stay.  Raises LabelSetNotFound, LabelSetInUse."""
+    label_set = find_label_set(store, label_set_id)
+    with store.datasets.hold(label_set.dataset_id, alone=True):
+        for submission in store.analyses.unsettled():
+            if submission.uses(label_set_id):
+                raise LabelSetInUse(
+                    f"Analysis {submission.id} with this label set has not finished. Wait for it, or cancel it first."
+                )
+        store.datasets.remove_label_set(label_set)
+    log.info("label_set_deleted", label_set_id=label_set_id)
+
+
+def sweep_datasets(store: Store, now: datetime) -> None:
+    """Remove the datasets whose time is over and that nobody uses."""
+    for dataset_id in store.datasets.ids():
+        dataset = store.datasets.find(dataset_id)
+        if dataset is None or dataset.expires_at > now:
+            continue
+        try:
+            delete_dataset(store, dataset_id)
+        except (DatasetInUse, DatasetNotFound):
+            continue
+
+
+def _with_part(dataset: Dataset, part: str, staged: Staged) -> Dataset:
+    """The dataset with a received part, looked at by itself."""
+    if part == "groups":
+        return replace(dataset, groups=staged.files[part])
+    if part == "covariates":
+        return replace(dataset, covariates=staged.files[part])
+    array = staged.array(part)
+    checks.check_features(part, array)
+    stored = _described(staged, part, array)
+    return replace(dataset, x=stored) if part == "x" else replace(dataset, y=stored)
+
+
+def _described(staged: Staged, part: str, array: NDArray[Any]) -> StoredArray:
+    file = staged.files[part]
+    return StoredArray(file.name, file.size_bytes, file.sha256, tuple(array.shape), str(array.dtype))

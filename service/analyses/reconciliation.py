@@ -1,0 +1,49 @@
+"""Store and queue are brought together again: what dead workers held, and what the queue has lost."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+
+import structlog
+
+from service.analyses.analysis import RECORD_VERSION, Outcome
+from service.analyses.errors import AnalysisLost, AnalysisStopped, JobRefused, TimeLimitExceeded, WorkerLost
+from service.analyses.execution import failure_of, settle
+from service.analyses.ports import LossReason, Queue, Store
+
+REQUEUE_AFTER = timedelta(seconds=10)  # longer than a submission takes from the store to the queue
+
+LOST: dict[LossReason, AnalysisLost] = {
+    LossReason.TIME_LIMIT: TimeLimitExceeded(
+        "The analysis was stopped at the time limit. Send fewer pairs or features, or ask the operator to raise "
+        "PHASEGATE_ANALYSIS_TIME_LIMIT_S."
+    ),
+    LossReason.WORKER_LOST: WorkerLost(
+        "The process that ran the analysis died in every attempt, most often for lack of memory. Send fewer pairs or "
+        "features, or ask the operator for larger workers."
+    ),
+    LossReason.STOPPED: AnalysisStopped("The analysis was stopped by the operator. Submit it again if you need it."),
+    LossReason.REFUSED: JobRefused("The queue held a job under this name that a worker must not run. Submit again."),
+}
+
+log = structlog.get_logger()
+
+
+def reconcile_queue(store: Store, queue: Queue) -> None:
+    """Put back what dead workers held, and settle what the queue has given up on."""
+    queue.requeue_lost()
+    for entry in queue.exhausted():
+        if store.analyses.find(entry.analysis_id) is not None:
+            reason = LOST[entry.loss or LossReason.WORKER_LOST]
+            outcome = Outcome(RECORD_VERSION, entry.started_at, datetime.now(UTC), failure_of(reason))
+            settle(store, queue, entry.analysis_id, outcome)
+        queue.forget(entry.analysis_id)
+
+
+def reconcile_store(store: Store, queue: Queue) -> None:
+    """Queue every stored analysis that has neither outcome nor queue entry: the queue was lost, or never reached."""
+    latest = datetime.now(UTC) - REQUEUE_AFTER
+    for submission in store.analyses.unsettled():
+        if submission.submitted_at < latest and queue.find(submission.id) is None:
+            log.warning("analysis_requeued", analysis_id=submission.id)
+            queue.enqueue(submission.id)

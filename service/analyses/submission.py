@@ -1,0 +1,121 @@
+"""An analysis is submitted: stored first, then queued."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+
+import structlog
+
+from service.analyses.analysis import RECORD_VERSION, Analysis, Estimation, SimulatedProblem, Submission
+from service.analyses.dataset import TypesAsSaid
+from service.analyses.errors import LabelSetMismatch, QueueUnavailable, StoreUnavailable
+from service.analyses.identity import Kind, new_id
+from service.analyses.intake import completed, described, find_label_set, find_ready, labeled, receive
+from service.analyses.lifecycle import describe
+from service.analyses.metadata import check_metadata
+from service.analyses.ports import Queue, Source, Store
+from service.estimation import inputs as checks
+from service.estimation.labels import LabelTypes, label_columns
+from service.estimation.options import Options
+from service.estimation.simulation import check_simulation
+
+log = structlog.get_logger()
+
+
+def submit(
+    store: Store,
+    queue: Queue,
+    dataset_id: str,
+    label_set_id: str,
+    options: Options,
+    metadata: Mapping[str, str] | None = None,
+    request_id: str | None = None,
+) -> Analysis:
+    """Queue an analysis of a stored dataset with one of its label sets.  When this returns, it survives a crash.
+
+    Raises: DatasetNotFound, DatasetIncomplete, LabelSetNotFound, LabelSetMismatch, InvalidMetadata; estimation
+    InputError for options, and for missing labels that the method cannot take; StoreUnavailable.
+    """
+    checks.check_options(options)
+    check_metadata(metadata or {})
+    find_ready(store, dataset_id)
+    with store.datasets.hold(dataset_id, alone=False):
+        dataset, label_set = find_ready(store, dataset_id), find_label_set(store, label_set_id)
+        if label_set.dataset_id != dataset_id:
+            raise LabelSetMismatch(
+                f"Label set {label_set_id} belongs to dataset {label_set.dataset_id}. Name that dataset, or add the "
+                "labels to this one.",
+                part="label_set_id",
+            )
+        columns = label_columns(store.datasets.labels_of(label_set).columns, label_set.label_types)
+        checks.check_complete(columns, options.method)
+        submission = _submission(Estimation(dataset, label_set, options), metadata, request_id)
+        store.analyses.add(submission)
+    return _queued(store, queue, submission)
+
+
+def submit_upload(
+    store: Store,
+    queue: Queue,
+    sources: Mapping[str, Source],
+    options: Options,
+    label_types: LabelTypes,
+    covariate_types: TypesAsSaid = None,
+    metadata: Mapping[str, str] | None = None,
+    *,
+    retention: timedelta,
+    request_id: str | None = None,
+) -> Analysis:
+    """Receive dataset and label set at once, check their form, keep them, and queue an analysis of them.
+
+    Raises: UploadError for unreadable files; estimation InputError for options, shapes, types, rows, groups and missing
+    labels that the method cannot take; InvalidMetadata; StoreUnavailable.  Nothing stays behind then.
+    """
+    checks.check_options(options)
+    check_metadata(metadata or {})
+    with store.datasets.stage() as staged:
+        receive(staged, sources)
+        features = staged.features()
+        dataset = completed(described(staged, covariate_types), features, retention)
+        label_set, columns = labeled(dataset, features.groups, staged, staged.labels(), label_types)
+        checks.check_complete(columns, options.method)
+        staged.keep(dataset, label_set)
+    submission = _submission(Estimation(dataset, label_set, options), metadata, request_id)
+    try:
+        store.analyses.add(submission)
+    except StoreUnavailable:
+        store.datasets.remove(dataset.id)
+        raise
+    return _queued(store, queue, submission)
+
+
+def submit_simulation(store: Store, queue: Queue, problem: SimulatedProblem, request_id: str | None = None) -> Analysis:
+    """Queue a simulation.  Raises InvalidModel, InvalidOption, StoreUnavailable."""
+    check_simulation(problem.model, problem.n_pairs, problem.seed, problem.n_labeled, problem.options)
+    submission = _submission(problem, None, request_id)
+    store.analyses.add(submission)
+    return _queued(store, queue, submission)
+
+
+def _submission(
+    subject: Estimation | SimulatedProblem, metadata: Mapping[str, str] | None, request_id: str | None
+) -> Submission:
+    return Submission(
+        version=RECORD_VERSION,
+        id=new_id(Kind.ANALYSIS),
+        submitted_at=datetime.now(UTC),
+        subject=subject,
+        metadata=dict(metadata or {}),
+        request_id=request_id,
+    )
+
+
+def _queued(store: Store, queue: Queue, submission: Submission) -> Analysis:
+    log.info("analysis_submitted", analysis_id=submission.id, kind=submission.subject.kind)
+    try:
+        queue.enqueue(submission.id)
+    except QueueUnavailable:
+        # The 202 stands: the submission is stored, and `reconcile_store` queues it when the queue is back.
+        log.warning("queue_unavailable", analysis_id=submission.id)
+    return describe(store, queue, submission.id)

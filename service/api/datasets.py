@@ -1,0 +1,248 @@
+"""Datasets and label sets over HTTP."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Annotated
+
+from fastapi import APIRouter, Path, Query, Request, Response
+from fastapi.concurrency import contextmanager_in_threadpool, run_in_threadpool
+from pydantic import TypeAdapter
+
+from service.analyses import intake
+from service.analyses.dataset import LabelSet
+from service.analyses.identity import Kind
+from service.analyses.pages import Page, page_of
+from service.analyses.ports import Receiver
+from service.api.access import ServicesDep
+from service.api.bodies import JSON, MULTIPART, check_query, media_type, read_form, read_json, unsupported
+from service.api.describing import ID_EXAMPLES, LOCATION, form_content, json_content, problem, request_body
+from service.api.views import dataset_address, label_set_address, view_dataset, view_label_set
+from service.schemas.datasets import DatasetPage, DatasetView, LabelSetPage, LabelSetView, OpenDataset
+from service.schemas.limits import DEFAULT_PAGE, LARGEST_PAGE
+from service.schemas.uploads import DatasetForm, LabelSetForm, read_types
+
+router = APIRouter(prefix="/v1", tags=["datasets"])
+
+OPEN_DATASET = TypeAdapter(OpenDataset)
+CHUNK_BYTES = 1024 * 1024  # gathered before a thread writes them
+DatasetId = Annotated[str, Path(description="Id of the dataset.", examples=[ID_EXAMPLES["dataset_id"]])]
+LabelSetId = Annotated[str, Path(description="Id of the label set.", examples=[ID_EXAMPLES["label_set_id"]])]
+Cursor = Annotated[str | None, Query(description="`next_cursor` of the page before.")]
+Limit = Annotated[int, Query(description="Most items of a page.", ge=1, le=LARGEST_PAGE)]
+UNKNOWN = problem("Unknown id.")
+
+
+@router.post(
+    "/datasets",
+    status_code=201,
+    summary="Create a dataset",
+    responses={
+        201: {"description": "Kept; ready, or open for its parts.", "headers": LOCATION},
+        400: problem("The body cannot be read."),
+        413: problem("Too large."),
+        415: problem("Neither a form nor JSON."),
+        422: problem("The files cannot be a dataset; `code` and `detail` say why and what to do."),
+        503: problem("The store is away."),
+    },
+    openapi_extra=request_body(
+        form_content(DatasetForm, "features", x="x.npy", y="y.npy"),
+        json_content(OpenDataset, parts={"parts": ["x", "y", "groups"]}, features={}),
+    ),
+)
+async def create(services: ServicesDep, request: Request, response: Response) -> DatasetView:
+    """Send all parts as a form, and the dataset is ready; or open it with JSON, and send its parts one by one.
+
+    Shapes, types, groups and covariates are checked before the answer; finiteness and variance when it is analysed.
+    """
+    retention = timedelta(seconds=services.settings.retention_s)
+    kind = media_type(request)
+    if kind == MULTIPART:
+        async with read_form(request, DatasetForm) as form:
+            types = read_types(form.texts.get("covariate_types"), "covariate_types")
+            dataset = await run_in_threadpool(intake.create_dataset, services.store, form.files, types, retention)
+    elif kind == JSON:
+        asked = await read_json(request, OPEN_DATASET)
+        dataset = await run_in_threadpool(intake.open_dataset, services.store, asked.parts, asked.covariate_types)
+    else:
+        raise unsupported(f"{MULTIPART} or {JSON}")
+    response.headers["Location"] = dataset_address(dataset.id)
+    return view_dataset(dataset)
+
+
+@router.get(
+    "/datasets",
+    summary="List datasets",
+    responses={200: {"description": "A page, newest first."}, 422: problem("A bad cursor, limit or parameter.")},
+)
+def list_datasets(
+    services: ServicesDep, request: Request, cursor: Cursor = None, limit: Limit = DEFAULT_PAGE
+) -> DatasetPage:
+    """All datasets, open or ready, newest first."""
+    check_query(request, ("cursor", "limit"))
+    datasets = services.store.datasets
+    page = page_of(datasets.ids, lambda ids: map(datasets.find, ids), Kind.DATASET, cursor, limit)
+    return DatasetPage(items=[view_dataset(dataset) for dataset in page.items], next_cursor=page.next_cursor)
+
+
+@router.get(
+    "/datasets/{dataset_id}",
+    summary="Look at a dataset",
+    responses={200: {"description": "The dataset as it stands."}, 404: UNKNOWN},
+)
+def look(services: ServicesDep, dataset_id: DatasetId) -> DatasetView:
+    """Shapes, types, digests, expiry, and the parts still to come."""
+    return view_dataset(intake.find_dataset(services.store, dataset_id))
+
+
+@router.put(
+    "/datasets/{dataset_id}/{part}",
+    summary="Send a part of an open dataset",
+    responses={
+        200: {"description": "Kept. The last part makes the dataset ready."},
+        404: UNKNOWN,
+        409: problem("The dataset is ready and has other bytes as this part."),
+        413: problem("Too large."),
+        422: problem("The part cannot be read, or does not go with the others. It may be sent again."),
+        503: problem("The store is away."),
+    },
+    openapi_extra=request_body(
+        {
+            "application/octet-stream": {
+                "schema": {"type": "string", "format": "binary"},
+                "examples": {"features": {"summary": "A file name stands for the file's content.", "value": "x.npy"}},
+            }
+        }
+    ),
+)
+async def put_part(
+    services: ServicesDep,
+    request: Request,
+    dataset_id: DatasetId,
+    part: Annotated[str, Path(description="x, y, groups or covariates.", examples=["x"])],
+) -> DatasetView:
+    """The body is the file: .npy for x and y, .npy or CSV for groups and covariates, whatever Content-Type says.
+
+    While the dataset is open a part may be sent again. What does not go with the other parts is not kept.
+    """
+    await run_in_threadpool(intake.awaited, services.store, dataset_id, part)
+    async with contextmanager_in_threadpool(services.store.datasets.stage()) as staged:
+        receiver = await run_in_threadpool(staged.begin, part)
+        await _pour(request, receiver)
+        await run_in_threadpool(receiver.finish)
+        retention = timedelta(seconds=services.settings.retention_s)
+        dataset = await run_in_threadpool(intake.put_part, services.store, dataset_id, part, staged, retention)
+    return view_dataset(dataset)
+
+
+@router.delete(
+    "/datasets/{dataset_id}",
+    status_code=204,
+    summary="Delete a dataset",
+    responses={
+        204: {"description": "Gone, with its label sets."},
+        404: UNKNOWN,
+        409: problem("An analysis of it has not finished."),
+    },
+)
+def delete(services: ServicesDep, dataset_id: DatasetId) -> None:
+    """Remove a dataset, open or ready, with its label sets. Reports that were made of it stay."""
+    intake.delete_dataset(services.store, dataset_id)
+
+
+@router.post(
+    "/datasets/{dataset_id}/label-sets",
+    status_code=201,
+    summary="Add a label set to a dataset",
+    tags=["label sets"],
+    responses={
+        201: {"description": "Kept.", "headers": LOCATION},
+        400: problem("The body cannot be read."),
+        404: UNKNOWN,
+        409: problem("The dataset is not ready."),
+        413: problem("Too large."),
+        415: problem("Not a form."),
+        422: problem("The labels do not go with the dataset; `code` and `detail` say why and what to do."),
+        503: problem("The store is away."),
+    },
+    openapi_extra=request_body(
+        form_content(LabelSetForm, "some_rows", labels="labels.csv", rows="rows.npy", label_types="categorical")
+    ),
+)
+async def add_label_set(
+    services: ServicesDep, request: Request, response: Response, dataset_id: DatasetId
+) -> LabelSetView:
+    """Labels for some or all rows of a ready dataset, which may have several label sets."""
+    if media_type(request) != MULTIPART:
+        raise unsupported(MULTIPART)
+    async with read_form(request, LabelSetForm) as form:
+        types = read_types(form.texts.get("label_types"), "label_types")
+        label_set = await run_in_threadpool(intake.add_label_set, services.store, dataset_id, form.files, types)
+    response.headers["Location"] = label_set_address(label_set.id)
+    return view_label_set(label_set)
+
+
+@router.get(
+    "/datasets/{dataset_id}/label-sets",
+    summary="List a dataset's label sets",
+    tags=["label sets"],
+    responses={
+        200: {"description": "A page, newest first."},
+        404: UNKNOWN,
+        422: problem("A bad cursor, limit or parameter."),
+    },
+)
+def list_label_sets(
+    services: ServicesDep, request: Request, dataset_id: DatasetId, cursor: Cursor = None, limit: Limit = DEFAULT_PAGE
+) -> LabelSetPage:
+    """The label sets of one dataset, newest first."""
+    check_query(request, ("cursor", "limit"))
+    intake.find_dataset(services.store, dataset_id)
+    datasets = services.store.datasets
+    page: Page[LabelSet] = page_of(
+        lambda before: datasets.label_set_ids(dataset_id, before),
+        lambda ids: map(datasets.find_label_set, ids),
+        Kind.LABEL_SET,
+        cursor,
+        limit,
+    )
+    return LabelSetPage(items=[view_label_set(label_set) for label_set in page.items], next_cursor=page.next_cursor)
+
+
+@router.get(
+    "/label-sets/{label_set_id}",
+    summary="Look at a label set",
+    tags=["label sets"],
+    responses={200: {"description": "The label set."}, 404: UNKNOWN},
+)
+def look_at_label_set(services: ServicesDep, label_set_id: LabelSetId) -> LabelSetView:
+    """Label columns with their types, sizes and digests."""
+    return view_label_set(intake.find_label_set(services.store, label_set_id))
+
+
+@router.delete(
+    "/label-sets/{label_set_id}",
+    status_code=204,
+    summary="Delete a label set",
+    tags=["label sets"],
+    responses={
+        204: {"description": "Gone."},
+        404: UNKNOWN,
+        409: problem("An analysis with it has not finished."),
+    },
+)
+def delete_label_set(services: ServicesDep, label_set_id: LabelSetId) -> None:
+    """Remove a label set. Reports that were made with it stay."""
+    intake.delete_label_set(services.store, label_set_id)
+
+
+async def _pour(request: Request, receiver: Receiver) -> None:
+    """Write the body as it comes, in a thread, so that other requests go on."""
+    gathered = bytearray()
+    async for chunk in request.stream():
+        gathered += chunk
+        if len(gathered) >= CHUNK_BYTES:
+            await run_in_threadpool(receiver.write, bytes(gathered))
+            gathered.clear()
+    if gathered:
+        await run_in_threadpool(receiver.write, bytes(gathered))

@@ -1,0 +1,54 @@
+"""What the service accepts, so that callers need not find out by being refused."""
+
+from __future__ import annotations
+
+from fastapi import APIRouter
+
+from service.analyses import metadata
+from service.analyses.intake import OPEN_LIFETIME
+from service.api.access import ServicesDep
+from service.estimation import groups, inputs, labels, roles
+from service.schemas.limits import (
+    DEFAULT_PAGE,
+    LARGEST_PAGE,
+    DataLimits,
+    LimitsView,
+    MetadataLimits,
+    PageLimits,
+    TimeLimits,
+    UploadLimits,
+)
+from service.schemas.options import OPTIONS_BYTES
+
+router = APIRouter(prefix="/v1", tags=["operations"])
+
+
+@router.get("/limits", summary="What does the service accept?", responses={200: {"description": "The limits."}})
+def limits(services: ServicesDep) -> LimitsView:
+    """Sizes, counts, lengths and times; bounds of options stand in the schema of the options."""
+    settings = services.settings
+    return LimitsView(
+        uploads=UploadLimits(
+            body_bytes=settings.max_upload_bytes, table_bytes=settings.max_label_bytes, json_bytes=OPTIONS_BYTES
+        ),
+        data=DataLimits(
+            min_pairs=inputs.MIN_PAIRS,
+            min_labeled_rows=inputs.MIN_LABELED_ROWS,
+            min_groups=groups.MIN_GROUPS,
+            max_label_targets=roles.LABELS.max_targets,
+            max_covariate_targets=roles.COVARIATES.max_targets,
+            max_name_characters=labels.MAX_NAME_CHARACTERS,
+        ),
+        metadata=MetadataLimits(
+            entries=metadata.MAX_ENTRIES,
+            key_characters=metadata.MAX_KEY_CHARACTERS,
+            value_characters=metadata.MAX_VALUE_CHARACTERS,
+        ),
+        pages=PageLimits(default=DEFAULT_PAGE, largest=LARGEST_PAGE),
+        times=TimeLimits(
+            analysis_s=settings.analysis_time_limit_s,
+            wait_s=settings.max_wait_s,
+            open_dataset_s=int(OPEN_LIFETIME.total_seconds()),
+            retention_s=settings.retention_s,
+        ),
+    )

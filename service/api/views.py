@@ -1,0 +1,126 @@
+"""From the domain's records to the wire models."""
+
+from __future__ import annotations
+
+from service.analyses.analysis import Analysis, Estimation, SimulatedProblem
+from service.analyses.dataset import Dataset, LabelSet, StoredArray, StoredFile
+from service.api import problems
+from service.schemas.analyses import AnalysisView, InputsView, LinksView, ProgressView, SimulatedView
+from service.schemas.datasets import (
+    ArrayView,
+    DatasetLinks,
+    DatasetView,
+    FileView,
+    LabelSetLinks,
+    LabelSetView,
+)
+
+
+def dataset_address(dataset_id: str) -> str:
+    """Where a dataset is."""
+    return f"/v1/datasets/{dataset_id}"
+
+
+def label_set_address(label_set_id: str) -> str:
+    """Where a label set is."""
+    return f"/v1/label-sets/{label_set_id}"
+
+
+def analysis_address(analysis_id: str) -> str:
+    """Where an analysis is."""
+    return f"/v1/analyses/{analysis_id}"
+
+
+def view_dataset(dataset: Dataset) -> DatasetView:
+    """A dataset on the wire."""
+    address = dataset_address(dataset.id)
+    return DatasetView(
+        id=dataset.id,
+        state=dataset.state,
+        missing_parts=list(dataset.missing_parts),
+        created_at=dataset.created_at,
+        expires_at=dataset.expires_at,
+        n_pairs=dataset.n_pairs,
+        x=_array(dataset.x) if dataset.x else None,
+        y=_array(dataset.y) if dataset.y else None,
+        groups=_optional(dataset.groups),
+        covariates=_optional(dataset.covariates),
+        covariate_types=dataset.typed_covariates,
+        links=DatasetLinks(self=address, label_sets=f"{address}/label-sets"),
+    )
+
+
+def view_label_set(label_set: LabelSet) -> LabelSetView:
+    """A label set on the wire."""
+    return LabelSetView(
+        id=label_set.id,
+        dataset_id=label_set.dataset_id,
+        created_at=label_set.created_at,
+        n_labeled=label_set.n_labeled,
+        labels=_file(label_set.labels),
+        rows=_optional(label_set.rows),
+        label_types=label_set.label_types,
+        links=LabelSetLinks(self=label_set_address(label_set.id), dataset=dataset_address(label_set.dataset_id)),
+    )
+
+
+def view_analysis(analysis: Analysis) -> AnalysisView:
+    """An analysis on the wire."""
+    submission = analysis.submission
+    subject = submission.subject
+    stored = subject if isinstance(subject, Estimation) else None
+    address = analysis_address(submission.id)
+    return AnalysisView(
+        id=submission.id,
+        kind=subject.kind,
+        state=analysis.state,
+        progress=ProgressView(stage=analysis.progress.stage, fraction=analysis.progress.fraction),
+        queue_position=analysis.queue_position,
+        submitted_at=submission.submitted_at,
+        started_at=analysis.started_at,
+        finished_at=analysis.finished_at,
+        error=problems.problem_of_failure(analysis.failure) if analysis.failure else None,
+        dataset_id=stored.dataset.id if stored else None,
+        label_set_id=stored.label_set.id if stored else None,
+        simulation=_simulation(subject) if isinstance(subject, SimulatedProblem) else None,
+        options=subject.options,
+        metadata=dict(submission.metadata),
+        label_types=stored.label_set.label_types if stored else {},
+        covariate_types=stored.dataset.typed_covariates if stored else {},
+        inputs=_inputs(stored.dataset, stored.label_set) if stored else None,
+        links=LinksView(
+            self=address,
+            report=f"{address}/report",
+            dataset=dataset_address(stored.dataset.id) if stored else None,
+            label_set=label_set_address(stored.label_set.id) if stored else None,
+        ),
+    )
+
+
+def _simulation(problem: SimulatedProblem) -> SimulatedView:
+    return SimulatedView(model=problem.model, n_pairs=problem.n_pairs, seed=problem.seed, n_labeled=problem.n_labeled)
+
+
+def _inputs(dataset: Dataset, label_set: LabelSet) -> InputsView:
+    if dataset.x is None or dataset.y is None:
+        raise ValueError("an analysis was submitted for a dataset that is not ready")
+    return InputsView(
+        x=_array(dataset.x),
+        y=_array(dataset.y),
+        labels=_file(label_set.labels),
+        rows=_optional(label_set.rows),
+        groups=_optional(dataset.groups),
+        covariates=_optional(dataset.covariates),
+    )
+
+
+def _file(file: StoredFile) -> FileView:
+    return FileView(size_bytes=file.size_bytes, sha256=file.sha256)
+
+
+def _optional(file: StoredFile | None) -> FileView | None:
+    return None if file is None else _file(file)
+
+
+def _array(array: StoredArray) -> ArrayView:
+    return ArrayView(size_bytes=array.size_bytes, sha256=array.sha256, shape=list(array.shape), dtype=array.dtype)

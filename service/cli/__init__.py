@@ -1,0 +1,11 @@
+"""The command line: parsing only."""
+
+from service.cli import local, remote
+from service.cli.app import app
+
+__all__ = ["app", "local", "main", "remote"]
+
+
+def main() -> None:
+    """Run the command line; what a user can mend is one line on standard error, and an exit code."""
+    app()

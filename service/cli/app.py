@@ -1,0 +1,51 @@
+"""The program, its first options, and how it ends with an error."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, NoReturn
+
+import typer
+from pydantic import ValidationError
+
+from service import __version__
+from service.settings import Settings
+
+app = typer.Typer(
+    name="phasegate",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+
+
+@app.callback(invoke_without_command=True)
+def version(
+    context: typer.Context,
+    show_version: Annotated[bool, typer.Option("--version", help="Show the version and exit.")] = False,
+) -> None:
+    """Pre-training triage for multimodal data: align, predict, or neither?
+
+    Every setting can be given as an environment variable PHASEGATE_<NAME>; the README lists them.
+    """
+    if show_version:
+        typer.echo(f"phasegate {__version__}")
+        raise typer.Exit
+
+
+def read_settings(**given: Any) -> Settings:
+    """Settings from the environment, overridden by what the command line gives; a wrong one ends the program."""
+    try:
+        return Settings(**{name: value for name, value in given.items() if value is not None})
+    except ValidationError as error:
+        wrong = [
+            f"{'.'.join(str(step) for step in item['loc'])}: {item['msg']}" for item in error.errors(include_url=False)
+        ]
+        fail("Settings are wrong. " + "; ".join(wrong) + ".")
+
+
+def fail(message: str, exit_code: int = 2) -> NoReturn:
+    """End the program with a message, in one line, that says what to do."""
+    from service.figures.printable import printable
+
+    typer.echo(f"phasegate: {printable(message)}", err=True)
+    raise SystemExit(exit_code)

@@ -1,0 +1,23 @@
+"""Typed HTTP client of the service."""
+
+from service.client.client import Client
+from service.client.errors import (
+    AnalysisFailed,
+    ClientError,
+    InvalidAddress,
+    NotReachable,
+    NotSecure,
+    ProblemReceived,
+    UnexpectedAnswer,
+)
+
+__all__ = [
+    "AnalysisFailed",
+    "Client",
+    "ClientError",
+    "InvalidAddress",
+    "NotReachable",
+    "NotSecure",
+    "ProblemReceived",
+    "UnexpectedAnswer",
+]

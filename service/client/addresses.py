@@ -1,0 +1,42 @@
+"""Addresses of servers, as people write them."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+import httpx2
+
+from service.client.errors import InvalidAddress
+
+EXAMPLE = "http://127.0.0.1:8000"
+
+
+def parse_address(text: str) -> httpx2.URL:
+    """The address of a server, with or without a path.  Raises InvalidAddress."""
+    try:
+        address = httpx2.URL(text.strip())
+    except httpx2.InvalidURL as error:
+        raise InvalidAddress(
+            f"{text!r} is no address of a server: {sentence(error)} Give one such as {EXAMPLE}."
+        ) from error
+    if address.scheme not in ("http", "https") or not address.host or address.query or address.fragment:
+        raise InvalidAddress(f"{text!r} is no address of a server. Give one such as {EXAMPLE}.")
+    return address
+
+
+def shown(address: httpx2.URL) -> str:
+    """An address for people to read: without a user's name and password, and without a slash at the end."""
+    return str(address.copy_with(userinfo=b"")).rstrip("/")
+
+
+def is_loopback(host: str) -> bool:
+    """Whether a host is this machine itself, as far as its name tells."""
+    try:
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host.lower() == "localhost" or host.lower().endswith(".localhost")
+
+
+def sentence(error: BaseException) -> str:
+    """What an error says, with the stop at its end."""
+    return f"{str(error).rstrip('.')}."

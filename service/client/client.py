@@ -1,0 +1,283 @@
+"""The client: a method for every call of the service."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import quote
+
+import httpx2
+
+from service.analyses.analysis import State
+from service.analyses.dataset import TypesAsSaid
+from service.client.connection import Connection
+from service.client.errors import AnalysisFailed, ClientError
+from service.client.uploads import OnProgress, opened
+from service.estimation.phase_diagram import PhaseDiagram
+from service.estimation.report import Report
+from service.estimation.simulation_records import Simulation
+from service.estimation.spiked_model import ModelSeparation
+from service.schemas.analyses import AnalysisPage, AnalysisView
+from service.schemas.datasets import DatasetPage, DatasetView, LabelSetPage, LabelSetView
+from service.schemas.limits import LimitsView
+from service.schemas.options import EstimationOptions, SubmittedOptions
+from service.schemas.wire import WireModel
+
+if TYPE_CHECKING:  # whoever asks about the model has loaded these; nobody else waits for the estimators behind them
+    from service.schemas.model import ModelParameters, PhaseDiagramRequest, SimulationRequest
+
+SOONEST_LOOK_S, LATEST_LOOK_S = 0.2, 2.0  # how long a waiting client sleeps between two looks
+WAITED_SHARE = 0.05  # it looks again after this share of the time that it has waited, within those bounds
+
+
+class Client:
+    """One service, by its address.  Use as a context manager, or call `close`.
+
+    Every call raises ClientError: NotReachable, UnexpectedAnswer, or ProblemReceived when the service refuses.  Calls
+    that send files raise OSError for one that cannot be read.  Lists are fetched a page at a time, as they are used.
+    """
+
+    def __init__(self, base_url: str, timeout_s: float = 60.0, use_proxies: bool = True) -> None:
+        """Arguments: base_url, such as http://127.0.0.1:8000; timeout_s, longest silence of the service (seconds);
+        use_proxies, whether to use those of the environment, which are never used for loopback addresses.
+
+        Raises InvalidAddress.
+        """
+        self._connection = Connection(base_url, timeout_s, use_proxies)
+        self._timeout_s = timeout_s
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._connection.close()
+
+    def limits(self) -> LimitsView:
+        """What the service accepts."""
+        return self._connection.read(LimitsView, "GET", "/v1/limits")
+
+    def create_dataset(
+        self,
+        x: Path,
+        y: Path,
+        *,
+        groups: Path | None = None,
+        covariates: Path | None = None,
+        covariate_types: TypesAsSaid = None,
+        on_progress: OnProgress | None = None,
+    ) -> DatasetView:
+        """Upload a whole dataset: .npy files, groups and covariates also CSV; they are streamed."""
+        files = {"x": x, "y": y, "groups": groups, "covariates": covariates}
+        texts = {"covariate_types": covariate_types}
+        return self._connection.send_form(DatasetView, "/v1/datasets", files, texts, on_progress)
+
+    def open_dataset(self, parts: Sequence[str] = ("x", "y"), covariate_types: TypesAsSaid = None) -> DatasetView:
+        """Begin a dataset whose parts will be sent one by one."""
+        body = {"parts": list(parts), "covariate_types": covariate_types}
+        return self._connection.read(DatasetView, "POST", "/v1/datasets", json=body)
+
+    def put_part(self, dataset_id: str, part: str, file: Path, on_progress: OnProgress | None = None) -> DatasetView:
+        """Send a part of an open dataset; the last one makes it ready."""
+        with opened({part: file}, on_progress) as files:
+            return self._connection.read(
+                DatasetView, "PUT", f"/v1/datasets/{_step(dataset_id)}/{_step(part)}", content=files[part]
+            )
+
+    def dataset(self, dataset_id: str) -> DatasetView:
+        """The dataset as it stands."""
+        return self._connection.read(DatasetView, "GET", f"/v1/datasets/{_step(dataset_id)}")
+
+    def datasets(self, page_size: int | None = None) -> Iterator[DatasetView]:
+        """All datasets, newest first."""
+        for page in self._connection.pages(DatasetPage, "/v1/datasets", {"limit": page_size}):
+            yield from page.items
+
+    def delete_dataset(self, dataset_id: str) -> None:
+        """Remove a dataset with its label sets; reports stay."""
+        self._connection.delete(f"/v1/datasets/{_step(dataset_id)}")
+
+    def add_label_set(
+        self,
+        dataset_id: str,
+        labels: Path,
+        rows: Path | None = None,
+        label_types: TypesAsSaid = None,
+        on_progress: OnProgress | None = None,
+    ) -> LabelSetView:
+        """Upload labels for some or, without `rows`, for all rows of a ready dataset: .npy or CSV."""
+        files, texts = {"labels": labels, "rows": rows}, {"label_types": label_types}
+        return self._connection.send_form(
+            LabelSetView, f"/v1/datasets/{_step(dataset_id)}/label-sets", files, texts, on_progress
+        )
+
+    def label_sets(self, dataset_id: str, page_size: int | None = None) -> Iterator[LabelSetView]:
+        """The label sets of a dataset, newest first."""
+        for page in self._connection.pages(
+            LabelSetPage, f"/v1/datasets/{_step(dataset_id)}/label-sets", {"limit": page_size}
+        ):
+            yield from page.items
+
+    def label_set(self, label_set_id: str) -> LabelSetView:
+        """The label set."""
+        return self._connection.read(LabelSetView, "GET", f"/v1/label-sets/{_step(label_set_id)}")
+
+    def delete_label_set(self, label_set_id: str) -> None:
+        """Remove a label set; reports stay."""
+        self._connection.delete(f"/v1/label-sets/{_step(label_set_id)}")
+
+    def submit(
+        self,
+        x: Path,
+        y: Path,
+        labels: Path,
+        rows: Path | None = None,
+        options: SubmittedOptions | None = None,
+        wait_s: int | None = None,
+        *,
+        groups: Path | None = None,
+        covariates: Path | None = None,
+        metadata: Mapping[str, str] | None = None,
+        on_progress: OnProgress | None = None,
+    ) -> AnalysisView:
+        """Upload a dataset with labels and have it analysed; files are streamed.
+
+        `groups` and `covariates`, .npy or CSV, have a line for every row of x and y, labeled or not.  With `wait_s` the
+        service answers when the analysis is done, or after that many seconds.
+        """
+        files = {"x": x, "y": y, "labels": labels, "rows": rows, "groups": groups, "covariates": covariates}
+        texts = {"options": asdict(options or SubmittedOptions()), "metadata": dict(metadata) if metadata else None}
+        return self._connection.send_form(
+            AnalysisView, "/v1/analyses", files, texts, on_progress, **self._waiting(wait_s)
+        )
+
+    def submit_stored(
+        self,
+        dataset_id: str,
+        label_set_id: str,
+        options: EstimationOptions | None = None,
+        metadata: Mapping[str, str] | None = None,
+        wait_s: int | None = None,
+    ) -> AnalysisView:
+        """Have a stored dataset analysed with one of its label sets; `wait_s` as for `submit`."""
+        body = {
+            "dataset_id": dataset_id,
+            "label_set_id": label_set_id,
+            "options": asdict(options or EstimationOptions()),
+            "metadata": dict(metadata or {}),
+        }
+        return self._connection.read(AnalysisView, "POST", "/v1/analyses", json=body, **self._waiting(wait_s))
+
+    def analyses(
+        self,
+        state: State | Collection[State] = (),
+        metadata: Mapping[str, str] | None = None,
+        page_size: int | None = None,
+    ) -> Iterator[AnalysisView]:
+        """Analyses, newest first: in a state or one of several, and with all that `metadata` says."""
+        states = [state] if isinstance(state, State) else list(state)
+        wanted = {f"metadata.{name}": value for name, value in (metadata or {}).items()}
+        query = {**wanted, "state": states or None, "limit": page_size}
+        for page in self._connection.pages(AnalysisPage, "/v1/analyses", query):
+            yield from page.items
+
+    def analysis(self, analysis_id: str) -> AnalysisView:
+        """The analysis as it stands."""
+        return self._connection.read(AnalysisView, "GET", f"/v1/analyses/{_step(analysis_id)}")
+
+    def report(self, analysis_id: str) -> Report:
+        """The report of a finished estimation."""
+        return self._connection.read(Report, "GET", f"/v1/analyses/{_step(analysis_id)}/report")
+
+    def report_json(self, analysis_id: str) -> Any:
+        """The report, of an estimation or of a simulation, as JSON types."""
+        return self._connection.read_json(f"/v1/analyses/{_step(analysis_id)}/report")
+
+    def simulation(self, analysis_id: str) -> Simulation:
+        """The report of a finished simulation."""
+        return self._connection.read(Simulation, "GET", f"/v1/analyses/{_step(analysis_id)}/report")
+
+    def cancel(self, analysis_id: str) -> AnalysisView:
+        """Stop an analysis, or take it out of the queue; one that has ended stays as it is."""
+        return self._connection.read(AnalysisView, "POST", f"/v1/analyses/{_step(analysis_id)}/cancel")
+
+    def delete_analysis(self, analysis_id: str) -> None:
+        """Remove a finished analysis with its report; its dataset and its label set stay."""
+        self._connection.delete(f"/v1/analyses/{_step(analysis_id)}")
+
+    def model_separation(self, parameters: ModelParameters) -> ModelSeparation:
+        """Closed forms of a spiked model: singular values, separation ratios, regimes."""
+        return self._connection.read(ModelSeparation, "POST", "/v1/model/separation", json=_said(parameters))
+
+    def phase_diagram(self, request: PhaseDiagramRequest) -> PhaseDiagram:
+        """Regimes on a grid of signal strength and nuisance correlation, and the curves between them."""
+        return self._connection.read(PhaseDiagram, "POST", "/v1/model/phase-diagram", json=_said(request))
+
+    def simulate(self, request: SimulationRequest) -> Simulation | AnalysisView:
+        """Draw a problem of known truth and solve it; one that takes long comes back as an analysis to wait for."""
+        answer = self._connection.ask("POST", "/v1/model/simulation", json=_said(request))
+        if answer.status_code == httpx2.codes.ACCEPTED:
+            return self._connection.parse(AnalysisView, answer)
+        return self._connection.parse(Simulation, answer)
+
+    def wait(
+        self,
+        analysis_id: str,
+        timeout_s: float,
+        on_change: Callable[[AnalysisView], None] = lambda analysis: None,
+        on_absence: Callable[[ClientError], None] = lambda error: None,
+    ) -> AnalysisView:
+        """Wait until an analysis has succeeded, showing every look to `on_change`.
+
+        A service that is away for a while, while it restarts, is shown to `on_absence` and waited for.
+        Raises: AnalysisFailed when it ended otherwise, TimeoutError, ClientError.
+        """
+        started = time.monotonic()
+        while True:
+            waited_s = time.monotonic() - started
+            try:
+                analysis = self._look(analysis_id, timeout_s - waited_s)
+            except ClientError as error:
+                if not error.passes:
+                    raise
+                on_absence(error)
+                last = f"could not be watched for {timeout_s:g} s. {error}"
+            else:
+                on_change(analysis)
+                if analysis.state is State.SUCCEEDED:
+                    return analysis
+                if analysis.state.final:
+                    raise AnalysisFailed(analysis)
+                last = f"is still {analysis.state} after {timeout_s:g} s. It goes on; look again later."
+            waited_s = time.monotonic() - started
+            if waited_s >= timeout_s:
+                raise TimeoutError(f"Analysis {analysis_id} {last}")
+            pause_s = min(max(SOONEST_LOOK_S, WAITED_SHARE * waited_s), LATEST_LOOK_S)
+            time.sleep(min(pause_s, timeout_s - waited_s))
+
+    def _look(self, analysis_id: str, left_s: float) -> AnalysisView:
+        """The analysis, unless the service is silent for longer than a wait has left."""
+        silence_s = min(self._timeout_s, max(left_s, SOONEST_LOOK_S))
+        return self._connection.read(AnalysisView, "GET", f"/v1/analyses/{_step(analysis_id)}", silence_s)
+
+    def _waiting(self, wait_s: int | None) -> dict[str, Any]:
+        if wait_s is None:
+            return {}
+        return {"headers": {"Prefer": f"wait={wait_s}"}, "timeout_s": self._timeout_s + wait_s}
+
+
+def _step(name: str) -> str:
+    """A name as one step of a path, whatever is in it."""
+    return quote(name, safe="")
+
+
+def _said(question: WireModel) -> dict[str, Any]:
+    """A question as it is sent: what was said, the rest left to the service."""
+    return question.model_dump(mode="json", exclude_unset=True)

@@ -1,0 +1,116 @@
+"""HTTP with one service: requests go out, models or the client's errors come back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx2
+from pydantic import TypeAdapter, ValidationError
+
+from service.client.addresses import is_loopback, parse_address, sentence, shown
+from service.client.errors import InvalidAddress
+from service.client.refusals import PROXIES, refusal, unanswered, unexpected
+from service.client.uploads import OnProgress, opened
+
+Query = Mapping[str, str | int | Sequence[str] | None]
+Answer = TypeVar("Answer")
+
+
+class Connection:
+    """Connections to one service.  Close it at the end.
+
+    Requests raise ClientError: NotReachable, UnexpectedAnswer, ProblemReceived.
+    """
+
+    def __init__(self, base_url: str, timeout_s: float, use_proxies: bool) -> None:
+        """Raises InvalidAddress.  Proxies of the environment are never asked for a loopback address."""
+        address = parse_address(base_url)
+        self._address = shown(address)
+        self._timeout_s = timeout_s
+        try:
+            self._http = httpx2.Client(
+                base_url=address,
+                verify=httpx2.create_ssl_context(),
+                trust_env=use_proxies and not is_loopback(address.host),
+            )
+        except (ValueError, ImportError) as error:
+            raise InvalidAddress(
+                f"The proxy that the environment names cannot be used: {sentence(error)} Mend {PROXIES}, or put "
+                f"{address.host} into NO_PROXY."
+            ) from error
+
+    def close(self) -> None:
+        """Close the connections."""
+        self._http.close()
+
+    def ask(self, method: str, path: str, timeout_s: float | None = None, **sent: Any) -> httpx2.Response:
+        """Send a request; the answer, when it is a success.
+
+        Arguments: timeout_s, longest silence of the service where it is not the usual one; sent, as httpx2 takes it.
+        """
+        timeout = self._timeout_s if timeout_s is None else timeout_s
+        try:
+            answer = self._http.request(method, path, timeout=timeout, **sent)
+        except httpx2.TransportError as error:
+            raise unanswered(self._address, error, timeout) from error
+        except httpx2.DecodingError as error:
+            raise unexpected(self._address, str(error)) from error
+        if not answer.is_success:
+            raise refusal(self._address, answer)
+        return answer
+
+    def read(self, kind: type[Answer], method: str, path: str, timeout_s: float | None = None, **sent: Any) -> Answer:
+        """Send a request; the answer as a model or a record of the core.  What a newer service adds is left out."""
+        return self.parse(kind, self.ask(method, path, timeout_s, **sent))
+
+    def parse(self, kind: type[Answer], answer: httpx2.Response) -> Answer:
+        """An answer as what it must be.  Raises UnexpectedAnswer."""
+        try:
+            return TypeAdapter(kind).validate_json(answer.content, extra="ignore")
+        except ValidationError as error:
+            asked = f"{answer.request.method} {answer.request.url.path}"
+            raise unexpected(self._address, f"{asked} is not answered with {kind.__name__}") from error
+
+    def read_json(self, path: str) -> Any:
+        """What is at an address, as JSON types."""
+        answer = self.ask("GET", path)
+        try:
+            return answer.json()
+        except ValueError as error:
+            raise unexpected(self._address, f"GET {path} is not answered with JSON") from error
+
+    def pages(self, kind: type[Answer], path: str, query: Query) -> Iterator[Answer]:
+        """All pages of a list, each fetched when it is asked for."""
+        cursor: str | None = None
+        while True:
+            asked = {name: value for name, value in {**query, "cursor": cursor}.items() if value is not None}
+            page = self.read(kind, "GET", path, params=asked)
+            yield page
+            cursor = getattr(page, "next_cursor", None)
+            if cursor is None:
+                return
+
+    def send_form(
+        self,
+        kind: type[Answer],
+        path: str,
+        files: Mapping[str, Path | None],
+        texts: Mapping[str, Any],
+        on_progress: OnProgress | None,
+        **sent: Any,
+    ) -> Answer:
+        """Send a form of files, streamed, and of texts, as JSON; what is None is left out.  Raises OSError."""
+        data = {part: json.dumps(value) for part, value in texts.items() if value is not None}
+        with opened(files, on_progress) as parts:
+            return self.read(
+                kind, "POST", path, files={part: (part, file) for part, file in parts.items()}, data=data, **sent
+            )
+
+    def delete(self, path: str) -> None:
+        """Remove what is at an address."""
+        answer = self.ask("DELETE", path)
+        if answer.status_code != httpx2.codes.NO_CONTENT:
+            raise unexpected(self._address, f"DELETE {path} is answered {answer.status_code}")

@@ -1,0 +1,1 @@
+"""What the command line does with a running service: submit, wait, report, list, cancel."""

@@ -1,0 +1,125 @@
+"""Datasets and label sets on the wire."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Literal
+
+from pydantic import Field
+
+from service.analyses.dataset import DatasetState
+from service.estimation.labels import LabelType
+from service.schemas.wire import WireModel
+
+
+class FileView(WireModel):
+    """An uploaded file as it was received."""
+
+    size_bytes: int
+    """Its size in bytes."""
+    sha256: str
+    """SHA-256 of its bytes, in hex."""
+
+
+class ArrayView(FileView):
+    """An uploaded array as it was received."""
+
+    shape: list[int]
+    """Rows and columns."""
+    dtype: str
+    """Type of its values."""
+
+
+class DatasetLinks(WireModel):
+    """Where to go from a dataset."""
+
+    self: str
+    """This dataset."""
+    label_sets: str
+    """Its label sets."""
+
+
+class DatasetView(WireModel):
+    """A dataset: the features of both modalities, and what else is known of every pair.  Immutable once ready."""
+
+    id: str
+    """Its id."""
+    state: DatasetState
+    """open while parts are missing, then ready."""
+    missing_parts: list[str]
+    """Parts still to come; empty once it is ready."""
+    created_at: datetime
+    """When it was created."""
+    expires_at: datetime
+    """When it is removed, unless an analysis of it has not finished by then."""
+    n_pairs: int | None
+    """Pairs; null while it is open."""
+    x: ArrayView | None
+    """Features of modality x; null while missing."""
+    y: ArrayView | None
+    """Features of modality y; null while missing."""
+    groups: FileView | None
+    """Group ids; null when none were sent."""
+    covariates: FileView | None
+    """Covariates; null when none were sent."""
+    covariate_types: dict[str, LabelType]
+    """Type of each covariate; empty without covariates, and while it is open."""
+    links: DatasetLinks
+    """Where to go from here."""
+
+
+class DatasetPage(WireModel):
+    """Some datasets, newest first."""
+
+    items: list[DatasetView]
+    """The datasets."""
+    next_cursor: str | None
+    """Send it as `cursor` for those after them; null at the end."""
+
+
+class OpenDataset(WireModel):
+    """A dataset whose parts are sent one by one."""
+
+    parts: list[Literal["x", "y", "groups", "covariates"]] = Field(["x", "y"], max_length=4)
+    """The parts it will have; x and y always are among them."""
+    covariate_types: dict[str, LabelType] | LabelType | None = None
+    """Type of each covariate by name, or one type for all. Covariates of whole numbers need it."""
+
+
+class LabelSetLinks(WireModel):
+    """Where to go from a label set."""
+
+    self: str
+    """This label set."""
+    dataset: str
+    """The dataset that it labels."""
+
+
+class LabelSetView(WireModel):
+    """A label set: labels for some or all rows of one dataset.  Immutable."""
+
+    id: str
+    """Its id."""
+    dataset_id: str
+    """The dataset that it labels."""
+    created_at: datetime
+    """When it was created."""
+    n_labeled: int
+    """Label rows."""
+    labels: FileView
+    """Labels."""
+    rows: FileView | None
+    """Row of each label; null when the labels cover every pair."""
+    label_types: dict[str, LabelType]
+    """Type of each label column."""
+    links: LabelSetLinks
+    """Where to go from here."""
+
+
+class LabelSetPage(WireModel):
+    """Some label sets of a dataset, newest first."""
+
+    items: list[LabelSetView]
+    """The label sets."""
+    next_cursor: str | None
+    """Send it as `cursor` for those after them; null at the end."""

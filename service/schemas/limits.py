@@ -1,0 +1,84 @@
+"""The limits of the service, on the wire."""
+
+from __future__ import annotations
+
+from service.schemas.wire import WireModel
+
+DEFAULT_PAGE = 50
+LARGEST_PAGE = 200
+
+
+class UploadLimits(WireModel):
+    """What an upload may be."""
+
+    body_bytes: int
+    """Largest request body."""
+    table_bytes: int
+    """Largest labels, rows, groups or covariates."""
+    json_bytes: int
+    """Largest JSON body, and largest text part of a form."""
+
+
+class DataLimits(WireModel):
+    """What can be estimated from."""
+
+    min_pairs: int
+    """Fewest pairs."""
+    min_labeled_rows: int
+    """Fewest label rows, and fewest values of a label column that is used."""
+    min_groups: int
+    """Fewest groups among the labeled pairs, when groups are sent."""
+    max_label_targets: int
+    """Most label targets: numeric columns, and classes counted one by one."""
+    max_covariate_targets: int
+    """Most targets of covariates."""
+    max_name_characters: int
+    """Longest name of a label target or covariate target."""
+
+
+class MetadataLimits(WireModel):
+    """What metadata may be."""
+
+    entries: int
+    """Most entries."""
+    key_characters: int
+    """Longest name."""
+    value_characters: int
+    """Longest value."""
+
+
+class PageLimits(WireModel):
+    """How lists are cut."""
+
+    default: int
+    """Items of a page that does not say how many."""
+    largest: int
+    """Most items of a page."""
+
+
+class TimeLimits(WireModel):
+    """How long things may take, and how long they are kept."""
+
+    analysis_s: int
+    """An analysis that runs longer is stopped and ends failed."""
+    wait_s: float
+    """Longest wait that `Prefer: wait=N` may ask for."""
+    open_dataset_s: int
+    """An open dataset that is not complete by then is removed."""
+    retention_s: int
+    """A dataset and its label sets are removed this long after they came."""
+
+
+class LimitsView(WireModel):
+    """The limits of this service."""
+
+    uploads: UploadLimits
+    """What an upload may be."""
+    data: DataLimits
+    """What can be estimated from."""
+    metadata: MetadataLimits
+    """What metadata may be."""
+    pages: PageLimits
+    """How lists are cut."""
+    times: TimeLimits
+    """How long things may take, and how long they are kept."""

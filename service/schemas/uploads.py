@@ -1,0 +1,141 @@
+"""The multipart forms of uploads: their parts, and what the texts among them say."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, get_args, get_type_hints
+
+from pydantic import TypeAdapter, ValidationError, WithJsonSchema
+
+from service.analyses.dataset import TypesAsSaid
+from service.analyses.errors import InvalidMetadata, InvalidRequest
+from service.analyses.metadata import MAX_ENTRIES
+from service.estimation.errors import InvalidOption
+from service.estimation.labels import LabelType
+from service.schemas.analyses import Metadata
+from service.schemas.options import OPTIONS_BYTES
+from service.schemas.wire import WireModel, first_error
+
+
+class _File:
+    """Marks a part that is a file."""
+
+
+class _JsonText:
+    """Marks a part that is JSON text."""
+
+
+def _json(schema: dict[str, Any]) -> WithJsonSchema:
+    return WithJsonSchema({"type": "string", "contentMediaType": "application/json", "contentSchema": schema})
+
+
+BINARY = WithJsonSchema({"type": "string", "contentMediaType": "application/octet-stream"})
+FilePart = Annotated[bytes, _File(), BINARY]
+OptionalFile = Annotated[bytes | None, _File(), BINARY]
+TypesText = Annotated[
+    str | None,
+    _JsonText(),
+    _json(
+        {
+            "anyOf": [
+                {"$ref": "#/components/schemas/LabelType"},
+                {"type": "object", "additionalProperties": {"$ref": "#/components/schemas/LabelType"}},
+            ]
+        }
+    ),
+]
+OptionsText = Annotated[str | None, _JsonText(), _json({"$ref": "#/components/schemas/SubmittedOptions"})]
+MetadataText = Annotated[str | None, _JsonText(), _json({"type": "object", "additionalProperties": {"type": "string"}})]
+
+
+class FeatureParts(WireModel):
+    """The parts of a dataset."""
+
+    x: FilePart
+    """Features of modality x: .npy (n, dx), float16/32/64 or integers."""
+    y: FilePart
+    """Features of modality y: .npy (n, dy); row i belongs to row i of x."""
+    groups: OptionalFile = None
+    """Group id of each of the n pairs, such as its subject or site: .npy (n,) of integers or text, or CSV with a header
+    line and one column."""
+    covariates: OptionalFile = None
+    """Covariates of each of the n pairs, such as batch or depth: .npy (n,) or (n, C), or CSV with a header line, one
+    line per pair."""
+
+
+class LabelParts(WireModel):
+    """The parts of a label set."""
+
+    labels: FilePart
+    """Labels: .npy (m,) or (m, L), or CSV with a header line, one line per label row."""
+    rows: OptionalFile = None
+    """0-based row of each label: .npy or CSV; left out, the labels cover all n rows in order."""
+
+
+class DatasetForm(FeatureParts):
+    """A whole dataset."""
+
+    covariate_types: TypesText = None
+    """Type of each covariate by name, or one type for all, as JSON. Covariates of whole numbers need it."""
+
+
+class LabelSetForm(LabelParts):
+    """Labels for some or all rows of a dataset."""
+
+    label_types: TypesText = None
+    """Type of each label column by name, or one type for all, as JSON. Columns of whole numbers need it."""
+
+
+class UploadForm(LabelParts, FeatureParts):
+    """Dataset and label set at once, and what is to be done with them."""
+
+    options: OptionsText = None
+    """Options, label types and covariate types, as JSON."""
+    metadata: MetadataText = None
+    """Up to 16 short strings by name, as JSON; lists can be filtered by them."""
+
+
+def parts_of(form: type[WireModel]) -> dict[str, bool]:
+    """The parts of a form by name, and whether each is a file."""
+    hints = get_type_hints(form, include_extras=True)
+    return {name: any(isinstance(mark, _File) for mark in get_args(hints[name])) for name in form.model_fields}
+
+
+def required_of(form: type[WireModel]) -> tuple[str, ...]:
+    """The parts that a form cannot do without."""
+    return tuple(name for name, field in form.model_fields.items() if field.is_required())
+
+
+TYPES: TypeAdapter[TypesAsSaid] = TypeAdapter(TypesAsSaid)
+METADATA: TypeAdapter[dict[str, str]] = TypeAdapter(Metadata)
+
+
+def read_types(text: str | None, part: str) -> TypesAsSaid:
+    """Types of columns, from JSON or one bare word.  Raises InvalidOption."""
+    if text is None or text in list(LabelType):
+        return None if text is None else LabelType(text)
+    try:
+        return TYPES.validate_json(_bounded(text, part), strict=True)
+    except ValidationError as error:
+        raise InvalidOption(
+            f"{part} cannot be read. Send one of {', '.join(LabelType)}, or a JSON object that names a type for each "
+            "column.",
+            part=part,
+        ) from error
+
+
+def read_metadata(text: str | None) -> dict[str, str]:
+    """Metadata from JSON.  Raises InvalidMetadata."""
+    try:
+        return METADATA.validate_json(_bounded(text or "{}", "metadata"), strict=True)
+    except ValidationError as error:
+        place, message = first_error(error)
+        raise InvalidMetadata(
+            f"{'.'.join(('metadata', *place))}: {message}. Send a JSON object of up to {MAX_ENTRIES} short strings.",
+            part="metadata",
+        ) from error
+
+
+def _bounded(text: str, part: str) -> str:
+    if len(text) > OPTIONS_BYTES:
+        raise InvalidRequest(f"{part} exceed {OPTIONS_BYTES} bytes. Send less.", part=part)
+    return text

@@ -1,0 +1,106 @@
+"""Submissions and outcomes on a local directory."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Sequence
+
+from pydantic import TypeAdapter
+
+from service.analyses.analysis import Outcome, Submission
+from service.analyses.errors import AnalysisNotFound
+from service.analyses.identity import Kind
+from service.storage.disk_files import read_record, replace_file, stored, sync_folder, write_file
+from service.storage.disk_layout import Layout, ids_in
+
+OUTCOME_FILES = ("report.json", "failure.json")
+SUBMISSION = TypeAdapter(Submission)
+OUTCOME = TypeAdapter(Outcome)
+
+
+class DiskAnalyses:
+    """`service.analyses.ports.AnalysisStore` on disk."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+
+    def add(self, submission: Submission) -> None:
+        """Keep a submission, complete before it has its name.  Raises StoreUnavailable."""
+        draft = self._layout.tmp / f"submission-{secrets.token_hex(8)}"
+        try:
+            with stored():
+                draft.mkdir(mode=0o700)
+                write_file(draft / "submission.json", SUBMISSION.dump_json(submission, by_alias=True))
+                sync_folder(draft)
+                # The mark comes first: one without an analysis does no harm, an analysis without one could be lost.
+                (self._layout.unsettled / submission.id).touch(mode=0o600)
+                sync_folder(self._layout.unsettled)
+                os.rename(draft, self._layout.analyses / submission.id)
+                sync_folder(self._layout.analyses)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+
+    def find(self, analysis_id: str) -> Submission | None:
+        """What was submitted, or None for an unknown analysis."""
+        return read_record(self._layout.analyses / analysis_id / "submission.json", SUBMISSION)
+
+    def ids(self, before: str | None = None) -> Sequence[str]:
+        """Ids of all analyses, newest first; only those older than `before`."""
+        return ids_in(self._layout.analyses, Kind.ANALYSIS, before)
+
+    def outcome(self, analysis_id: str) -> Outcome | None:
+        """How an analysis ended, or None if it has not."""
+        folder = self._layout.analyses / analysis_id
+        if (folder / "report.json").exists():
+            return read_record(folder / "outcome.json", OUTCOME)
+        return read_record(folder / "failure.json", OUTCOME)
+
+    def report(self, analysis_id: str) -> bytes:
+        """The stored report of an analysis that has one, as JSON text.  Raises AnalysisNotFound."""
+        try:
+            return (self._layout.analyses / analysis_id / "report.json").read_bytes()
+        except FileNotFoundError:
+            raise AnalysisNotFound("The analysis has been deleted meanwhile. Submit it again.") from None
+
+    def settle(self, analysis_id: str, outcome: Outcome, report: str | None) -> bool:
+        """Write the outcome once: under a lock on the folder, complete before it has its name.
+
+        report.json or failure.json decides; what is written before it counts for nothing.
+        """
+        folder = self._layout.analyses / analysis_id
+        record = OUTCOME.dump_json(outcome)
+        try:
+            lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:
+            return False
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX)
+            if not folder.exists() or any((folder / other).exists() for other in OUTCOME_FILES):
+                return False
+            if report is None:
+                replace_file(folder / "failure.json", record)
+            else:
+                replace_file(folder / "outcome.json", record)
+                replace_file(folder / "report.json", report.encode())
+            os.fsync(lock)
+            (self._layout.unsettled / analysis_id).unlink(missing_ok=True)
+            return True
+        finally:
+            os.close(lock)
+
+    def unsettled(self) -> Iterator[Submission]:
+        """All analyses without an outcome, oldest first."""
+        for analysis_id in reversed(ids_in(self._layout.unsettled, Kind.ANALYSIS, None)):
+            if any((self._layout.analyses / analysis_id / name).exists() for name in OUTCOME_FILES):
+                # Whoever settled it died before the mark was gone.
+                (self._layout.unsettled / analysis_id).unlink(missing_ok=True)
+            elif (found := self.find(analysis_id)) is not None:
+                yield found
+
+    def remove(self, analysis_id: str) -> None:
+        """Remove an analysis: its record, outcome and report."""
+        (self._layout.unsettled / analysis_id).unlink(missing_ok=True)
+        self._layout.remove(self._layout.analyses / analysis_id)

@@ -1,0 +1,88 @@
+"""Datasets and label sets on a local directory.
+
+A dataset takes its label sets with it when it goes.  Whoever uses one holds a shared lock on its folder, whoever
+changes or removes it an exclusive one; the locks hold between hosts that share the directory over NFS 4.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager
+
+from service.analyses.dataset import Dataset, LabelSet
+from service.analyses.errors import DatasetNotFound
+from service.analyses.identity import Kind
+from service.analyses.ports import Features, Labels
+from service.storage.disk_files import read_record
+from service.storage.disk_layout import Layout, ids_in
+from service.storage.disk_staging import DATASET, LABEL_SET, StagedFiles, staging
+from service.storage.input_files import open_features, open_labels
+
+
+class DiskDatasets:
+    """`service.analyses.ports.DatasetStore` on disk."""
+
+    def __init__(self, layout: Layout, max_label_bytes: int) -> None:
+        self._layout = layout
+        self._max_label_bytes = max_label_bytes
+
+    def stage(self) -> AbstractContextManager[StagedFiles]:
+        """A place for files that are being received; what is not kept is removed."""
+        return staging(self._layout, self._max_label_bytes)
+
+    def find(self, dataset_id: str) -> Dataset | None:
+        """A dataset, or None for an unknown one."""
+        return read_record(self._layout.datasets / dataset_id / "dataset.json", DATASET)
+
+    def ids(self, before: str | None = None) -> Sequence[str]:
+        """Ids of all datasets, newest first; only those older than `before`."""
+        return ids_in(self._layout.datasets, Kind.DATASET, before)
+
+    def features_of(self, dataset: Dataset) -> Features:
+        """The features of a dataset."""
+        folder = self._layout.datasets / dataset.id
+        return open_features(**{part: folder / file.name for part, file in dataset.files.items()})
+
+    @contextmanager
+    def hold(self, dataset_id: str, *, alone: bool) -> Iterator[None]:
+        """Keep a dataset from being removed or, alone, from being used.  Raises DatasetNotFound."""
+        folder = self._layout.datasets / dataset_id
+        missing = DatasetNotFound("The dataset has been removed meanwhile. Send it again.")
+        try:
+            lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:
+            raise missing from None
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+            if not (folder / "dataset.json").exists():
+                raise missing
+            yield
+        finally:
+            os.close(lock)
+
+    def remove(self, dataset_id: str) -> None:
+        """Remove a dataset with its label sets.  Only while held alone, or before anybody knows of it."""
+        label_set_ids = self.label_set_ids(dataset_id)
+        self._layout.remove(self._layout.datasets / dataset_id)
+        for label_set_id in label_set_ids:
+            (self._layout.links / label_set_id).unlink(missing_ok=True)
+
+    def find_label_set(self, label_set_id: str) -> LabelSet | None:
+        """A label set, or None for an unknown one."""
+        return read_record(self._layout.links / label_set_id / "label-set.json", LABEL_SET)
+
+    def label_set_ids(self, dataset_id: str, before: str | None = None) -> Sequence[str]:
+        """Ids of a dataset's label sets, newest first."""
+        return ids_in(self._layout.label_sets_of(dataset_id), Kind.LABEL_SET, before)
+
+    def labels_of(self, label_set: LabelSet) -> Labels:
+        """The labels of a label set."""
+        folder = self._layout.label_set(label_set)
+        return open_labels(**{part: folder / file.name for part, file in label_set.files.items()})
+
+    def remove_label_set(self, label_set: LabelSet) -> None:
+        """Remove a label set.  Only while its dataset is held alone."""
+        self._layout.remove(self._layout.label_set(label_set))
+        (self._layout.links / label_set.id).unlink(missing_ok=True)

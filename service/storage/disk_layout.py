@@ -1,0 +1,90 @@
+"""Where everything is in the array store on a local directory.
+
+{data_dir}/tmp/                                     received files, until they are kept; what is being removed
+{data_dir}/datasets/{id}/x.npy  y.npy               and groups, covariates (.npy|.csv), if they were sent
+                         dataset.json
+                         label-sets/{id}/labels.npy|labels.csv  rows  label-set.json
+{data_dir}/label-sets/{id}                          a link to the label set's folder
+{data_dir}/analyses/{id}/submission.json
+                         report.json | failure.json      the outcome, written once; failure.json says cancelled too
+                         outcome.json                    when it ran, beside report.json
+{data_dir}/unsettled/{id}                           an empty file for each analysis without an outcome
+"""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from service.analyses.dataset import LabelSet
+from service.analyses.identity import Kind, is_id
+from service.storage.disk_files import sync_folder
+
+LABEL_SETS = "label-sets"
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The folders under one data directory."""
+
+    data_dir: Path
+
+    @property
+    def tmp(self) -> Path:
+        """What is being received or removed."""
+        return self.data_dir / "tmp"
+
+    @property
+    def datasets(self) -> Path:
+        """A folder for each dataset."""
+        return self.data_dir / "datasets"
+
+    @property
+    def links(self) -> Path:
+        """A link for each label set."""
+        return self.data_dir / LABEL_SETS
+
+    @property
+    def analyses(self) -> Path:
+        """A folder for each analysis."""
+        return self.data_dir / "analyses"
+
+    @property
+    def unsettled(self) -> Path:
+        """A mark for each analysis without an outcome, so that nobody has to look through all of them."""
+        return self.data_dir / "unsettled"
+
+    def label_sets_of(self, dataset_id: str) -> Path:
+        """A folder for each label set of a dataset."""
+        return self.datasets / dataset_id / LABEL_SETS
+
+    def label_set(self, label_set: LabelSet) -> Path:
+        """The folder of a label set."""
+        return self.label_sets_of(label_set.dataset_id) / label_set.id
+
+    def link(self, label_set: LabelSet) -> None:
+        """Make a label set known by its id."""
+        target = Path("..") / self.label_set(label_set).relative_to(self.data_dir)
+        os.symlink(target, self.links / label_set.id)
+        sync_folder(self.links)
+
+    def remove(self, folder: Path) -> None:
+        """Remove a folder so that nobody ever sees half of it."""
+        grave = self.tmp / f"removed-{secrets.token_hex(8)}"
+        with suppress(FileNotFoundError):
+            os.rename(folder, grave)
+            sync_folder(folder.parent)
+        shutil.rmtree(grave, ignore_errors=True)
+
+
+def ids_in(folder: Path, kind: Kind, before: str | None) -> list[str]:
+    """Names in a folder that are ids of this kind, newest first: they begin with the time."""
+    try:
+        names = os.listdir(folder)
+    except FileNotFoundError:
+        return []
+    return sorted((name for name in names if is_id(name, kind) and (before is None or name < before)), reverse=True)

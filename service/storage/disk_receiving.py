@@ -1,0 +1,61 @@
+"""One file that is being received: bounded, digested as it comes, synced when it is complete."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import secrets
+from pathlib import Path
+
+from service.analyses.dataset import StoredFile
+from service.analyses.errors import InvalidArrayFile, InvalidTable, LabelsTooLarge
+from service.storage.disk_files import stored
+from service.storage.npy import is_npy
+
+COPY_BYTES = 1024 * 1024
+
+
+class ReceivedFile:
+    """A part that is being received into a folder; `limit` in bytes, None for features, which are arrays."""
+
+    def __init__(self, folder: Path, part: str, limit: int | None, files: dict[str, StoredFile]) -> None:
+        self._folder, self._part, self._limit, self._files = folder, part, limit, files
+        self._digest, self._size = hashlib.sha256(), 0
+        self._path = folder / f"{part}-{secrets.token_hex(4)}.part"
+        with stored():
+            self._file = self._path.open("wb", buffering=COPY_BYTES)
+
+    def write(self, chunk: bytes) -> None:
+        """Take further bytes.  Raises LabelsTooLarge, StoreUnavailable."""
+        self._size += len(chunk)
+        if self._limit is not None and self._size > self._limit:
+            raise LabelsTooLarge(
+                f"{self._part} is larger than {self._limit} bytes. Send fewer rows or columns.", part=self._part
+            )
+        self._digest.update(chunk)
+        with stored():
+            self._file.write(chunk)
+
+    def finish(self) -> StoredFile:
+        """The part is complete: synced, and named by its kind.
+
+        Raises: UploadError for an empty one, StoreUnavailable.
+        """
+        if self._size == 0:
+            kind = InvalidArrayFile if self._limit is None else InvalidTable
+            raise kind(f"{self._part} is empty. Send a file with data.", part=self._part)
+        with stored():
+            self._file.flush()
+            os.fsync(self._file.fileno())
+            self._file.close()
+            name = f"{self._part}.npy" if self._limit is None or is_npy(self._path) else f"{self._part}.csv"
+            os.rename(self._path, self._folder / name)
+        self._files[self._part] = StoredFile(name, self._size, self._digest.hexdigest())
+        return self._files[self._part]
+
+    def close(self) -> None:
+        """Close a file that was not finished; what the disk refuses of it no longer matters."""
+        try:
+            self._file.close()
+        except OSError:
+            return

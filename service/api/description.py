@@ -9,11 +9,26 @@ from fastapi import FastAPI
 from pydantic import TypeAdapter
 
 from service.api.problems import MEDIA_TYPE
+from service.estimation import inputs
 from service.schemas.analyses import AnalysisRequest
 from service.schemas.datasets import OpenDataset
 from service.schemas.options import SubmittedOptions
 from service.schemas.uploads import DatasetForm, LabelSetForm, UploadForm
 
+
+def _between(bounds: tuple[float, float]) -> dict[str, float]:
+    return {"minimum": bounds[0], "maximum": bounds[1]}
+
+
+OPTION_BOUNDS: dict[str, dict[str, float]] = {
+    "n_components": _between(inputs.COMPONENT_BOUNDS),
+    "pca_components": _between(inputs.PCA_BOUNDS),
+    "pca_variance": {"exclusiveMinimum": 0, "maximum": 1},
+    "alpha": _between(inputs.ALPHA_BOUNDS),
+    "embedding_dim": _between(inputs.EMBEDDING_BOUNDS),
+    "seed": _between(inputs.SEED_BOUNDS),
+    "interval_level": _between(inputs.INTERVAL_BOUNDS),
+}
 BODIES = {
     model.__name__: model
     for model in (DatasetForm, LabelSetForm, UploadForm, SubmittedOptions, OpenDataset, AnalysisRequest)
@@ -40,11 +55,18 @@ def describe(app: FastAPI) -> dict[str, Any]:
         schemas.pop(name, None)
     for name, schema in _beside().items():
         schemas.setdefault(name, schema)
-    for name, field in schemas["SubmittedOptions"]["properties"].items():
-        field.setdefault("description", schemas["Options"]["properties"].get(name, {}).get("description"))
-    for name, field in schemas["EstimationOptions"]["properties"].items():
-        field.setdefault("description", schemas["Options"]["properties"].get(name, {}).get("description"))
+    for options in ("Options", "EstimationOptions", "SubmittedOptions"):
+        for name, field in schemas[options]["properties"].items():
+            field.setdefault("description", schemas["Options"]["properties"].get(name, {}).get("description"))
+            _bound(field, OPTION_BOUNDS.get(name, {}))
     return description
+
+
+def _bound(field: dict[str, Any], bounds: dict[str, float]) -> None:
+    """Write bounds where the number is described, which may be one of several kinds of value."""
+    for kind in field.get("anyOf", [field]):
+        if kind.get("type") in ("integer", "number"):
+            kind |= bounds
 
 
 def _beside() -> dict[str, Any]:

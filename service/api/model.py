@@ -124,10 +124,11 @@ def simulation(
     large one, runs as an analysis.
     """
     model = request.spiked_model()
-    check_simulation(model, request.n_pairs, request.seed, request.n_labeled, request.options)
+    options = request.options.options() if request.options else None
+    check_simulation(model, request.n_pairs, request.seed, request.n_labeled, options)
     if is_small(model, request.n_pairs, estimated=request.n_labeled is not None):
         return simulate(model, request.n_pairs, request.seed)
-    asked = SimulatedProblem(model, request.n_pairs, request.seed, request.n_labeled, request.options)
+    asked = SimulatedProblem(model, request.n_pairs, request.seed, request.n_labeled, options)
     analysis = submit_simulation(services.store, services.queue, asked, request_id())
     headers = {"Location": analysis_address(analysis.submission.id), "Retry-After": str(problems.RETRY_AFTER_S)}
     return JSONResponse(view_analysis(analysis).model_dump(mode="json"), status_code=202, headers=headers)

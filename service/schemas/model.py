@@ -7,10 +7,10 @@ from typing import Annotated, Any
 from pydantic import ConfigDict, Field
 
 from service.estimation import inputs, phase_diagram, simulation, spiked_model
-from service.estimation.options import Options
 from service.estimation.phase_diagram import KAPPA_AXIS, NU_AXIS, Axis, UniformVariances
 from service.estimation.spiked_model import SpikedModel
 from service.estimation.terms import Direction
+from service.schemas.options import EstimationOptions
 from service.schemas.wire import WireModel
 
 
@@ -126,5 +126,5 @@ class SimulationRequest(ModelParameters):
     n_labeled: int | None = Field(None, ge=inputs.MIN_LABELED_ROWS, le=simulation.MAX_PAIRS, strict=True)
     """Rows that get as many linear labels as there are signal coordinates, with noise of half the signal's spread, and
     that the estimator is then asked about; left out, it is not asked."""
-    options: Options | None = None
+    options: EstimationOptions | None = None
     """Options of the estimator; left out, its defaults."""

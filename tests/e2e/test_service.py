@@ -14,11 +14,13 @@ import httpx2
 import numpy as np
 import pytest
 
+from service.estimation.terms import Method
 from tests.e2e.conftest import Running, start, stop
 from tests.e2e.samples import Sample, npy
-from tests.e2e.test_analyses import finished, in_process, reproducible
+from tests.e2e.test_analyses import PUBLISHED, finished, in_process, reproducible
 
 ROOT = Path(__file__).parents[2]
+QUICK = {"options": PUBLISHED}
 
 
 def processes_of(root: int) -> dict[int, str]:
@@ -56,6 +58,16 @@ def peak_bytes(pid: int) -> int:
     """The most memory that a process has had."""
     status = Path(f"/proc/{pid}/status").read_text()
     return int(re.search(r"VmHWM:\s+(\d+) kB", status)[1]) * 1024
+
+
+def submitted(http: httpx2.Client, samples: list[Sample], long: set[int]) -> list[str]:
+    """Where the analyses are; only those at the places `long` take a worker long enough to be caught at them."""
+    locations = []
+    for place, sample in enumerate(samples):
+        options = {} if place in long else QUICK
+        answer = http.post("/v1/analyses", files=sample.files(), data=options)
+        locations.append(answer.headers["location"])
+    return locations
 
 
 def gone(pids, timeout_s: float) -> bool:
@@ -119,7 +131,7 @@ def test_a_body_over_the_limit_is_refused_whether_announced_or_not(own):
             assert answer.headers["content-type"] == "application/problem+json", answer.text
             assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
             assert "100000 bytes" in answer.json()["detail"]
-        assert http.post("/v1/analyses", files=Sample().files()).status_code == 202
+        assert http.post("/v1/analyses", files=Sample().files(), data=QUICK).status_code == 202
     assert list((running.data_dir / "tmp").iterdir()) == []
 
 
@@ -151,14 +163,14 @@ def test_nasty_labels_are_refused_within_bounded_memory(own):
     running = own("--workers", "1")
     api = the_process(running, "service.cli api")
     with httpx2.Client(base_url=running.address, timeout=60) as http:
-        assert http.post("/v1/analyses", files=Sample().files()).status_code == 202
+        assert http.post("/v1/analyses", files=Sample().files(), data=QUICK).status_code == 202
         before = peak_bytes(api)
         for name, labels in NASTY_LABELS.items():
             answer = http.post("/v1/analyses", files=Sample().files(labels=labels))
             assert answer.status_code in (413, 422), name
             assert answer.headers["content-type"] == "application/problem+json"
             assert peak_bytes(api) - before < 250_000_000, name
-        assert http.post("/v1/analyses", files=Sample().files()).status_code == 202
+        assert http.post("/v1/analyses", files=Sample().files(), data=QUICK).status_code == 202
     assert list((running.data_dir / "tmp").iterdir()) == []
 
 
@@ -167,7 +179,7 @@ def test_a_killed_tree_leaves_no_process_and_loses_no_analysis(own):
     everyone = [first.process.pid, *processes_of(first.process.pid)]
     samples = [Sample(seed=seed) for seed in range(8)]
     with httpx2.Client(base_url=first.address, timeout=30) as http:
-        locations = [http.post("/v1/analyses", files=s.files()).headers["location"] for s in samples]
+        locations = submitted(http, samples, {0})
         first.process.kill()
     first.process.wait()
     assert gone(everyone[1:], 10)
@@ -175,7 +187,8 @@ def test_a_killed_tree_leaves_no_process_and_loses_no_analysis(own):
     with httpx2.Client(base_url=second.address, timeout=30) as http:
         for sample, location in zip(samples, locations, strict=True):
             assert finished(http, location)["state"] == "succeeded"
-            assert reproducible(http.get(f"{location}/report").json()) == reproducible(in_process(sample))
+            report = http.get(f"{location}/report").json()
+            assert reproducible(report) == reproducible(in_process(sample, Method(report["method"])))
 
 
 def test_what_a_killed_api_was_receiving_is_swept_when_it_is_back(own):
@@ -192,7 +205,7 @@ def test_what_a_killed_api_was_receiving_is_swept_when_it_is_back(own):
 def test_workers_killed_in_the_middle_lose_no_analysis(own):
     running = own("--workers", "2")
     with httpx2.Client(base_url=running.address, timeout=30) as http:
-        locations = [http.post("/v1/analyses", files=Sample(seed=s).files()).headers["location"] for s in range(10)]
+        locations = submitted(http, [Sample(seed=seed) for seed in range(10)], {0, 1})
         for pid, line in processes_of(running.process.pid).items():
             if line.strip().endswith("service.cli worker"):
                 os.kill(pid, signal.SIGKILL)
@@ -203,7 +216,7 @@ def test_workers_killed_in_the_middle_lose_no_analysis(own):
 def test_the_queue_may_be_lost_altogether(own):
     running = own("--workers", "1")
     with httpx2.Client(base_url=running.address, timeout=30) as http:
-        locations = [http.post("/v1/analyses", files=Sample(seed=s).files()).headers["location"] for s in range(6)]
+        locations = submitted(http, [Sample(seed=seed) for seed in range(6)], {0})
     running.process.kill()
     running.process.wait()
     for path in (running.data_dir / "server").rglob("*"):
@@ -223,12 +236,12 @@ def test_ctrl_c_stops_everything(own):
     assert not (running.data_dir / "address").exists()
 
 
-def test_a_report_cannot_be_had_before_a_worker_is_there(own, valkey_address):
+def test_a_report_cannot_be_had_before_a_worker_is_there(valkey_address, own):
     """The API alone accepts, waits and says so; a worker started later does the work."""
     running = own("--workers", "1", PHASEGATE_REDIS_URL=valkey_address)
     assert not (running.data_dir / "server").exists()
     with httpx2.Client(base_url=running.address, timeout=30) as http:
-        answer = http.post("/v1/analyses", files=Sample().files(), headers={"Prefer": "wait=30"})
+        answer = http.post("/v1/analyses", files=Sample().files(), data=QUICK, headers={"Prefer": "wait=30"})
         assert answer.json()["state"] == "succeeded"
 
 
@@ -275,9 +288,11 @@ def test_the_demonstration_prints_a_readable_answer_and_leaves_nothing(tmp_path)
     assert not any(str(tmp_path) in line for line in every_command_line())
 
 
-def test_the_demonstration_gives_the_report_as_json():
+def test_the_demonstration_gives_the_report_as_json_and_does_not_heed_what_is_set_for_another_service():
+    elsewhere = {"http_proxy": "http://127.0.0.1:9", "PHASEGATE_REDIS_URL": "redis://127.0.0.1:1"}
     command = [sys.executable, "-m", "service.cli", "demo", "--json"]
-    result = subprocess.run(command, capture_output=True, text=True, timeout=90)
+    result = subprocess.run(command, env={**os.environ, **elsewhere}, capture_output=True, text=True, timeout=90)
+    assert result.returncode == 0, result.stderr
     report = json.loads(result.stdout)
     assert report["data"]["n_pairs"] == 1797
     assert report["data"]["n_labeled"] == 300
@@ -311,7 +326,7 @@ def test_a_client_that_hangs_up_leaves_nothing(running, http, how):
 def test_any_path_will_do_as_data_directory(tmp_path, name):
     running = start(tmp_path / name, "--workers", "1")
     with httpx2.Client(base_url=running.address, timeout=30) as http:
-        answer = http.post("/v1/analyses", files=Sample().files(), headers={"Prefer": "wait=30"})
+        answer = http.post("/v1/analyses", files=Sample().files(), data=QUICK, headers={"Prefer": "wait=30"})
         assert answer.json()["state"] == "succeeded"
     assert stop(running) == 0
 
@@ -335,10 +350,3 @@ def test_what_cannot_be_started_says_so_in_one_line(tmp_path, options, environme
     assert result.stderr.startswith("phasegate: ")
     assert message in result.stderr
     assert result.stderr.count("\n") == 1
-
-
-def test_the_demonstration_does_not_heed_what_is_set_for_another_service():
-    elsewhere = {"http_proxy": "http://127.0.0.1:9", "PHASEGATE_REDIS_URL": "redis://127.0.0.1:1"}
-    command = [sys.executable, "-m", "service.cli", "demo", "--json"]
-    result = subprocess.run(command, env={**os.environ, **elsewhere}, capture_output=True, text=True, timeout=90)
-    assert result.returncode == 0, result.stderr

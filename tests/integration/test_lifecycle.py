@@ -18,6 +18,7 @@ from service.analyses.submission import submit_upload
 from service.estimation.errors import InvalidOption, LabelTypeRequired, UnpairedRows
 from service.estimation.labels import LabelType
 from service.estimation.options import Options
+from service.estimation.terms import Method
 from service.storage import keys, queue_scripts
 from service.storage.disk import DiskStore
 from service.storage.measures import read_measures
@@ -25,6 +26,7 @@ from service.storage.queue_scripts import Ending
 from service.storage.redis_queue import RedisQueue, open_connection
 
 RETENTION = timedelta(days=7)
+QUICK = Options(method=Method.REFERENCE)
 
 
 def part(values) -> io.BytesIO:
@@ -41,7 +43,7 @@ def an_upload(**changed) -> dict[str, io.BytesIO]:
 
 
 def submitted(store, queue, options=None, types=None, covariate_types=None, **changed) -> str:
-    upload, chosen = an_upload(**changed), options or Options()
+    upload, chosen = an_upload(**changed), options or QUICK
     analysis = submit_upload(store, queue, upload, chosen, types, covariate_types, retention=RETENTION)
     return analysis.submission.id
 
@@ -93,7 +95,7 @@ def test_an_analysis_goes_from_queued_to_succeeded(store, queue, connection):
     assert after.submission.submitted_at <= after.started_at <= after.finished_at
     assert stages == sorted(stages)
     assert stages[-1] == 1.0
-    assert json.loads(lifecycle.report(store, analysis_id))["method"] == Options().method
+    assert json.loads(lifecycle.report(store, analysis_id))["method"] == QUICK.method
     assert queue.find(analysis_id) is None
 
 
@@ -143,7 +145,7 @@ def test_a_submission_stands_when_the_queue_is_away_and_is_queued_when_it_is_bac
 
 
 def test_each_outcome_is_counted_once_and_only_when_it_was_written(store, queue, connection, tmp_path):
-    lost, succeeding, failing, cancelled = (submitted(store, queue) for _ in range(4))
+    lost, succeeding, failing, cancelled = (submitted(store, queue, Options()) for _ in range(4))
     execution.run(store, queue, succeeding, quiet)
     (folder_of_dataset(store, tmp_path, failing) / "x.npy").write_bytes(b"no array")
     execution.run(store, queue, failing, quiet)

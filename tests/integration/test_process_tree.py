@@ -17,9 +17,8 @@ from uuid import uuid4
 import pytest
 
 from service.serving.data_lock import DataDirectoryInUse, hold_data_dir
-from service.serving.embedded_server import UnsafeSocketDirectory, prepare_server
+from service.serving.embedded_server import UnsafeSocketDirectory, prepare_server, remove_socket
 from service.storage.redis_queue import RedisQueue, open_connection
-from service.worker.parent_death import parent_death_guard
 
 from .waiting import is_alive, lines, wait_until
 
@@ -297,12 +296,37 @@ def test_a_socket_directory_of_somebody_else_is_refused(tmp_path: Path, monkeypa
         prepare_server(long)
 
 
-def test_a_child_whose_parent_died_before_the_guard_dies_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    guard = parent_death_guard()
-    pid = os.fork()
-    if pid == 0:
-        os.getppid = lambda: 1  # as if the parent had died between fork and prctl
-        guard()
-        os._exit(0)
-    _, status = os.waitpid(pid, 0)
-    assert os.waitstatus_to_exitcode(status) == -signal.SIGKILL
+def test_a_temporary_directory_too_long_for_a_socket_is_passed_over(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    long = tmp_path / ("x" * 120)
+    long.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(long))
+    server = prepare_server(long)
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(str(server.socket_path))  # refuses a path that is too long
+    assert server.socket_path.parent.stat().st_mode & 0o777 == 0o700
+    remove_socket(server)
+    assert not server.socket_path.parent.exists()
+
+
+# Forked from a process of one thread, which a test's own process need not be.
+DEAD_BETWEEN_FORK_AND_PRCTL = """
+import os
+from service.worker.parent_death import parent_death_guard
+
+guard = parent_death_guard()
+pid = os.fork()
+if pid == 0:
+    os.getppid = lambda: 1
+    guard()
+    os._exit(0)
+_, status = os.waitpid(pid, 0)
+print(os.waitstatus_to_exitcode(status))
+"""
+
+
+def test_a_child_whose_parent_died_before_the_guard_dies_too() -> None:
+    command = [sys.executable, "-c", DEAD_BETWEEN_FORK_AND_PRCTL]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert int(done.stdout) == -signal.SIGKILL

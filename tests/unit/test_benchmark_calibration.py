@@ -188,6 +188,7 @@ def test_record_is_what_the_estimate_says():
     assert found == calibration.record("wide", 0)
 
 
+@pytest.mark.usefixtures("one_chain")
 def test_program_prints_tables_and_fits_again_what_it_wrote(tmp_path, capsys, monkeypatch):
     path, again = tmp_path / "first.json", tmp_path / "again.json"
     calibration.main(["--worlds", "12", "--crowded", "0", "--json", str(path)])

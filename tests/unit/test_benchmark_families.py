@@ -110,6 +110,7 @@ def test_allowed_claims(draws, most):
     assert most_allowed(draws) == most
 
 
+@pytest.mark.usefixtures("one_chain")
 def test_program_prints_tables_and_writes_json(tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(SIZES, "small", Size(300, 100, 8, 11))
     path = tmp_path / "families.json"

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -30,7 +31,10 @@ def estimated(*arguments, seed=0, groups=None, types=None, **options):
     return estimate_posterior(material(*arguments, groups=groups, types=types), seed=seed, **options)
 
 
-FOUND = estimated()
+@cache
+def whole():
+    """The estimate of the whole world, by every chain."""
+    return estimated()
 
 
 def assert_same_draws(found, expected):
@@ -68,40 +72,40 @@ def assert_sane(found):
 
 
 def test_a_strong_signal_is_claimed_with_the_right_counts():
-    assert_sane(FOUND)
-    draws = FOUND.posterior.draws
-    assert FOUND.claimed
-    assert FOUND.posterior.spiked
+    assert_sane(whole())
+    draws = whole().posterior.draws
+    assert whole().claimed
+    assert whole().posterior.spiked
     assert (draws.signal_count == 2).mean() > 0.9
     assert (draws.recovered[:, 0] == 2).mean() > 0.9
-    assert FOUND.probabilities[1, 1, 1] > 0.9
+    assert whole().probabilities[1, 1, 1] > 0.9
     # kappa 1.5, nuisance correlation 0.3: true log ratios of the world.
     variance = 1.5**2 + 0.36
     rho, tau = 1.5**2 / variance, 1.5**2 / np.sqrt(variance)
     for (low, median, high), truth in zip(
-        FOUND.log_intervals, (np.log(rho / 0.3), np.log(tau / 0.3), np.log(tau / 0.3)), strict=True
+        whole().log_intervals, (np.log(rho / 0.3), np.log(tau / 0.3), np.log(tau / 0.3)), strict=True
     ):
         assert low < truth < high
         assert median == pytest.approx(truth, abs=0.4)
 
 
 def test_same_seed_same_answer_and_another_seed_agrees_with_it():
-    assert_same_draws(estimated(), FOUND)
+    assert_same_draws(estimated(), whole())
     other = estimated(seed=1)
-    assert np.abs(other.posterior.draws.signal_floor - FOUND.posterior.draws.signal_floor).max() > 0
-    np.testing.assert_allclose(other.probabilities, FOUND.probabilities, atol=MONTE_CARLO)
-    np.testing.assert_allclose(medians(other), medians(FOUND), atol=MONTE_CARLO)
+    assert np.abs(other.posterior.draws.signal_floor - whole().posterior.draws.signal_floor).max() > 0
+    np.testing.assert_allclose(other.probabilities, whole().probabilities, atol=MONTE_CARLO)
+    np.testing.assert_allclose(medians(other), medians(whole()), atol=MONTE_CARLO)
 
 
 @pytest.mark.parametrize(("unit_x", "unit_y"), [(1e-6, 1.0), (1.0, 1e6), (1e6, 1e-6)])
 def test_units_have_no_effect_on_the_draws(unit_x, unit_y):
     found = estimated(X * unit_x, Y * unit_y)
-    assert_same_draws(found, FOUND)
-    np.testing.assert_allclose(found.units, np.array(FOUND.units) * [unit_x, unit_y], rtol=1e-9)
+    assert_same_draws(found, whole())
+    np.testing.assert_allclose(found.units, np.array(whole().units) * [unit_x, unit_y], rtol=1e-9)
 
 
 def test_offsets_have_no_effect_on_the_draws():
-    assert_same_draws(estimated(X + 1e3, Y - 1e3), FOUND)
+    assert_same_draws(estimated(X + 1e3, Y - 1e3), whole())
 
 
 def test_units_and_offsets_have_no_effect_where_coordinates_are_many_or_mixed():
@@ -114,21 +118,21 @@ def test_units_and_offsets_have_no_effect_where_coordinates_are_many_or_mixed():
 
 
 def test_units_and_offsets_of_labels_have_no_effect_on_the_draws():
-    assert_same_draws(estimated(X, Y, LABELS * [1e6, 1e-6] + 1.0), FOUND)
+    assert_same_draws(estimated(X, Y, LABELS * [1e6, 1e-6] + 1.0), whole())
 
 
 def test_the_order_of_columns_has_no_effect():
     rng = np.random.default_rng(0)
     found = estimated(X[:, rng.permutation(DX)], Y[:, rng.permutation(DY)], LABELS[:, ::-1].copy())
-    np.testing.assert_allclose(found.probabilities, FOUND.probabilities, atol=MONTE_CARLO)
-    np.testing.assert_allclose(medians(found), medians(FOUND), atol=MONTE_CARLO)
+    np.testing.assert_allclose(found.probabilities, whole().probabilities, atol=MONTE_CARLO)
+    np.testing.assert_allclose(medians(found), medians(whole()), atol=MONTE_CARLO)
 
 
 def test_a_rotation_has_no_effect():
     rng = np.random.default_rng(1)
     found = estimated(X @ rotation(rng, DX), Y @ rotation(rng, DY))
-    np.testing.assert_allclose(found.probabilities, FOUND.probabilities, atol=MONTE_CARLO)
-    np.testing.assert_allclose(medians(found), medians(FOUND), atol=MONTE_CARLO)
+    np.testing.assert_allclose(found.probabilities, whole().probabilities, atol=MONTE_CARLO)
+    np.testing.assert_allclose(medians(found), medians(whole()), atol=MONTE_CARLO)
 
 
 def test_modalities_swapped_swap_the_directions_of_prediction():
@@ -272,6 +276,7 @@ HOSTILE = {
 }
 
 
+@pytest.mark.usefixtures("one_chain")
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_input_gives_finite_sane_answers_without_a_warning(name):
     assert_sane(estimated(*HOSTILE[name]))
@@ -291,6 +296,7 @@ def test_where_every_component_is_signal_ratios_are_unbounded():
         assert high == np.inf
 
 
+@pytest.mark.usefixtures("one_chain")
 def test_a_rare_binary_label_can_be_claimed_and_a_single_positive_is_weaker_evidence():
     five, one = estimated(*HOSTILE["five positives"]), estimated(*HOSTILE["one positive"])
     assert five.claimed
@@ -321,6 +327,7 @@ def test_progress_is_told():
     assert told[-1] == pytest.approx(1.0)
 
 
+@pytest.mark.usefixtures("one_chain")
 def test_alpha_decides_the_claim():
     of = material(*spiked_world(2, n=120, noise=3.0)[:3])
     p_value = estimate_posterior(of).labels.p_value
@@ -331,7 +338,7 @@ def test_alpha_decides_the_claim():
 
 def test_intervals_widen_with_their_level():
     wide = estimate_posterior(material(), level=0.99)
-    for (low, _, high), (low_then, _, high_then) in zip(FOUND.log_intervals, wide.log_intervals, strict=True):
+    for (low, _, high), (low_then, _, high_then) in zip(whole().log_intervals, wide.log_intervals, strict=True):
         assert low_then < low
         assert high_then > high
 

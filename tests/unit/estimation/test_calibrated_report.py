@@ -375,6 +375,7 @@ class TestUnits:
         assert found.gamma_x == pytest.approx(1e-6 * expected.gamma_x, rel=ROUNDING)
         assert found.gamma_tilde_y == pytest.approx(1e6 * expected.gamma_tilde_y, rel=ROUNDING)
 
+    @pytest.mark.usefixtures("one_chain")
     def test_standardized_columns_have_no_scale(self):
         columns = label_columns(LABELS)
         expected = estimate(X, Y, columns, options=BOTH_STANDARDIZED)
@@ -454,6 +455,7 @@ def awkward(name):
     raise AssertionError(name)
 
 
+@pytest.mark.usefixtures("one_chain")
 @pytest.mark.parametrize(
     "name",
     [
@@ -489,6 +491,7 @@ class TestUnlabeledPairs:
 
 
 class TestGroups:
+    @pytest.mark.usefixtures("one_chain")
     def test_repeated_rows_are_worth_their_number(self):
         rows = np.repeat(np.arange(125), 4)
         columns = label_columns(LABELS[rows])
@@ -500,6 +503,7 @@ class TestGroups:
         assert "repeated_rows_need_groups" in codes(alone)
         assert "repeated_rows_need_groups" not in codes(grouped)
 
+    @pytest.mark.usefixtures("one_chain")
     @pytest.mark.parametrize("seed", [0, 1, 3])  # the test rejects 4 % of such seeds; without groups nearly all
     def test_repetition_is_no_evidence(self, seed):
         rng = np.random.default_rng(seed)
@@ -557,6 +561,7 @@ class TestRehearsal:
 
 
 class TestOptions:
+    @pytest.mark.usefixtures("one_chain")
     def test_alpha_is_the_level_of_the_claim_and_of_its_warnings(self):
         sample = Spiked(nu=0.3).sample(5, n=150, noise=2.0)
         columns = label_columns(sample.labels[:40])
@@ -568,6 +573,7 @@ class TestOptions:
         assert "labels_not_associated" not in codes(at)
         assert "labels_not_associated" in codes(below)
 
+    @pytest.mark.usefixtures("one_chain")
     def test_a_pairing_that_passes_at_the_chosen_level_is_not_warned_of(self):
         rng = np.random.default_rng(1)
         x, y, labels = (rng.standard_normal((200, d)) for d in (8, 6, 2))
@@ -593,6 +599,7 @@ class TestOptions:
             found, expected = getattr(cut.separation, name), getattr(clear("both").separation, name)
             assert replace(found, floor_component=None) == replace(expected, floor_component=None)
 
+    @pytest.mark.usefixtures("one_chain")
     def test_pca_components_and_variance_reduce_the_features(self):
         columns = label_columns(LABELS)
         few = estimate(X, Y, columns, options=Options(pca_components=4))

@@ -18,6 +18,8 @@ from service.estimation.terms import Method, Rule
 
 from .samples import paired
 
+pytestmark = pytest.mark.usefixtures("one_chain")
+
 X, Y, LABELS = paired(n=40)
 ADAPTER = TypeAdapter(Report)
 

@@ -17,6 +17,8 @@ from service.estimation.terms import Direction, Method, RatioStatus, Regime, Ver
 from service.figures.terminal import draw
 from service.figures.terminal_tables import number
 
+pytestmark = pytest.mark.usefixtures("one_chain")
+
 WIDTH = 80
 N = 120
 

@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --only-binary :all: --require-hashes
 
 .PHONY: help demo serve test check format lock openapi bench-accuracy bench-families bench-calibration bench-evidence \
-	bench-real bench-speed bench-cancel test-real clean
+	bench-real bench-speed bench-cancel test-real image secrets test-containers clean
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -20,11 +20,13 @@ serve: .venv/runtime ## Keep the service up on http://127.0.0.1:8000 until Ctrl-
 test: .venv/dev ## Run every test, against the real server and real workers.
 	$(BIN)/pytest --numprocesses 2
 
-check: .venv/dev ## Lint, formatting, types, import layers.
+check: .venv/dev ## Lint, formatting, types, import layers, containers.
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/hadolint Dockerfile
+	$(BIN)/compose-lint check --quiet --strict-config --fail-on low docker-compose.yml
 
 format: .venv/dev ## Mend what lint and formatting can mend.
 	$(BIN)/ruff check --fix
@@ -57,6 +59,15 @@ bench-cancel: .venv/dev ## How long a running analysis goes on after it is cance
 test-real: .venv/dev ## Check the published values on real data: make test-real DATA=folder
 	@test -n "$(DATA)" || { echo "Say where the data sets are: make test-real DATA=folder"; exit 2; }
 	PHASEGATE_REAL_DATA="$(DATA)" $(BIN)/pytest tests/real
+
+image: ## Build the container image (needs Docker).
+	docker compose build api
+
+secrets: ## Make random passwords for the containers in docker/secrets; those that exist stay.
+	@sh docker/make-secrets.sh
+
+test-containers: .venv/dev ## Build the image, run the stack, kill parts of it (needs Docker; minutes).
+	$(BIN)/pytest tests/containers
 
 lock: ## Resolve the requirements anew (needs uv).
 	uv pip compile pyproject.toml --extra build --universal --python-version 3.11 --generate-hashes --no-header \

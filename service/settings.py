@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import Field, PositiveInt, field_validator
+from pydantic import Field, PositiveInt, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 
@@ -28,6 +28,9 @@ class Settings(BaseSettings):
         None,
         pattern="^(redis|rediss|unix)://.",
         description="Redis or Valkey to use as the queue; without it `phasegate serve` starts an embedded one.",
+    )
+    redis_password_file: Path | None = Field(
+        None, description="File with the password of the user that PHASEGATE_REDIS_URL names; no process shows it."
     )
     workers: PositiveInt = Field(
         default_factory=lambda: max(1, (os.cpu_count() or 1) // 2), description="Worker processes of `phasegate serve`."
@@ -54,6 +57,13 @@ class Settings(BaseSettings):
         description="Listening socket that the API inherits instead of opening one; set by the process tree.",
     )
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least level that is logged.")
+
+    @field_validator("redis_password_file")
+    @classmethod
+    def _belongs_to_a_server(cls, path: Path | None, info: ValidationInfo) -> Path | None:
+        if path is not None and info.data.get("redis_url", "wrong") is None:
+            raise ValueError("it is the password of PHASEGATE_REDIS_URL, which is not set: set both or neither")
+        return path
 
     @field_validator("redis_url")
     @classmethod

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from service.analyses.ports import Queue, Store
 from service.settings import Settings
 from service.storage.disk import DiskStore
 from service.storage.measures import Measures
+from service.storage.redis_password import PasswordRefused, read_password, with_password
 from service.storage.redis_queue import RedisQueue, open_connection, open_measure
 
 
 class QueueNotConfigured(Exception):
-    """A process that needs the queue was not told where it is."""
+    """A process that needs the queue was not told where it is, or not what lets it in."""
 
 
 class StoreNotUsable(Exception):
@@ -27,18 +28,23 @@ class Services:
     settings: Settings
     store: Store
     queue: Queue
-    redis_url: str
+    redis_url: str = field(repr=False)  # may hold a password
     measure: Callable[[], Measures]
 
 
 def queue_url(settings: Settings) -> str:
-    """Address of the queue.  Raises QueueNotConfigured without one."""
+    """Address of the queue, with its password if a file holds one: never to be logged.  Raises QueueNotConfigured."""
     if settings.redis_url is None:
         raise QueueNotConfigured(
             "PHASEGATE_REDIS_URL is not set. Set it to your Redis or Valkey, or use `phasegate serve`, which brings "
             "its own server."
         )
-    return settings.redis_url
+    if settings.redis_password_file is None:
+        return settings.redis_url
+    try:
+        return with_password(settings.redis_url, read_password(settings.redis_password_file))
+    except PasswordRefused as error:
+        raise QueueNotConfigured(str(error)) from error
 
 
 def open_store(settings: Settings) -> DiskStore:

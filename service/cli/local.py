@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -121,6 +122,26 @@ def check(
     else:
         draw_preflight(found, safe_console())
     raise typer.Exit(int(found.serious))
+
+
+class Part(StrEnum):
+    """What can be asked for its health."""
+
+    API = "api"
+    WORKER = "worker"
+
+
+@app.command()
+def healthy(
+    part: Annotated[Part, typer.Argument(help="The API on this host's port, or a worker of this host.")],
+) -> None:
+    """Say whether the API or a worker of this host is well: exit code 0, or 1 and why not. For health checks."""
+    from service.serving.health import api_illness, worker_illness
+
+    illness = {Part.API: api_illness, Part.WORKER: worker_illness}[part](read_settings())
+    if illness:
+        typer.echo(f"phasegate: {illness}", err=True)
+        raise typer.Exit(1)
 
 
 @app.command()

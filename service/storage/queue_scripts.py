@@ -58,7 +58,7 @@ local function lose_attempt(id, max_retries, reason)
     end
     redis.call('HSET', job_key(id), 'retries_left', math.floor(left - 1))
     wait_again(id)
-    redis.call('RPUSH', QUEUE, id)
+    redis.call('LPUSH', QUEUE, id) -- it has waited for its turn before
     return 'waiting'
 end
 """

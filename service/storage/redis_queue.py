@@ -106,6 +106,16 @@ class RedisQueue:
             names = [member for member in members if member.startswith(keys.WORKER_PREFIX.encode())]
             return self._connection.exists(*names) if names else 0
 
+    def worker_hosts(self) -> frozenset[str]:
+        """Names of the hosts on which workers are alive, as `workers_alive` has it."""
+        with _reachable():
+            members = cast(set[bytes], self._connection.smembers(keys.WORKERS))
+            with self._connection.pipeline(transaction=False) as pipeline:
+                for member in members:
+                    pipeline.hget(member.decode("utf-8", "replace"), "hostname")
+                answers: list[Any] = pipeline.execute(raise_on_error=False)
+        return frozenset(answer.decode("utf-8", "replace") for answer in answers if isinstance(answer, bytes))
+
     def announce(self, analysis_id: str) -> None:
         """Tell whoever waits for this analysis that its outcome is stored; a lost announcement is found by looking."""
         with _reachable():

@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_info, threadpool_limits
 from service.settings import Settings
 from service.storage.queue_jobs import FUNCTION_NAME
 from service.storage.redis_queue import open_connection
+from service.wiring import queue_url
 from service.worker.queue_worker import QueueWorker
 
 log = structlog.get_logger("phasegate.worker")
@@ -24,11 +25,12 @@ PRELOADED = ("numpy", "scipy.linalg", "sklearn.linear_model")
 def run_worker(settings: Settings, run_analysis: Callable[[str], None]) -> None:
     """Work until SIGTERM or SIGINT, then return; raises SystemExit(1) when the queue is lost for good.
 
+    Raises QueueNotConfigured.
+
     `run_analysis` is called with an analysis id in a forked child.  It must store the outcome itself, analyses that
     fail for their own reasons included; an exception that escapes it counts as a dead child, and is retried.
     """
-    if settings.redis_url is None:
-        raise ValueError("a worker needs PHASEGATE_REDIS_URL: the queue it takes analyses from")
+    redis_url = queue_url(settings)
     for module in PRELOADED:
         importlib.import_module(module)
     # The libraries read OMP_NUM_THREADS and its like when they are loaded, which the process tree sets before Python
@@ -38,8 +40,8 @@ def run_worker(settings: Settings, run_analysis: Callable[[str], None]) -> None:
     try:
         worker = QueueWorker(
             {FUNCTION_NAME: run_analysis},
-            connection=open_connection(settings.redis_url),
-            lease_connection=open_connection(settings.redis_url, timeout_s=1.0, retries=1),
+            connection=open_connection(redis_url),
+            lease_connection=open_connection(redis_url, timeout_s=1.0, retries=1),
             time_limit_s=settings.analysis_time_limit_s,
         )
         log.info("worker_started", pid=os.getpid(), threads=pools)

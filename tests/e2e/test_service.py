@@ -337,6 +337,8 @@ def test_any_path_will_do_as_data_directory(tmp_path, name):
         (["--data-dir", "/proc/nope"], {}, "cannot be used"),
         ([], {"PHASEGATE_REDIS_URL": "nonsense"}, "redis_url"),
         ([], {"PHASEGATE_PORT": "x"}, "port"),
+        ([], {"PHASEGATE_REDIS_PASSWORD_FILE": "/nope"}, "redis_password_file"),
+        ([], {"PHASEGATE_REDIS_URL": "redis://r", "PHASEGATE_REDIS_PASSWORD_FILE": "/nope"}, "/nope does not exist"),
     ],
 )
 def test_what_cannot_be_started_says_so_in_one_line(tmp_path, options, environment, message):

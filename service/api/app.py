@@ -65,7 +65,7 @@ def create_app(settings: Settings) -> FastAPI:
     problems.install(app)
     for router in (datasets.router, analyses.router, model.router, limits.router, health.router, metrics.router):
         app.include_router(router)
-    app.openapi = cache(lambda: describe(app))  # type: ignore[method-assign]  # the way that FastAPI documents
+    app.openapi = cache(lambda: describe(app, settings))  # type: ignore[method-assign]  # the way that FastAPI documents
     return app
 
 

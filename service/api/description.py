@@ -8,12 +8,14 @@ import yaml
 from fastapi import FastAPI
 from pydantic import TypeAdapter
 
+from service.analyses.dataset import FEATURES
 from service.api.problems import MEDIA_TYPE
 from service.estimation import inputs
 from service.schemas.analyses import AnalysisRequest
 from service.schemas.datasets import OpenDataset
-from service.schemas.options import SubmittedOptions
-from service.schemas.uploads import DatasetForm, LabelSetForm, UploadForm
+from service.schemas.options import OPTIONS_BYTES, SubmittedOptions
+from service.schemas.uploads import DatasetForm, LabelSetForm, UploadForm, parts_of
+from service.settings import Settings
 
 
 def _between(bounds: tuple[float, float]) -> dict[str, float]:
@@ -35,11 +37,11 @@ BODIES = {
 }
 
 
-def describe(app: FastAPI) -> dict[str, Any]:
+def describe(app: FastAPI, settings: Settings) -> dict[str, Any]:
     """The OpenAPI description, with what the framework cannot know put right.
 
-    Its own form of validation errors never leaves the API; problems have a media type of their own; and some routes
-    read their bodies themselves.
+    Its own form of validation errors never leaves the API; problems have a media type of their own; some routes read
+    their bodies themselves; and the sizes of what may be sent (bytes) are those of `settings`.
     """
     description = FastAPI.openapi(app)
     for operations in description["paths"].values():
@@ -55,6 +57,12 @@ def describe(app: FastAPI) -> dict[str, Any]:
         schemas.pop(name, None)
     for name, schema in _beside().items():
         schemas.setdefault(name, schema)
+    for form in (DatasetForm, LabelSetForm, UploadForm):
+        for part, is_file in parts_of(form).items():
+            largest = settings.max_label_bytes if is_file else OPTIONS_BYTES
+            schemas[form.__name__]["properties"][part]["maxLength"] = (
+                settings.max_upload_bytes if part in FEATURES else largest
+            )
     for options in ("Options", "EstimationOptions", "SubmittedOptions"):
         for name, field in schemas[options]["properties"].items():
             field.setdefault("description", schemas["Options"]["properties"].get(name, {}).get("description"))

@@ -47,6 +47,9 @@ def test_every_part_of_an_upload_is_described_and_files_are_told_from_texts(form
     }
     assert files == parts_of(form)
     assert tuple(described["required"]) == required_of(form)
+    for name, part in described["properties"].items():
+        features, table, text = Settings().max_upload_bytes, Settings().max_label_bytes, 64 * 1024
+        assert part["maxLength"] == (features if name in ("x", "y") else table if files[name] else text)
 
 
 def test_scaling_is_sent_as_one_word_or_two_and_reported_as_two():

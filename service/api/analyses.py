@@ -15,7 +15,8 @@ from service.analyses.analysis import Analysis, State
 from service.analyses.errors import InvalidRequest
 from service.api import problems
 from service.api.access import ServicesDep
-from service.api.bodies import JSON, MULTIPART, check_query, media_type, read_form, read_json, unsupported
+from service.api.bodies import JSON, check_query, read_form, read_json, unsupported
+from service.api.body_limit import FORM, media_type
 from service.api.datasets import Cursor, Limit
 from service.api.describing import (
     APPLIED,
@@ -118,8 +119,8 @@ async def submit(
     A form creates dataset and label set on the way. Shapes, types, sizes, rows, label types, groups and covariates are
     checked before the answer; finiteness and variance of features and labels in the worker.
     """
-    kind = media_type(request)
-    if kind == MULTIPART:
+    kind = media_type(request.headers)
+    if kind == FORM:
         analysis = await _submit_upload(services, request)
     elif kind == JSON:
         asked = await read_json(request, REQUEST)
@@ -134,7 +135,7 @@ async def submit(
             request_id(),
         )
     else:
-        raise unsupported(f"{MULTIPART} or {JSON}")
+        raise unsupported(f"{FORM} or {JSON}")
     analysis_id = analysis.submission.id
     wait_s = _wait(", ".join(prefer or ()), services.settings.max_wait_s)
     if wait_s is not None:

@@ -13,12 +13,12 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 
 from service.analyses.errors import InvalidRequest, StoreUnavailable
+from service.api.body_limit import FORM
 from service.estimation.errors import InvalidOption
 from service.schemas.options import OPTIONS_BYTES
 from service.schemas.uploads import parts_of, required_of
 from service.schemas.wire import WireModel, first_error
 
-MULTIPART = "multipart/form-data"
 JSON = "application/json"
 Model = TypeVar("Model")
 
@@ -29,11 +29,6 @@ class Form:
 
     files: Mapping[str, BinaryIO]
     texts: Mapping[str, str]
-
-
-def media_type(request: Request) -> str:
-    """The media type of the body, without parameters."""
-    return request.headers.get("content-type", "").partition(";")[0].strip().lower()
 
 
 def unsupported(accepted: str) -> HTTPException:
@@ -66,7 +61,7 @@ async def read_form(request: Request, form: type[WireModel]) -> AsyncIterator[Fo
         for name in required_of(form):
             if name not in files:
                 raise InvalidRequest(
-                    f"The request has no part {name!r}. Send {', '.join(required_of(form))} as parts of {MULTIPART}.",
+                    f"The request has no part {name!r}. Send {', '.join(required_of(form))} as parts of {FORM}.",
                     part=name,
                 )
         yield Form(files, texts)

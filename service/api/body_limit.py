@@ -5,6 +5,8 @@ Starlette has one built in, but answers an announced excess itself, as plain tex
 
 from __future__ import annotations
 
+import re
+
 from starlette.datastructures import Headers
 from starlette.exceptions import HTTPException
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -12,12 +14,30 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 UPLOAD_ADVICE = "Send fewer pairs or features, or float32 in place of float64."
 OTHER_ADVICE = "Only forms and the parts of a dataset may be larger: send arrays and tables as files."
 OTHER_BYTES = 1024 * 1024  # of a body that is not an upload: it is read whole
+FORM = "multipart/form-data"
+FORMS = re.compile(r"/v1/(?:datasets|analyses|datasets/[^/]+/label-sets)")
+PARTS = re.compile(r"/v1/datasets/[^/]+/[^/]+")
+
+
+def media_type(headers: Headers) -> str:
+    """The media type of a body, without parameters."""
+    return headers.get("content-type", "").partition(";")[0].strip().lower()
+
+
+def is_upload(method: str, path: str, kind: str) -> bool:
+    """Whether a call takes its body in pieces, to disk; every other call reads its body whole, whatever it is called.
+
+    Arguments: kind, media type of the body.
+    """
+    if method == "PUT":
+        return PARTS.fullmatch(path) is not None
+    return method == "POST" and kind == FORM and FORMS.fullmatch(path) is not None
 
 
 class BodyLimit:
     """ASGI middleware: reading a body that is too long raises HTTPException(413) inside the route.
 
-    Forms and PUT are uploads, which go to disk as they come, and may have `max_upload_bytes`.
+    Uploads may have `max_upload_bytes`.
     """
 
     def __init__(self, app: ASGIApp, max_upload_bytes: int) -> None:
@@ -30,7 +50,7 @@ class BodyLimit:
             await self._app(scope, receive, send)
             return
         headers = Headers(scope=scope)
-        upload = scope["method"] == "PUT" or headers.get("content-type", "").lower().startswith("multipart/")
+        upload = is_upload(scope["method"], scope["path"], media_type(headers))
         limit = self._max_upload_bytes if upload else min(OTHER_BYTES, self._max_upload_bytes)
         refusal = HTTPException(413, f"The limit is {limit} bytes. {UPLOAD_ADVICE if upload else OTHER_ADVICE}")
         announced = headers.get("content-length", "")

@@ -15,7 +15,8 @@ from service.analyses.identity import Kind
 from service.analyses.pages import Page, page_of
 from service.analyses.ports import Receiver
 from service.api.access import ServicesDep
-from service.api.bodies import JSON, MULTIPART, check_query, media_type, read_form, read_json, unsupported
+from service.api.bodies import JSON, check_query, read_form, read_json, unsupported
+from service.api.body_limit import FORM, media_type
 from service.api.describing import ID_EXAMPLES, LOCATION, form_content, json_content, problem, request_body
 from service.api.views import dataset_address, label_set_address, view_dataset, view_label_set
 from service.schemas.datasets import DatasetPage, DatasetView, LabelSetPage, LabelSetView, OpenDataset
@@ -56,8 +57,8 @@ async def create(services: ServicesDep, request: Request, response: Response) ->
     Shapes, types, groups and covariates are checked before the answer; finiteness and variance when it is analysed.
     """
     retention = timedelta(seconds=services.settings.retention_s)
-    kind = media_type(request)
-    if kind == MULTIPART:
+    kind = media_type(request.headers)
+    if kind == FORM:
         async with read_form(request, DatasetForm) as form:
             types = read_types(form.texts.get("covariate_types"), "covariate_types")
             dataset = await run_in_threadpool(intake.create_dataset, services.store, form.files, types, retention)
@@ -65,7 +66,7 @@ async def create(services: ServicesDep, request: Request, response: Response) ->
         asked = await read_json(request, OPEN_DATASET)
         dataset = await run_in_threadpool(intake.open_dataset, services.store, asked.parts, asked.covariate_types)
     else:
-        raise unsupported(f"{MULTIPART} or {JSON}")
+        raise unsupported(f"{FORM} or {JSON}")
     response.headers["Location"] = dataset_address(dataset.id)
     return view_dataset(dataset)
 
@@ -173,8 +174,8 @@ async def add_label_set(
     services: ServicesDep, request: Request, response: Response, dataset_id: DatasetId
 ) -> LabelSetView:
     """Labels for some or all rows of a ready dataset, which may have several label sets."""
-    if media_type(request) != MULTIPART:
-        raise unsupported(MULTIPART)
+    if media_type(request.headers) != FORM:
+        raise unsupported(FORM)
     async with read_form(request, LabelSetForm) as form:
         types = read_types(form.texts.get("label_types"), "label_types")
         label_set = await run_in_threadpool(intake.add_label_set, services.store, dataset_id, form.files, types)

@@ -10,7 +10,9 @@ from service.settings import Settings
 from service.storage.disk import DiskStore
 from service.storage.measures import Measures
 from service.storage.redis_password import PasswordRefused, read_password, with_password
-from service.storage.redis_queue import RedisQueue, open_connection, open_measure
+from service.storage.redis_queue import RedisQueue, open_brief_connection, open_connection, open_measure
+
+ABSENCE_S = 1.0  # for so long the API takes a queue that was away to be away still
 
 
 class QueueNotConfigured(Exception):
@@ -61,8 +63,18 @@ def open_store(settings: Settings) -> DiskStore:
 
 
 def build(settings: Settings) -> Services:
-    """Connect store and queue.  Raises QueueNotConfigured, StoreNotUsable."""
+    """Connect store and queue, with the patience of a worker.  Raises QueueNotConfigured, StoreNotUsable."""
     url = queue_url(settings)
-    store = open_store(settings)
-    queue = RedisQueue(open_connection(url), time_limit_s=settings.analysis_time_limit_s)
-    return Services(settings, store, queue, url, open_measure(url))
+    return _services(settings, RedisQueue(open_connection(url), time_limit_s=settings.analysis_time_limit_s), url)
+
+
+def build_api(settings: Settings) -> Services:
+    """Connect store and queue for callers who wait.  Raises QueueNotConfigured, StoreNotUsable."""
+    url = queue_url(settings)
+    connection = open_brief_connection(url)
+    queue = RedisQueue(connection, time_limit_s=settings.analysis_time_limit_s, absence_s=ABSENCE_S)
+    return _services(settings, queue, url)
+
+
+def _services(settings: Settings, queue: Queue, url: str) -> Services:
+    return Services(settings, open_store(settings), queue, url, open_measure(url))

@@ -9,7 +9,7 @@ from fastapi import Depends, Request
 from service.wiring import Services
 
 
-def _services(request: Request) -> Services:
+async def _services(request: Request) -> Services:  # not in a thread: they may all be busy
     services: Services = request.app.state.services
     return services
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import suppress
 from datetime import timedelta
 from typing import Annotated
 
@@ -12,7 +13,7 @@ from pydantic import TypeAdapter
 
 from service.analyses import lifecycle, submission
 from service.analyses.analysis import Analysis, State
-from service.analyses.errors import InvalidRequest
+from service.analyses.errors import AnalysisError, InvalidRequest
 from service.api import problems
 from service.api.access import ServicesDep
 from service.api.bodies import JSON, check_query, read_form, read_json, unsupported
@@ -139,10 +140,15 @@ async def submit(
     analysis_id = analysis.submission.id
     wait_s = _wait(", ".join(prefer or ()), services.settings.max_wait_s)
     if wait_s is not None:
-        await wait_for_announcement(
-            services.redis_url, analysis_id, wait_s, lambda: services.store.analyses.outcome(analysis_id) is not None
-        )
-        analysis = await run_in_threadpool(lifecycle.describe, services.store, services.queue, analysis_id)
+        # The analysis is stored: whatever keeps us from looking at it, the caller must learn where it is.
+        with suppress(AnalysisError, OSError):
+            await wait_for_announcement(
+                services.redis_url,
+                analysis_id,
+                wait_s,
+                lambda: services.store.analyses.outcome(analysis_id) is not None,
+            )
+            analysis = await run_in_threadpool(lifecycle.describe, services.store, services.queue, analysis_id)
         response.headers["Preference-Applied"] = f"wait={wait_s:g}"
     response.headers["Location"] = analysis_address(analysis_id)
     if analysis.state.final:

@@ -21,7 +21,7 @@ from service.api import analyses, datasets, health, limits, metrics, model, prob
 from service.api.body_limit import BodyLimit
 from service.api.description import describe
 from service.settings import Settings
-from service.wiring import Services, build
+from service.wiring import Services, build_api
 
 QUEUE_INTERVAL_S = 4.0  # how soon an analysis of a dead worker is put back
 STORE_INTERVAL_S = 15.0  # how soon an analysis that the queue lost is queued again
@@ -36,7 +36,7 @@ def create_app(settings: Settings) -> FastAPI:
 
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
-        services = build(settings)
+        services = build_api(settings)
         if settings.listen_fd is not None:
             # Under the process tree there is one API: what uploads a killed one has left belongs to nobody.
             await run_in_threadpool(services.store.sweep, 0.0)

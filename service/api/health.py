@@ -21,7 +21,7 @@ NOT_READY: dict[int | str, dict[str, Any]] = {
 
 
 @router.get("/healthz", summary="Is the process alive?")
-def healthz() -> Health:
+async def healthz() -> Health:  # not in a thread: they may all be busy
     """Answers as long as the process does; looks at nothing else."""
     return Health(status="ok", version=__version__)
 

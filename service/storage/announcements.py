@@ -17,6 +17,10 @@ from service.storage.keys import announcement_channel
 FALLBACK_INTERVAL_S = 1.0
 """How often a waiter looks for itself: an announcement may be lost with its connection."""
 
+SUBSCRIPTION_S = 2.0  # longest wait for a server to take a subscription
+RECONNECTION_S = 0.5
+CLOSING_S = 1.0
+
 
 async def wait_for_announcement(
     redis_url: str, analysis_id: str, timeout_s: float, is_done: Callable[[], bool]
@@ -24,7 +28,8 @@ async def wait_for_announcement(
     """Wait until `is_done()`, woken by the announcement; returns `is_done()` after at most about `timeout_s` seconds.
 
     It subscribes before it asks `is_done` for the first time, so that no announcement falls in between.  A lost or
-    absent server does not raise: the waiter then looks once a second.  `is_done` is called in a thread.
+    absent server does not raise: the waiter then looks once a second.  `is_done` is called in a thread; what it raises
+    is raised.
     """
     deadline = time.monotonic() + timeout_s
     connection = redis.asyncio.Redis.from_url(
@@ -32,7 +37,7 @@ async def wait_for_announcement(
     )
     subscription = connection.pubsub(ignore_subscribe_messages=True)
     try:
-        await _subscribe(subscription, analysis_id)
+        await _subscribe(subscription, analysis_id, min(timeout_s, SUBSCRIPTION_S))
         while not await asyncio.to_thread(is_done):
             remaining_s = deadline - time.monotonic()
             if remaining_s <= 0:
@@ -43,12 +48,13 @@ async def wait_for_announcement(
         await _close(subscription, connection)
 
 
-async def _subscribe(subscription: PubSub, analysis_id: str) -> None:
+async def _subscribe(subscription: PubSub, analysis_id: str, timeout_s: float) -> None:
     try:
-        await subscription.subscribe(announcement_channel(analysis_id))
-        # The subscription holds once the server has confirmed it, not once it is sent.
-        await subscription.get_message(ignore_subscribe_messages=False, timeout=2.0)
-    except (RedisError, OSError):
+        async with asyncio.timeout(timeout_s):
+            await subscription.subscribe(announcement_channel(analysis_id))
+            # The subscription holds once the server has confirmed it, not once it is sent.
+            await subscription.get_message(ignore_subscribe_messages=False, timeout=timeout_s)
+    except (RedisError, OSError):  # a TimeoutError is an OSError
         return
 
 
@@ -56,8 +62,10 @@ async def _next_announcement(subscription: PubSub, timeout_s: float) -> None:
     """Return at an announcement, or after the timeout; a failing connection only shortens nothing."""
     until = time.monotonic() + timeout_s
     try:
-        if await subscription.get_message(timeout=timeout_s) is not None:
-            return
+        # The timeout of get_message is for an answer; a connection that is lost is made anew first.
+        async with asyncio.timeout(timeout_s + RECONNECTION_S):
+            if await subscription.get_message(timeout=timeout_s) is not None:
+                return
     except (RedisError, OSError, RuntimeError):  # RuntimeError: the subscription never came about
         pass
     await asyncio.sleep(max(0.0, until - time.monotonic()))
@@ -65,7 +73,8 @@ async def _next_announcement(subscription: PubSub, timeout_s: float) -> None:
 
 async def _close(subscription: PubSub, connection: redis.asyncio.Redis) -> None:
     try:
-        await subscription.aclose()  # type: ignore[no-untyped-call]
-        await connection.aclose()
+        async with asyncio.timeout(CLOSING_S):
+            await subscription.aclose()  # type: ignore[no-untyped-call]
+            await connection.aclose()
     except (RedisError, OSError):
         return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -10,7 +11,9 @@ from typing import Any, cast
 import structlog
 from redis import Redis
 from redis.backoff import ExponentialBackoff
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 from rq.command import send_command
 
@@ -23,12 +26,21 @@ from service.storage.announcements import wait_for_announcement
 from service.storage.measures import Measures, read_measures
 from service.storage.queue_jobs import decode_loss, decode_progress, encode_progress, job_fields
 
-__all__ = ["RedisQueue", "open_connection", "open_measure", "publish_progress", "wait_for_announcement"]
+__all__ = [
+    "RedisQueue",
+    "open_brief_connection",
+    "open_connection",
+    "open_measure",
+    "publish_progress",
+    "wait_for_announcement",
+]
 
 log = structlog.get_logger("phasegate.queue")
 
 MEASURE_TIMEOUT_S = 1.0
+BRIEF_TIMEOUT_S = 1.0
 
+AWAY = "The queue cannot be reached. Try again later."
 _TIMESTAMP = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 
@@ -46,22 +58,41 @@ def open_connection(url: str, *, timeout_s: float = 5.0, retries: int = 6) -> Re
     )
 
 
+def open_brief_connection(url: str) -> Redis:
+    """A connection pool for those whom somebody waits for: a command gives up within about a second.
+
+    It outlives a restart of the server that takes no longer than 0.7 s.  A server that is there and silent (stopped,
+    swapping, behind a network that drops packets) is not asked a second time.
+    """
+    return Redis.from_url(
+        url,
+        socket_timeout=BRIEF_TIMEOUT_S,
+        socket_connect_timeout=BRIEF_TIMEOUT_S,
+        retry=Retry(ExponentialBackoff(cap=0.4, base=0.05), 3, supported_errors=(RedisConnectionError,)),
+    )
+
+
 class RedisQueue:
     """`service.analyses.ports.Queue` over RQ; the id of the RQ job is the id of the analysis.
 
     An analysis is enqueued once however often and from however many processes: an entry in any place, given up ones
     included, is left alone until `forget`.  Every call raises QueueUnavailable when the server cannot do its part.
+
+    With `absence_s`, one that was away is not asked again for so many seconds, and then by one call before the others:
+    callers who share few threads would else all wait for it at the same time.
     """
 
-    def __init__(self, connection: Redis, *, time_limit_s: int) -> None:
+    def __init__(self, connection: Redis, *, time_limit_s: int, absence_s: float = 0.0) -> None:
         self._connection = connection
         self._time_limit_s = time_limit_s
+        self._absence_s = absence_s
+        self._away_until: float | None = None
 
     def enqueue(self, analysis_id: str) -> None:
         """Add an analysis; one that the queue has already is left alone."""
         if not keys.is_analysis_id(analysis_id):
             raise ValueError(f"not an analysis id: {analysis_id!r}")
-        with _reachable():
+        with self._reachable():
             fields = job_fields(self._connection, analysis_id, self._time_limit_s)
             queue_scripts.enqueue(self._connection, analysis_id, fields)
 
@@ -73,12 +104,12 @@ class RedisQueue:
 
     def find_many(self, analysis_ids: Sequence[str]) -> Sequence[QueueEntry | None]:
         """The entries of many analyses, in one step."""
-        with _reachable():
+        with self._reachable():
             return self._find_many(analysis_ids)
 
     def exhausted(self) -> Sequence[QueueEntry]:
         """All entries the queue has given up on."""
-        with _reachable():
+        with self._reachable():
             members = cast(list[bytes], self._connection.zrange(keys.FAILED, 0, -1))
             names = [member.decode("utf-8", "replace") for member in members]
             found = self._find_many([name for name in names if keys.is_analysis_id(name)])
@@ -89,26 +120,26 @@ class RedisQueue:
 
         Its worker is told at once, and sees for itself within `keys.LEASE_CHECK_S` should the message be lost.
         """
-        with _reachable():
+        with self._reachable():
             worker_name = queue_scripts.forget(self._connection, analysis_id)
             if worker_name:
                 send_command(self._connection, worker_name, "stop-job", job_id=analysis_id)
 
     def requeue_lost(self) -> None:
         """Put back the analyses whose worker has died, or give them up when no attempt is left."""
-        with _reachable():
+        with self._reachable():
             queue_scripts.recover(self._connection)
 
     def workers_alive(self) -> int:
         """How many workers have sent a heartbeat within `keys.WORKER_TTL_S` seconds."""
-        with _reachable():
+        with self._reachable():
             members = cast(set[bytes], self._connection.smembers(keys.WORKERS))
             names = [member for member in members if member.startswith(keys.WORKER_PREFIX.encode())]
             return self._connection.exists(*names) if names else 0
 
     def worker_hosts(self) -> frozenset[str]:
         """Names of the hosts on which workers are alive, as `workers_alive` has it."""
-        with _reachable():
+        with self._reachable():
             members = cast(set[bytes], self._connection.smembers(keys.WORKERS))
             with self._connection.pipeline(transaction=False) as pipeline:
                 for member in members:
@@ -118,13 +149,29 @@ class RedisQueue:
 
     def announce(self, analysis_id: str) -> None:
         """Tell whoever waits for this analysis that its outcome is stored; a lost announcement is found by looking."""
-        with _reachable():
+        with self._reachable():
             self._connection.publish(keys.announcement_channel(analysis_id), b"stored")
 
     def count(self, ended: EndedAnalysis) -> None:
         """Count an analysis that has just ended."""
-        with _reachable():
+        with self._reachable():
             counters.count(self._connection, ended)
+
+    @contextmanager
+    def _reachable(self) -> Iterator[None]:
+        now = time.monotonic()
+        if self._away_until is not None:
+            if now < self._away_until:
+                raise QueueUnavailable(AWAY)
+            self._away_until = now + self._absence_s  # this call finds out for the others
+        try:
+            with _reachable():
+                yield
+        except QueueUnavailable as error:
+            is_away = isinstance(error.__cause__, RedisConnectionError | RedisTimeoutError)
+            self._away_until = time.monotonic() + self._absence_s if is_away else None
+            raise
+        self._away_until = None
 
     def _find_many(self, analysis_ids: Sequence[str]) -> list[QueueEntry | None]:
         if not analysis_ids:
@@ -170,7 +217,7 @@ def _reachable() -> Iterator[None]:
     try:
         yield
     except RedisError as error:
-        raise QueueUnavailable("The queue cannot be reached. Try again later.") from error
+        raise QueueUnavailable(AWAY) from error
 
 
 def timestamp(moment: datetime) -> str:

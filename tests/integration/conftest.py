@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -15,18 +16,30 @@ from service.storage.redis_queue import open_connection
 from .waiting import wait_until
 
 
+@dataclass(frozen=True)
+class Valkey:
+    url: str
+    process: subprocess.Popen[bytes]
+
+
 @pytest.fixture
-def valkey_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """Address of an embedded server of this test's own."""
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    """An embedded server of this test's own."""
     directory: Path = tmp_path_factory.mktemp("valkey")
     server = prepare_server(directory)
     process = subprocess.Popen(server.command)
     try:
         wait_until(lambda: answers(server), 10)
-        yield server.url
+        yield Valkey(server.url, process)
     finally:
         process.kill()
         process.wait()
+
+
+@pytest.fixture
+def valkey_url(valkey: Valkey) -> str:
+    """Its address."""
+    return valkey.url
 
 
 @pytest.fixture

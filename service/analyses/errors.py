@@ -6,6 +6,7 @@ AnalysisError
 |   +-- InvalidTable        invalid_csv
 |   +-- LabelsTooLarge      labels_too_large
 +-- InvalidRequest          invalid_request
+|   +-- UnreadableBody      invalid_request, for a body that breaks off or is not in the form that it claims
 |   +-- InvalidMetadata     invalid_metadata
 |   +-- InvalidCursor       invalid_cursor
 |   +-- LabelSetMismatch    label_set_mismatch
@@ -75,6 +76,10 @@ class InvalidRequest(AnalysisError):
     """The request cannot be read."""
 
     code = "invalid_request"
+
+
+class UnreadableBody(InvalidRequest):
+    """The request cannot be read."""
 
 
 class InvalidMetadata(InvalidRequest):

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Collection, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import BinaryIO, TypeVar
 
 from fastapi import Request
@@ -12,12 +13,13 @@ from pydantic import TypeAdapter, ValidationError
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 
-from service.analyses.errors import InvalidRequest, StoreUnavailable
+from service.analyses.errors import InvalidRequest, StoreUnavailable, UnreadableBody
 from service.api.body_limit import FORM
-from service.estimation.errors import InvalidOption
+from service.api.form_end import whole_form
+from service.api.invalid_requests import invalid_json
 from service.schemas.options import OPTIONS_BYTES
 from service.schemas.uploads import parts_of, required_of
-from service.schemas.wire import WireModel, first_error
+from service.schemas.wire import WireModel
 
 JSON = "application/json"
 Model = TypeVar("Model")
@@ -40,11 +42,21 @@ def unsupported(accepted: str) -> HTTPException:
 async def read_form(request: Request, form: type[WireModel]) -> AsyncIterator[Form]:
     """The parts of a multipart body, spooled to disk; gone when the context ends.
 
-    Raises: InvalidRequest for a part that is unknown, missing, sent twice, or of the wrong kind; StoreUnavailable.
+    Raises: UnreadableBody for what is no complete form; InvalidRequest for a part that is unknown, missing, sent twice,
+    or of the wrong kind; StoreUnavailable.
     """
     parts = parts_of(form)
     try:
-        received = await request.form(max_files=2 * len(parts), max_fields=2 * len(parts), max_part_size=OPTIONS_BYTES)
+        received = await Request(request.scope, whole_form(request)).form(
+            max_files=2 * len(parts), max_fields=2 * len(parts), max_part_size=OPTIONS_BYTES
+        )
+    except HTTPException as error:
+        if error.status_code != HTTPStatus.BAD_REQUEST:
+            raise
+        raise UnreadableBody(
+            f"The form cannot be read: {error.detail.rstrip('.')}. Its parts are {', '.join(parts)}, each sent once; "
+            f"those that are text may hold {OPTIONS_BYTES} bytes."
+        ) from error
     except OSError as error:
         raise StoreUnavailable("The upload could not be stored: the disk may be full. Try again later.") from error
     try:
@@ -70,18 +82,12 @@ async def read_form(request: Request, form: type[WireModel]) -> AsyncIterator[Fo
 
 
 async def read_json(request: Request, adapter: TypeAdapter[Model]) -> Model:
-    """The body as a JSON object of a known schema.  Raises InvalidOption for its options, InvalidRequest."""
+    """The body as a JSON object of a known schema.  Raises InvalidOption, InvalidMetadata, InvalidRequest."""
     body = await request.body()  # BodyLimit bounds it
     try:
         return adapter.validate_json(body, strict=True)
     except ValidationError as error:
-        place, message = first_error(error)
-        where = ".".join(place) or "The body"
-        if place[:1] == ("options",):
-            raise InvalidOption(
-                f"{where}: {message}. The README and /docs list the options.", part="options"
-            ) from error
-        raise InvalidRequest(f"{where}: {message}. /docs shows what this call takes.", part=".".join(place)) from error
+        raise invalid_json(error) from error
 
 
 def check_query(request: Request, known: Collection[str], prefix: str | None = None) -> None:
@@ -97,8 +103,11 @@ def check_query(request: Request, known: Collection[str], prefix: str | None = N
 async def _text(name: str, value: UploadFile | str) -> str:
     if isinstance(value, str):
         return value
+    content = await value.read(OPTIONS_BYTES + 1)
+    if len(content) > OPTIONS_BYTES:
+        raise UnreadableBody(f"Part {name!r} exceeds {OPTIONS_BYTES} bytes. Send less.", part=name)
     try:
-        return (await value.read(OPTIONS_BYTES + 1)).decode("utf-8")
+        return content.decode("utf-8")
     except UnicodeDecodeError as error:
         raise InvalidRequest(f"Part {name!r} is not UTF-8 text. Send JSON text.", part=name) from error
 

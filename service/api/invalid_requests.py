@@ -6,35 +6,47 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from fastapi.exceptions import RequestValidationError
+from pydantic import ValidationError
 
-from service.analyses.errors import InvalidRequest
+from service.analyses.errors import AnalysisError, InvalidMetadata, InvalidRequest
+from service.estimation.errors import InputError, InvalidOption
 
 MAX_NAME_CHARACTERS = 40  # of what a caller has written and is told again
 SOURCES = {"query": "Query parameter", "path": "Path parameter", "header": "Header"}
+KINDS: dict[str, type[InvalidMetadata | InvalidOption]] = {"metadata": InvalidMetadata, "options": InvalidOption}
+"""Fields whose complaints have a code of their own, however they are sent."""
 
 
-def invalid_request(error: RequestValidationError) -> InvalidRequest:
+def invalid_request(error: RequestValidationError) -> AnalysisError | InputError:
     """The refusal of a request that does not have the form that its call describes."""
-    found = error.errors()
-    # Of a value that may be of several kinds every kind complains: the deepest complaint is of the kind that was meant.
-    first = max((entry for entry in found if _field(entry) == _field(found[0])), key=lambda entry: len(entry["loc"]))
+    first = _meant(error.errors())
     source = str(first["loc"][0])
     if source == "body":
         return _of_json(first)
     return InvalidRequest(_complaint(SOURCES.get(source, source), first), part=_field(first))
 
 
-def _of_json(entry: Mapping[str, Any]) -> InvalidRequest:
+def invalid_json(error: ValidationError) -> AnalysisError | InputError:
+    """The refusal of a JSON body that a route has read itself, in the words of those that the framework reads."""
+    found = error.errors(include_url=False, include_input=False)
+    return _of_json(_meant([{**entry, "loc": ("body", *entry["loc"])} for entry in found]))
+
+
+def _meant(found: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
+    """Of a value that may be of several kinds every kind complains: the deepest complaint is of the kind meant."""
+    return max((entry for entry in found if _field(entry) == _field(found[0])), key=lambda entry: len(entry["loc"]))
+
+
+def _of_json(entry: Mapping[str, Any]) -> AnalysisError | InputError:
     if entry["type"] == "json_invalid":
-        return InvalidRequest(
-            f"The body is no JSON: {entry['ctx']['error']} at character {entry['loc'][-1]}. Send one JSON object."
-        )
+        place = f" at character {entry['loc'][1]}" if len(entry["loc"]) > 1 else ""
+        return InvalidRequest(f"The body is no JSON: {entry['ctx']['error']}{place}. Send one JSON object.")
     name = _field(entry)
     if name is None:
         return InvalidRequest(
             "The body is not one JSON object. Send an object, with Content-Type application/json; /docs has an example."
         )
-    return InvalidRequest(_complaint("Field", entry), part=name)
+    return KINDS.get(name, InvalidRequest)(_complaint("Field", entry), part=name)
 
 
 def _field(entry: Mapping[str, Any]) -> str | None:

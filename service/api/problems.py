@@ -27,6 +27,7 @@ from service.analyses.errors import (
     ReportNotReady,
     StoreUnavailable,
     TimeLimitExceeded,
+    UnreadableBody,
     UploadError,
 )
 from service.api.invalid_requests import invalid_request
@@ -43,6 +44,7 @@ STATUS: dict[type[Exception], int] = {
     UploadError: 422,
     LabelsTooLarge: 413,
     InvalidRequest: 422,
+    UnreadableBody: 400,
     NotFound: 404,
     Conflict: 409,
     ReportNotReady: 409,
@@ -61,10 +63,14 @@ HTTP_CODES = {
     400: (
         InvalidRequest.code,
         "The request cannot be read.",
-        "Send what /docs shows for this call: JSON in UTF-8, or a complete form whose text parts hold at most 64 KiB.",
+        "Send what /docs shows for this call, as JSON in UTF-8.",
     ),
-    404: ("not_found", "There is nothing at this address.", "The calls are listed at /docs."),
-    405: ("method_not_allowed", "This address does not take this method.", "The calls are listed at /docs."),
+    404: ("not_found", "There is nothing at this address.", "There is nothing at this address. /docs lists the calls."),
+    405: (
+        "method_not_allowed",
+        "This address does not take this method.",
+        "This address does not take this method. /docs lists the calls, and Allow in the answer's head what it takes.",
+    ),
     413: ("body_too_large", "The request body is larger than the service accepts.", ""),
     415: ("unsupported_media_type", "The body is not of a kind that this call takes.", ""),
 }

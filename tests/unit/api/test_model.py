@@ -114,7 +114,8 @@ def test_a_diagram_has_the_grid_that_was_asked_for(http):
 )
 def test_a_body_that_is_not_as_described_names_the_field(http, call, body, part, words):
     problem = refusal(http, call, body)
-    assert (problem["code"], problem["part"]) == ("invalid_request", part)
+    code = "invalid_option" if part == "options" else "invalid_request"
+    assert (problem["code"], problem["part"]) == (code, part)
     assert words in problem["detail"]
     assert "multipart" not in problem["detail"]
 

@@ -16,7 +16,7 @@ from service.analyses.analysis import Analysis, State
 from service.analyses.errors import AnalysisError, InvalidRequest
 from service.api import problems
 from service.api.access import ServicesDep
-from service.api.bodies import JSON, check_query, read_form, read_json, unsupported
+from service.api.bodies import JSON, read_form, read_json, unsupported
 from service.api.body_limit import FORM, media_type
 from service.api.datasets import Cursor, Limit
 from service.api.describing import (
@@ -83,7 +83,6 @@ METADATA_FILTER = {
         413: problem("Too large."),
         415: problem("Neither a form nor JSON."),
         422: problem("The input cannot be estimated; `code` and `detail` say why and what to do."),
-        503: problem("The store is away."),
     },
     openapi_extra=request_body(
         form_content(
@@ -161,7 +160,7 @@ async def submit(
 @router.get(
     "",
     summary="List analyses",
-    responses={200: {"description": "A page, newest first."}, 422: problem("A bad cursor, limit or parameter.")},
+    responses={200: {"description": "A page, newest first."}},
     openapi_extra={"parameters": [METADATA_FILTER]},
 )
 def list_analyses(
@@ -175,7 +174,6 @@ def list_analyses(
 
     A filter that few analyses pass gives short pages with a `next_cursor`: go on until it is null.
     """
-    check_query(request, ("state", "cursor", "limit"), METADATA_PREFIX)
     page = lifecycle.list_analyses(
         services.store,
         services.queue,

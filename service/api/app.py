@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from functools import cache
 
 import structlog
-from fastapi import FastAPI
+from fastapi import Depends, FastAPI
 from fastapi.concurrency import run_in_threadpool
 
 from service import __version__
@@ -20,6 +20,7 @@ from service.analyses.reconciliation import reconcile_queue, reconcile_store
 from service.api import analyses, datasets, health, limits, metrics, model, problems
 from service.api.body_limit import BodyLimit
 from service.api.description import describe
+from service.api.queries import check_query
 from service.settings import Settings
 from service.wiring import Services, build_api
 
@@ -41,6 +42,7 @@ def create_app(settings: Settings) -> FastAPI:
             # Under the process tree there is one API: what uploads a killed one has left belongs to nobody.
             await run_in_threadpool(services.store.sweep, 0.0)
         app.state.services = services
+        app.openapi()  # takes a moment, which no request should wait for
         app.state.metrics = metrics.new_metrics(services.measure)
         tasks = [
             asyncio.create_task(_repeat(reconcile_queue, services, QUEUE_INTERVAL_S)),
@@ -60,10 +62,13 @@ def create_app(settings: Settings) -> FastAPI:
         license_info={"name": "MIT", "identifier": "MIT"},
         lifespan=lifespan,
         redoc_url=None,
+        redirect_slashes=False,  # a redirect would lead to whatever host the request names
     )
     app.add_middleware(BodyLimit, max_upload_bytes=settings.max_upload_bytes)
     problems.install(app)
-    for router in (datasets.router, analyses.router, model.router, limits.router, health.router, metrics.router):
+    for router in (datasets.router, analyses.router, model.router, limits.router):
+        app.include_router(router, dependencies=[Depends(check_query)])
+    for router in (health.router, metrics.router):
         app.include_router(router)
     app.openapi = cache(lambda: describe(app, settings))  # type: ignore[method-assign]  # the way that FastAPI documents
     return app

@@ -1,8 +1,8 @@
-"""Request bodies: multipart forms, JSON, and query strings, read so that nothing sent is ignored in silence."""
+"""Request bodies: multipart forms and JSON, read so that nothing sent is ignored in silence."""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Mapping
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -88,16 +88,6 @@ async def read_json(request: Request, adapter: TypeAdapter[Model]) -> Model:
         return adapter.validate_json(body, strict=True)
     except ValidationError as error:
         raise invalid_json(error) from error
-
-
-def check_query(request: Request, known: Collection[str], prefix: str | None = None) -> None:
-    """Refuse query parameters that do not exist.  Raises InvalidRequest."""
-    for name in request.query_params:
-        if name not in known and not (prefix and name.startswith(prefix)):
-            names = [*known, *([f"{prefix}<name>"] if prefix else [])]
-            raise InvalidRequest(
-                f"There is no query parameter {name[:40]!r}. This call takes {', '.join(names) or 'none'}."
-            )
 
 
 async def _text(name: str, value: UploadFile | str) -> str:

@@ -15,7 +15,7 @@ from service.analyses.identity import Kind
 from service.analyses.pages import Page, page_of
 from service.analyses.ports import Receiver
 from service.api.access import ServicesDep
-from service.api.bodies import JSON, check_query, read_form, read_json, unsupported
+from service.api.bodies import JSON, read_form, read_json, unsupported
 from service.api.body_limit import FORM, media_type
 from service.api.describing import ID_EXAMPLES, LOCATION, form_content, json_content, problem, request_body
 from service.api.views import dataset_address, label_set_address, view_dataset, view_label_set
@@ -44,7 +44,6 @@ UNKNOWN = problem("Unknown id.")
         413: problem("Too large."),
         415: problem("Neither a form nor JSON."),
         422: problem("The files cannot be a dataset; `code` and `detail` say why and what to do."),
-        503: problem("The store is away."),
     },
     openapi_extra=request_body(
         form_content(DatasetForm, "features", x="x.npy", y="y.npy"),
@@ -74,13 +73,10 @@ async def create(services: ServicesDep, request: Request, response: Response) ->
 @router.get(
     "/datasets",
     summary="List datasets",
-    responses={200: {"description": "A page, newest first."}, 422: problem("A bad cursor, limit or parameter.")},
+    responses={200: {"description": "A page, newest first."}},
 )
-def list_datasets(
-    services: ServicesDep, request: Request, cursor: Cursor = None, limit: Limit = DEFAULT_PAGE
-) -> DatasetPage:
+def list_datasets(services: ServicesDep, cursor: Cursor = None, limit: Limit = DEFAULT_PAGE) -> DatasetPage:
     """All datasets, open or ready, newest first."""
-    check_query(request, ("cursor", "limit"))
     datasets = services.store.datasets
     page = page_of(datasets.ids, lambda ids: map(datasets.find, ids), Kind.DATASET, cursor, limit)
     return DatasetPage(items=[view_dataset(dataset) for dataset in page.items], next_cursor=page.next_cursor)
@@ -105,7 +101,6 @@ def look(services: ServicesDep, dataset_id: DatasetId) -> DatasetView:
         409: problem("The dataset is ready and has other bytes as this part."),
         413: problem("Too large."),
         422: problem("The part cannot be read, or does not go with the others. It may be sent again."),
-        503: problem("The store is away."),
     },
     openapi_extra=request_body(
         {
@@ -164,7 +159,6 @@ def delete(services: ServicesDep, dataset_id: DatasetId) -> None:
         413: problem("Too large."),
         415: problem("Not a form."),
         422: problem("The labels do not go with the dataset; `code` and `detail` say why and what to do."),
-        503: problem("The store is away."),
     },
     openapi_extra=request_body(
         form_content(LabelSetForm, "some_rows", labels="labels.csv", rows="rows.npy", label_types="categorical")
@@ -190,14 +184,12 @@ async def add_label_set(
     responses={
         200: {"description": "A page, newest first."},
         404: UNKNOWN,
-        422: problem("A bad cursor, limit or parameter."),
     },
 )
 def list_label_sets(
-    services: ServicesDep, request: Request, dataset_id: DatasetId, cursor: Cursor = None, limit: Limit = DEFAULT_PAGE
+    services: ServicesDep, dataset_id: DatasetId, cursor: Cursor = None, limit: Limit = DEFAULT_PAGE
 ) -> LabelSetPage:
     """The label sets of one dataset, newest first."""
-    check_query(request, ("cursor", "limit"))
     intake.find_dataset(services.store, dataset_id)
     datasets = services.store.datasets
     page: Page[LabelSet] = page_of(

@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from pydantic import TypeAdapter
 
 from service.analyses.dataset import FEATURES
+from service.api.describing import RETRY_AFTER
 from service.api.problems import MEDIA_TYPE
 from service.estimation import inputs
 from service.schemas.analyses import AnalysisRequest
@@ -31,6 +32,13 @@ OPTION_BOUNDS: dict[str, dict[str, float]] = {
     "seed": _between(inputs.SEED_BOUNDS),
     "interval_level": _between(inputs.INTERVAL_BOUNDS),
 }
+ON_ANY_CALL = {"422": "Refused", "500": "Failed", "503": "Unavailable"}
+"""What every call may answer, besides what it says itself."""
+ANYWHERE: dict[str, dict[str, Any]] = {
+    "Refused": {"description": "A parameter does not exist, is given twice, or cannot be read."},
+    "Failed": {"description": "The service failed; the operator finds out why under the request's id."},
+    "Unavailable": {"description": "Store or queue are away.", "headers": RETRY_AFTER},
+}
 BODIES = {
     model.__name__: model
     for model in (DatasetForm, LabelSetForm, UploadForm, SubmittedOptions, OpenDataset, AnalysisRequest)
@@ -40,18 +48,24 @@ BODIES = {
 def describe(app: FastAPI, settings: Settings) -> dict[str, Any]:
     """The OpenAPI description, with what the framework cannot know put right.
 
-    Its own form of validation errors never leaves the API; problems have a media type of their own; some routes read
-    their bodies themselves; and the sizes of what may be sent (bytes) are those of `settings`.
+    Its own form of validation errors never leaves the API; problems have a media type of their own, and every call may
+    answer some of them; some routes read their bodies themselves; and the sizes of what may be sent (bytes) are those
+    of `settings`.
     """
     description = FastAPI.openapi(app)
-    for operations in description["paths"].values():
+    problem = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    description["components"]["responses"] = {name: said | {"content": problem} for name, said in ANYWHERE.items()}
+    references = {status: {"$ref": f"#/components/responses/{name}"} for status, name in ON_ANY_CALL.items()}
+    for path, operations in description["paths"].items():
         for operation in operations.values():
             responses = operation["responses"]
             if "HTTPValidationError" in str(responses.get("422")):
                 del responses["422"]
+            if path.startswith("/v1/"):
+                operation["responses"] = responses = dict(sorted((references | responses).items()))
             for response in responses.values():
                 if MEDIA_TYPE in response.get("content", {}):
-                    response["content"] = {MEDIA_TYPE: response["content"]["application/json"]}
+                    response["content"] = problem
     schemas = description["components"]["schemas"]
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
@@ -87,7 +101,15 @@ def _beside() -> dict[str, Any]:
     return found
 
 
+class _Plain(yaml.SafeDumper):
+    """Writes what stands in several places in full in each."""
+
+    def ignore_aliases(self, data: Any) -> bool:
+        """No value is a reference to an earlier one."""
+        return True
+
+
 def description_yaml(app: FastAPI) -> str:
     """The description as YAML, in a stable order."""
-    text: str = yaml.safe_dump(app.openapi(), sort_keys=False, allow_unicode=True, width=100)
+    text: str = yaml.dump(app.openapi(), Dumper=_Plain, sort_keys=False, allow_unicode=True, width=100)
     return text

@@ -10,14 +10,12 @@ from fastapi.responses import JSONResponse
 from service import __version__
 from service.api import problems
 from service.api.access import ServicesDep
+from service.api.describing import RETRY_AFTER, problem
 from service.schemas.health import Health, Readiness
-from service.schemas.wire import Problem
 
 router = APIRouter(tags=["health"])
 
-NOT_READY: dict[int | str, dict[str, Any]] = {
-    503: {"model": Problem, "content": {problems.MEDIA_TYPE: {}}, "description": "Not ready; `detail` says why."}
-}
+NOT_READY: dict[int | str, dict[str, Any]] = {503: problem("Not ready; `detail` says why.", RETRY_AFTER)}
 
 
 @router.get("/healthz", summary="Is the process alive?")

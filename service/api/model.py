@@ -24,7 +24,9 @@ from service.schemas.model import ModelParameters, PhaseDiagramRequest, Simulati
 router = APIRouter(prefix="/v1/model", tags=["model"])
 
 REFUSED: dict[int | str, dict[str, Any]] = {
-    422: problem("No such model, or out of bounds; `code` and `detail` say what to mend.")
+    400: problem("The body cannot be read."),
+    413: problem("Too large."),
+    422: problem("No such model, or out of bounds; `code` and `detail` say what to mend."),
 }
 
 # The variances of the paper's two-panel figure: gamma_tilde_y is 5 on the left and 0.05 on the right.
@@ -112,7 +114,6 @@ def diagram(
             "description": "Too large to wait for: queued as an analysis, whose report will be the simulation.",
             "headers": LOCATION | RETRY_AFTER,
         },
-        503: problem("The store is away."),
     },
 )
 def simulation(

@@ -39,6 +39,26 @@ def test_every_operation_and_field_is_described():
             assert content.get("description") or (reference and schemas[reference]["description"]), f"{name}.{field}"
 
 
+def test_every_call_says_what_any_call_may_answer():
+    description = yaml.safe_load(description_yaml(create_app(Settings())))
+    for path, operations in description["paths"].items():
+        for method, operation in operations.items():
+            answers = operation["responses"]
+            if path.startswith("/v1/"):
+                assert {"422", "500", "503"} <= set(answers), (method, path)
+            if operation.get("requestBody"):
+                assert "413" in answers, (method, path)
+                assert "400" in answers or method == "put", (method, path)
+            for status, answer in answers.items():
+                shared = answer.get("$ref", "").rpartition("/")[2]
+                described = description["components"]["responses"][shared] if shared else answer
+                assert described["description"]
+                if int(status) >= 400:
+                    assert list(described["content"]) == ["application/problem+json"], (method, path, status)
+                if status == "503":
+                    assert "Retry-After" in described["headers"], (method, path)
+
+
 @pytest.mark.parametrize("form", [DatasetForm, LabelSetForm, UploadForm])
 def test_every_part_of_an_upload_is_described_and_files_are_told_from_texts(form):
     described = yaml.safe_load(description_yaml(create_app(Settings())))["components"]["schemas"][form.__name__]

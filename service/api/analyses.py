@@ -14,6 +14,7 @@ from pydantic import TypeAdapter
 from service.analyses import lifecycle, submission
 from service.analyses.analysis import Analysis, State
 from service.analyses.errors import AnalysisError, InvalidRequest
+from service.analyses.metadata import check_metadata
 from service.api import problems
 from service.api.access import ServicesDep
 from service.api.bodies import JSON, read_form, read_json, unsupported
@@ -259,13 +260,14 @@ async def _submit_upload(services: Services, request: Request) -> Analysis:
 
 
 def _metadata_filter(request: Request) -> dict[str, str]:
-    """What `metadata.<name>=<value>` asks for.  Raises InvalidRequest for a name with two values."""
+    """What `metadata.<name>=<value>` asks for.  Raises InvalidRequest for what nothing can have."""
     wanted: dict[str, str] = {}
     for name, value in request.query_params.multi_items():
         if name.startswith(METADATA_PREFIX):
             key = name.removeprefix(METADATA_PREFIX)
             if wanted.setdefault(key, value) != value:
                 raise InvalidRequest(f"{name[:80]} is asked for with two values, which nothing has. Send one.")
+    check_metadata(wanted)
     return wanted
 
 

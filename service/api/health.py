@@ -18,12 +18,14 @@ router = APIRouter(tags=["health"])
 NOT_READY: dict[int | str, dict[str, Any]] = {503: problem("Not ready; `detail` says why.", RETRY_AFTER)}
 
 
+@router.head("/healthz", include_in_schema=False)
 @router.get("/healthz", summary="Is the process alive?")
 async def healthz() -> Health:  # not in a thread: they may all be busy
     """Answers as long as the process does; looks at nothing else."""
     return Health(status="ok", version=__version__)
 
 
+@router.head("/readyz", include_in_schema=False, response_model=None)
 @router.get("/readyz", summary="Can the service take and run analyses?", responses=NOT_READY, response_model=Readiness)
 def readyz(services: ServicesDep) -> Readiness | JSONResponse:
     """Ready when queue and store can be reached and at least one worker is alive."""

@@ -55,7 +55,7 @@ def new_metrics(measure: Callable[[], Measures]) -> RequestMetrics:
         registry=registry,
         requests=Counter(
             "phasegate_http_requests_total",
-            "Answered requests.",
+            "Requests that are over.",
             ["method", "route", "status"],
             registry=registry,
         ),
@@ -66,9 +66,7 @@ def new_metrics(measure: Callable[[], Measures]) -> RequestMetrics:
             buckets=DURATION_BOUNDS_S,
             registry=registry,
         ),
-        in_progress=Gauge(
-            "phasegate_http_requests_in_progress", "Requests that are not answered yet.", registry=registry
-        ),
+        in_progress=Gauge("phasegate_http_requests_in_progress", "Requests that are not over.", registry=registry),
         uploaded=Counter("phasegate_upload_bytes_total", "Bytes of request bodies, as they arrive.", registry=registry),
     )
 

@@ -67,7 +67,7 @@ class RequestRecord:
         structlog.contextvars.clear_contextvars()
         structlog.contextvars.bind_contextvars(request_id=request_id())
         started = time.perf_counter()
-        status, request_bytes, response_bytes = None, 0, 0
+        status, request_bytes, response_bytes, is_answered = None, 0, 0, False
 
         async def receiving() -> Message:
             nonlocal status, request_bytes
@@ -80,15 +80,20 @@ class RequestRecord:
             return message
 
         async def sending(message: Message) -> None:
-            nonlocal status, response_bytes
+            nonlocal status, response_bytes, is_answered
             if message["type"] == "http.response.start":
                 status = status or message["status"]
             response_bytes += len(message.get("body", b""))
             await send(message)
+            is_answered = message["type"] == "http.response.body" and not message.get("more_body", False)
 
         metrics.in_progress.inc()
         try:
             await self._app(scope, receiving, sending)
+        except Exception:
+            # One that is answered is logged as well; the server would log it again, and end the connection.
+            if not is_answered:
+                raise
         finally:
             metrics.in_progress.dec()
             duration_s = time.perf_counter() - started

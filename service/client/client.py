@@ -15,7 +15,7 @@ import httpx2
 from service.analyses.analysis import State
 from service.analyses.dataset import TypesAsSaid
 from service.client.connection import Connection
-from service.client.errors import AnalysisFailed, ClientError
+from service.client.errors import AnalysisFailed, ClientError, InvalidName
 from service.client.uploads import OnProgress, opened
 from service.estimation.phase_diagram import PhaseDiagram
 from service.estimation.report import Report
@@ -274,7 +274,9 @@ class Client:
 
 
 def _step(name: str) -> str:
-    """A name as one step of a path, whatever is in it."""
+    """A name as one step of a path, whatever is in it.  Raises InvalidName for one that no path can hold."""
+    if name in ("", ".", ".."):  # would lead to another address, whose answer is that to another question
+        raise InvalidName(f"{name!r} names nothing. Give the id, such as the service has answered with.")
     return quote(name, safe="")
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 import httpx2
 from pydantic import TypeAdapter, ValidationError
@@ -17,6 +17,17 @@ from service.client.uploads import OnProgress, opened
 
 Query = Mapping[str, str | int | Sequence[str] | None]
 Answer = TypeVar("Answer")
+
+
+class Page(Protocol):
+    """A page of a list: it says where the next one begins."""
+
+    @property
+    def next_cursor(self) -> str | None:
+        """What to send for the page after it; None at the end."""
+
+
+SomePage = TypeVar("SomePage", bound=Page)
 
 
 class Connection:
@@ -82,14 +93,14 @@ class Connection:
         except ValueError as error:
             raise unexpected(self._address, f"GET {path} is not answered with JSON") from error
 
-    def pages(self, kind: type[Answer], path: str, query: Query) -> Iterator[Answer]:
+    def pages(self, kind: type[SomePage], path: str, query: Query) -> Iterator[SomePage]:
         """All pages of a list, each fetched when it is asked for."""
         cursor: str | None = None
         while True:
             asked = {name: value for name, value in {**query, "cursor": cursor}.items() if value is not None}
             page = self.read(kind, "GET", path, params=asked)
             yield page
-            cursor = getattr(page, "next_cursor", None)
+            cursor = page.next_cursor
             if cursor is None:
                 return
 

@@ -2,6 +2,7 @@
 
 ClientError
 ├── InvalidAddress      what was given is no address of a server
+├── InvalidName         what was given is no id
 ├── NotReachable        nobody answers, or only a gateway that says so
 │   └── NotSecure       somebody answers, but not over a connection that can be trusted
 ├── UnexpectedAnswer    what answers is not Phasegate
@@ -28,6 +29,10 @@ class ClientError(Exception):
 
 class InvalidAddress(ClientError):
     """What was given is no address of a server."""
+
+
+class InvalidName(ClientError):
+    """What was given is no id."""
 
 
 class NotReachable(ClientError):

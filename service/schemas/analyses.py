@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
-from pydantic import Field, StringConstraints, TypeAdapter
+from pydantic import Field, TypeAdapter, WithJsonSchema
 
 from service.analyses.analysis import AnalysisKind, State
 from service.analyses.metadata import KEY_PATTERN, MAX_ENTRIES, MAX_VALUE_CHARACTERS
@@ -21,13 +21,14 @@ from service.schemas.wire import Problem, WireModel
 REPORT = TypeAdapter(Report)
 SIMULATION = TypeAdapter(Simulation)
 
-Metadata = Annotated[
-    dict[
-        Annotated[str, StringConstraints(pattern=KEY_PATTERN)],
-        Annotated[str, StringConstraints(max_length=MAX_VALUE_CHARACTERS)],
-    ],
-    Field(max_length=MAX_ENTRIES),
-]
+METADATA_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "patternProperties": {KEY_PATTERN: {"type": "string", "maxLength": MAX_VALUE_CHARACTERS}},
+    "additionalProperties": False,
+    "maxProperties": MAX_ENTRIES,
+}
+Metadata = Annotated[dict[str, str], WithJsonSchema(METADATA_SCHEMA)]
+"""Held to that schema by `check_metadata`, whose sentences say more than a pattern."""
 
 
 class ProgressView(WireModel):

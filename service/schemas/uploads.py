@@ -11,7 +11,7 @@ from service.analyses.errors import InvalidMetadata, InvalidRequest
 from service.analyses.metadata import MAX_ENTRIES
 from service.estimation.errors import InvalidOption
 from service.estimation.labels import LabelType
-from service.schemas.analyses import Metadata
+from service.schemas.analyses import METADATA_SCHEMA, Metadata
 from service.schemas.options import OPTIONS_BYTES
 from service.schemas.wire import WireModel, first_error
 
@@ -44,7 +44,7 @@ TypesText = Annotated[
     ),
 ]
 OptionsText = Annotated[str | None, _JsonText(), _json({"$ref": "#/components/schemas/SubmittedOptions"})]
-MetadataText = Annotated[str | None, _JsonText(), _json({"type": "object", "additionalProperties": {"type": "string"}})]
+MetadataText = Annotated[str | None, _JsonText(), _json(METADATA_SCHEMA)]
 
 
 class FeatureParts(WireModel):

@@ -171,14 +171,14 @@ def test_a_label_set_of_another_dataset_is_refused(http):
 @pytest.mark.parametrize(
     ("asked", "code", "message"),
     [
-        ({"dataset_id": "ds-1"}, "invalid_request", "label_set_id: Field required"),
+        ({"dataset_id": "ds-1"}, "invalid_request", "Field label_set_id is missing"),
         ({"options": {"rule": "magic"}}, "invalid_option", "options.rule"),
         ({"options": {"n_components": 1}}, "invalid_option", "from 2 to 500"),
         ({"options": {"label_types": "numeric"}}, "invalid_option", "options.label_types"),
-        ({"metadata": {"a b": "c"}}, "invalid_request", "metadata"),
-        ({"metadata": {"team": 1}}, "invalid_request", "metadata.team"),
+        ({"metadata": {"a b": "c"}}, "invalid_metadata", "cannot be a name"),
+        ({"metadata": {"team": 1}}, "invalid_metadata", "metadata.team"),
         ({"metadata": {"team": "a\nb"}}, "invalid_metadata", "not printable"),
-        ({"metadata": {f"k{i}": "v" for i in range(17)}}, "invalid_request", "at most 16"),
+        ({"metadata": {f"k{i}": "v" for i in range(17)}}, "invalid_metadata", "at most 16"),
         ({"colour": 1}, "invalid_request", "colour"),
     ],
 )
@@ -280,6 +280,10 @@ def test_analyses_are_listed_newest_first_by_state_and_metadata(http):
         ("state=lost", "invalid_request"),
         ("colour=red", "invalid_request"),
         ("metadata.a=1&metadata.a=2", "invalid_request"),
+        ("metadata.=1", "invalid_metadata"),
+        ("metadata.a%20b=1", "invalid_metadata"),
+        (f"metadata.a={'v' * 513}", "invalid_metadata"),
+        ("&".join(f"metadata.k{place}=v" for place in range(17)), "invalid_metadata"),
     ],
 )
 def test_lists_refuse_what_they_would_ignore(http, query, code):

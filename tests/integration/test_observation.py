@@ -218,6 +218,19 @@ def test_every_answer_has_a_request_id(client, monkeypatch):
     assert {line["event"]: line["request_id"] for line in lines} == {"request_failed": ids[-1], "request": ids[-1]}
 
 
+def test_an_unforeseen_error_is_logged_once(client, monkeypatch):
+    """The server would log it again if it were raised to it after it has been answered."""
+
+    def broken(*arguments):
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(lifecycle, "describe", broken)
+    with TestClient(client.app) as strict, capture_logs() as lines:
+        answer = strict.get(f"/v1/analyses/{new_id()}")
+    assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
+    assert [line["event"] for line in lines if "exc_info" in line] == ["request_failed"]
+
+
 def test_what_machines_ask_every_few_seconds_is_logged_for_debugging_only(client):
     with capture_logs() as lines:
         for route in ("/healthz", "/readyz", "/metrics"):

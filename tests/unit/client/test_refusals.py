@@ -5,7 +5,7 @@ import ssl
 import httpx2
 import pytest
 
-from service.client import NotReachable, NotSecure, ProblemReceived, UnexpectedAnswer
+from service.client import Client, InvalidName, NotReachable, NotSecure, ProblemReceived, UnexpectedAnswer
 from service.client.connection import Connection
 from service.client.refusals import refusal, unanswered
 from service.schemas.health import Health
@@ -102,3 +102,14 @@ def test_what_a_newer_service_adds_is_left_out_and_what_is_missing_is_no_answer(
     for other in (answer(200, json={"status": "ok"}), answer(200, text="<html>")):
         with pytest.raises(UnexpectedAnswer, match="GET /v1/limits is not answered with Health"):
             connection.parse(Health, other)
+
+
+@pytest.mark.parametrize("name", ["", ".", ".."])
+def test_a_name_that_leads_to_another_address_is_refused_before_anything_is_sent(name):
+    """`GET /v1/datasets/` would be a list, and `DELETE /v1/datasets/..` an address that nobody meant."""
+    with Client("http://host.invalid", use_proxies=False) as client:
+        for call in (client.dataset, client.delete_dataset, client.label_set, client.analysis, client.cancel):
+            with pytest.raises(InvalidName, match="names nothing"):
+                call(name)
+        with pytest.raises(InvalidName, match="names nothing"):
+            next(client.label_sets(name))

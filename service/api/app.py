@@ -11,6 +11,7 @@ from functools import cache
 import structlog
 from fastapi import Depends, FastAPI
 from fastapi.concurrency import run_in_threadpool
+from fastapi_offline import FastAPIOffline
 
 from service import __version__
 from service.analyses.errors import QueueUnavailable
@@ -55,13 +56,15 @@ def create_app(settings: Settings) -> FastAPI:
             with suppress(asyncio.CancelledError):
                 await task
 
-    app = FastAPI(
+    # FastAPI's own /docs loads its scripts from elsewhere, which clusters seldom can.
+    app = FastAPIOffline(
         title="Phasegate",
         version=__version__,
         summary="Pre-training triage for multimodal data: align, predict, or neither?",
         license_info={"name": "MIT", "identifier": "MIT"},
         lifespan=lifespan,
         redoc_url=None,
+        static_url="/docs/files",
         redirect_slashes=False,  # a redirect would lead to whatever host the request names
     )
     app.add_middleware(BodyLimit, max_upload_bytes=settings.max_upload_bytes)

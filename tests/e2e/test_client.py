@@ -19,7 +19,6 @@ from service.schemas.model import ModelParameters, PhaseDiagramRequest, Simulati
 from service.schemas.options import EstimationOptions, SubmittedOptions
 from tests.e2e.conftest import stop
 from tests.e2e.samples import Sample
-from tests.e2e.test_service import own  # noqa: F401 - a fixture
 
 PUBLISHED = SubmittedOptions(method=Method.REFERENCE)
 MODEL = {
@@ -141,7 +140,7 @@ def test_questions_about_the_model(client):
     assert client.simulation(analysis.id) == simulate(small.spiked_model(), 400, 3, n_labeled=100, options=options)
 
 
-def test_a_waiting_client_outlives_a_restart_of_the_service(own, files):  # noqa: F811
+def test_a_waiting_client_outlives_a_restart_of_the_service(own, files):
     first = own("--workers", "1")
     port = first.address.rpartition(":")[2]
     away = threading.Event()

@@ -80,10 +80,10 @@ def joint_covariance(x: Array, y: Array) -> JointCovariance:
 
 
 def alignment_triplets(joint: JointCovariance) -> Triplets:
-    """All triplets of C = Sxx^{-1/2} Sxy Syy^{-1/2} = P Phi Q^T; `x` holds P and `y` holds Q."""
+    """All triplets of C = Sxx^{-1/2} Sxy Syy^{-1/2} = P Phi Q^T; `x` holds P and `y` holds Q.  No value exceeds 1."""
     coupling = joint.whitener_x @ joint.cross @ joint.whitener_y
     left, values, right = singular_triplets(coupling, min(coupling.shape))
-    return Triplets(values, left, right)
+    return Triplets(np.clip(values, 0.0, 1.0), left, right)
 
 
 def prediction_triplets(joint: JointCovariance, direction: Direction) -> Triplets:

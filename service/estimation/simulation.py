@@ -49,8 +49,8 @@ BEFORE_ESTIMATE = 0.3  # fraction of a simulation with it that is done when it i
 
 
 def is_small(model: SpikedModel, n_pairs: int, *, estimated: bool) -> bool:
-    """Whether a simulation is computed while its caller waits: the estimator is not asked, and it takes well under
-    half a second.
+    """Whether a simulation is computed while its caller waits: the estimator is not asked, and features and pairs are
+    so few that it takes well under half a second where nothing else is computed at the time.
     """
     return (
         not estimated and max(model.dx, model.dy) <= SMALL_FEATURES and n_pairs * (model.dx + model.dy) <= SMALL_VALUES

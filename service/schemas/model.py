@@ -117,7 +117,7 @@ class PhaseDiagramRequest(Question):
 
 
 class SimulationRequest(ModelParameters):
-    """A problem to be drawn from a spiked model."""
+    """A problem to be drawn from a spiked model. With `n_labeled`, n_pairs (dx + dy) may be 20,000,000 at most."""
 
     n_pairs: int = Field(ge=inputs.MIN_PAIRS, le=simulation.MAX_PAIRS, strict=True)
     """Pairs to draw; more than there are signal coordinates."""

@@ -115,7 +115,10 @@ def test_lists_of_analyses_are_filtered_and_go_over_all_pages(client, files):
 
 
 def test_limits(client):
-    assert client.limits().data.min_pairs == 20
+    limits = client.limits()
+    assert limits.data.min_pairs == 20
+    assert (limits.model.max_features, limits.model.max_pairs, limits.model.max_diagram_points) == (512, 100_000, 201)
+    assert (limits.model.inline_values, limits.model.inline_features) == (2_000_000, 128)
 
 
 def test_an_id_is_one_step_of_a_path_whatever_is_in_it(client):

@@ -132,6 +132,16 @@ def test_distance_is_the_sine_of_the_largest_angle():
     assert subspace_distance(axes[:, :2], tiny) == pytest.approx(1e-10, rel=1e-5)
 
 
+def test_distance_does_not_depend_on_how_long_columns_are():
+    rng = np.random.default_rng(1)
+    a, b = rng.standard_normal((2, 6, 3))
+    expected = subspace_distance(a, b)
+    assert expected > 0.1
+    for scale in ([1e-18, 1.0, 1e18], [1e-150, 1.0, 1e150]):
+        assert subspace_distance(a * scale, b) == pytest.approx(expected, rel=1e-12)
+        assert subspace_distance(a, b * scale) == pytest.approx(expected, rel=1e-12)
+
+
 def test_distance_of_orthogonal_directions_is_one():
     axes = np.eye(4)
     assert subspace_distance(axes[:, :2], axes[:, [0, 3]]) == pytest.approx(1)

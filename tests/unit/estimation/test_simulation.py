@@ -332,3 +332,10 @@ def test_a_small_simulation_is_one_that_a_caller_can_wait_for():
     assert not is_small(MODEL, n_pairs + 1, estimated=False)
     assert not is_small(MODEL, 20, estimated=True)
     assert not is_small(spiked_model([1.0], 1, 1, 1, 1, 0, dx=2, dy=SMALL_FEATURES + 1), 20, estimated=False)
+
+
+def test_a_seed_names_the_same_simulation_in_every_process():
+    """Pinned when it was first computed."""
+    found = simulate(MODEL, 100, seed=3).objectives
+    assert found.ca.singular_values[:2] == pytest.approx([0.8307466286446252, 0.7820245073634188], rel=1e-10)
+    assert found.cp_x_to_y.distance.x == pytest.approx(0.9623584053182941, rel=1e-10)

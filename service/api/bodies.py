@@ -74,15 +74,11 @@ async def read_form(request: Request, form: type[WireModel]) -> AsyncIterator[Fo
         await received.close()
 
 
-async def read_json(request: Request, adapter: TypeAdapter[Model], default: bytes = b"") -> Model:
+async def read_json(request: Request, adapter: TypeAdapter[Model]) -> Model:
     """The body as a JSON object of a known schema.  Raises InvalidOption for its options, InvalidRequest."""
-    body = b""
-    async for chunk in request.stream():
-        body += chunk
-        if len(body) > OPTIONS_BYTES:
-            raise InvalidRequest(f"The JSON body exceeds {OPTIONS_BYTES} bytes. Send arrays and tables as files.")
+    body = await request.body()  # BodyLimit bounds it
     try:
-        return adapter.validate_json(body or default, strict=True)
+        return adapter.validate_json(body, strict=True)
     except ValidationError as error:
         place, message = first_error(error)
         where = ".".join(place) or "The body"

@@ -7,6 +7,7 @@ from fastapi import APIRouter
 from service.analyses import metadata
 from service.analyses.intake import OPEN_LIFETIME
 from service.api.access import ServicesDep
+from service.api.body_limit import OTHER_BYTES
 from service.estimation import groups, inputs, labels, phase_diagram, roles, simulation, spiked_model
 from service.schemas.limits import (
     DEFAULT_PAGE,
@@ -30,7 +31,10 @@ def limits(services: ServicesDep) -> LimitsView:
     settings = services.settings
     return LimitsView(
         uploads=UploadLimits(
-            body_bytes=settings.max_upload_bytes, table_bytes=settings.max_label_bytes, json_bytes=OPTIONS_BYTES
+            body_bytes=settings.max_upload_bytes,
+            table_bytes=settings.max_label_bytes,
+            json_bytes=OTHER_BYTES,
+            text_bytes=OPTIONS_BYTES,
         ),
         data=DataLimits(
             min_pairs=inputs.MIN_PAIRS,

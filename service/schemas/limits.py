@@ -16,7 +16,9 @@ class UploadLimits(WireModel):
     table_bytes: int
     """Largest labels, rows, groups or covariates."""
     json_bytes: int
-    """Largest JSON body, and largest text part of a form."""
+    """Largest JSON body."""
+    text_bytes: int
+    """Largest text part of a form, such as its options."""
 
 
 class DataLimits(WireModel):

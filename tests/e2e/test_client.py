@@ -138,7 +138,9 @@ def test_questions_about_the_model(client):
     small = SimulationRequest(**MODEL, n_pairs=400, seed=3)
     assert client.simulate(small) == simulate(small.spiked_model(), 400, 3)
     options = Options(method=Method.REFERENCE)
-    asked = SimulationRequest(**MODEL, n_pairs=400, seed=3, n_labeled=100, options=options)
+    asked = SimulationRequest(
+        **MODEL, n_pairs=400, seed=3, n_labeled=100, options=EstimationOptions(method=Method.REFERENCE)
+    )
     analysis = client.simulate(asked)
     client.wait(analysis.id, 60)
     assert client.simulation(analysis.id) == simulate(small.spiked_model(), 400, 3, n_labeled=100, options=options)

@@ -199,9 +199,9 @@ def test_bodies_of_other_kinds_are_refused(http):
     refused(
         http.post("/v1/datasets", content=b"{", headers={"Content-Type": "application/json"}), 422, "invalid_request"
     )
-    large = json.dumps({"parts": ["x"], "covariate_types": {"a" * 70_000: "numeric"}}).encode()
+    large = json.dumps({"parts": ["x"], "covariate_types": {"a" * 2_000_000: "numeric"}}).encode()
     refused(
-        http.post("/v1/datasets", content=large, headers={"Content-Type": "application/json"}), 422, "invalid_request"
+        http.post("/v1/datasets", content=large, headers={"Content-Type": "application/json"}), 413, "body_too_large"
     )
 
 

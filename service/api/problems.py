@@ -61,7 +61,8 @@ HTTP_CODES = {
     400: (
         InvalidRequest.code,
         "The request cannot be read.",
-        "Send what /docs shows for this call: JSON in UTF-8, or a complete form whose text parts hold at most 64 KiB.",
+        "Send what /docs shows for this call: JSON in UTF-8 without endless numbers or nesting, or a complete form "
+        "whose text parts hold at most 64 KiB.",
     ),
     404: ("not_found", "There is nothing at this address.", "The calls are listed at /docs."),
     405: ("method_not_allowed", "This address does not take this method.", "The calls are listed at /docs."),

@@ -114,7 +114,10 @@ def test_lists_of_analyses_are_filtered_and_go_over_all_pages(client, files):
 
 
 def test_limits(client):
-    assert client.limits().data.min_pairs == 20
+    limits = client.limits()
+    assert limits.data.min_pairs == 20
+    assert (limits.model.max_features, limits.model.max_pairs, limits.model.max_diagram_points) == (512, 100_000, 201)
+    assert (limits.model.inline_values, limits.model.inline_features) == (2_000_000, 128)
 
 
 def test_an_id_is_one_step_of_a_path_whatever_is_in_it(client):
@@ -134,7 +137,9 @@ def test_questions_about_the_model(client):
     small = SimulationRequest(**MODEL, n_pairs=400, seed=3)
     assert client.simulate(small) == simulate(small.spiked_model(), 400, 3)
     options = Options(method=Method.REFERENCE)
-    asked = SimulationRequest(**MODEL, n_pairs=400, seed=3, n_labeled=100, options=options)
+    asked = SimulationRequest(
+        **MODEL, n_pairs=400, seed=3, n_labeled=100, options=EstimationOptions(method=Method.REFERENCE)
+    )
     analysis = client.simulate(asked)
     client.wait(analysis.id, 60)
     assert client.simulation(analysis.id) == simulate(small.spiked_model(), 400, 3, n_labeled=100, options=options)

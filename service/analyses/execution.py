@@ -15,6 +15,7 @@ from service.analyses.errors import (
     InternalError,
     OutOfMemory,
     QueueUnavailable,
+    StoreUnavailable,
     UploadError,
 )
 from service.analyses.intake import typed_covariates
@@ -47,6 +48,8 @@ def run(store: Store, queue: Queue, analysis_id: str, progress: Callable[[Progre
 
     try:
         finish(_result(store, submission.subject, progress), None)
+    except StoreUnavailable:
+        raise
     except (EstimationError, UploadError) as error:
         finish(None, failure_of(error))
     except MemoryError:

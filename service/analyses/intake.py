@@ -120,7 +120,7 @@ def add_label_set(store: Store, dataset_id: str, sources: Mapping[str, Source], 
         receive(staged, sources)
         with store.datasets.hold(dataset_id, alone=False):
             dataset = find_ready(store, dataset_id)
-            groups = store.datasets.features_of(dataset).groups
+            groups = store.datasets.groups_of(dataset)
             label_set, _ = labeled(dataset, groups, staged, staged.labels(), label_types)
             staged.add_label_set(label_set)
     log.info("label_set_created", dataset_id=dataset_id, label_set_id=label_set.id, n_labeled=label_set.n_labeled)
@@ -231,13 +231,17 @@ def delete_dataset(store: Store, dataset_id: str) -> None:
     """Remove a dataset with its label sets; reports made of it stay.  Raises DatasetNotFound, DatasetInUse."""
     find_dataset(store, dataset_id)
     with store.datasets.hold(dataset_id, alone=True):
-        for submission in store.analyses.unsettled():
-            if submission.uses(dataset_id):
-                raise DatasetInUse(
-                    f"Analysis {submission.id} of this dataset has not finished. Wait for it, or cancel it first."
-                )
-        store.datasets.remove(dataset_id)
+        _remove_unused(store, dataset_id)
     log.info("dataset_deleted", dataset_id=dataset_id)
+
+
+def _remove_unused(store: Store, dataset_id: str) -> None:
+    for submission in store.analyses.unsettled():
+        if submission.uses(dataset_id):
+            raise DatasetInUse(
+                f"Analysis {submission.id} of this dataset has not finished. Wait for it, or cancel it first."
+            )
+    store.datasets.remove(dataset_id)
 
 
 def delete_label_set(store: Store, label_set_id: str) -> None:
@@ -254,15 +258,21 @@ def delete_label_set(store: Store, label_set_id: str) -> None:
 
 
 def sweep_datasets(store: Store, now: datetime) -> None:
-    """Remove the datasets whose time is over and that nobody uses."""
+    """Remove the datasets whose time is over and that nobody uses; what fails with one keeps none of the others."""
     for dataset_id in store.datasets.ids():
         dataset = store.datasets.find(dataset_id)
         if dataset is None or dataset.expires_at > now:
             continue
         try:
-            delete_dataset(store, dataset_id)
+            with store.datasets.hold(dataset_id, alone=True):
+                # Its last part may have come, and its time begun anew, before it was held.
+                if find_dataset(store, dataset_id).expires_at <= now:
+                    _remove_unused(store, dataset_id)
+                    log.info("dataset_expired", dataset_id=dataset_id)
         except (DatasetInUse, DatasetNotFound):
             continue
+        except OSError:
+            log.exception("dataset_not_removed", dataset_id=dataset_id)
 
 
 def _with_part(dataset: Dataset, part: str, staged: Staged) -> Dataset:

@@ -24,8 +24,8 @@ def describe(store: Store, queue: Queue, analysis_id: str) -> Analysis:
     outcome = store.analyses.outcome(analysis_id)
     if outcome is None:
         entry = _entries(queue, [analysis_id])[0]
-        # It may have finished, and left the queue, between the two looks.
-        outcome = store.analyses.outcome(analysis_id) if entry is None else None
+        # It may have finished and left the queue, or been deleted, between the two looks.
+        outcome = _outcome(store, analysis_id) if entry is None else None
         return _assemble(submission, outcome, entry)
     return _assemble(submission, outcome, None)
 
@@ -53,6 +53,8 @@ def list_analyses(
             outcome, entry = outcomes[submission.id], entries.get(submission.id)
             if outcome is None and entry is None:
                 outcome = store.analyses.outcome(submission.id)
+                if outcome is None and store.analyses.find(submission.id) is None:
+                    continue
             analysis = _assemble(submission, outcome, entry)
             if not states or analysis.state in states:
                 shown[submission.id] = analysis
@@ -64,7 +66,7 @@ def list_analyses(
 def report(store: Store, analysis_id: str) -> bytes:
     """The stored report, as JSON text.  Raises AnalysisNotFound, ReportNotReady, NoReport."""
     _find(store, analysis_id)
-    outcome = store.analyses.outcome(analysis_id)
+    outcome = _outcome(store, analysis_id)
     if outcome is None:
         raise ReportNotReady("The analysis has not finished. Ask again after the time in Retry-After.")
     if outcome.cancelled:
@@ -98,7 +100,7 @@ def delete(store: Store, queue: Queue, analysis_id: str) -> None:
     Raises: AnalysisNotFound, AnalysisActive.
     """
     _find(store, analysis_id)
-    if store.analyses.outcome(analysis_id) is None:
+    if _outcome(store, analysis_id) is None:
         raise AnalysisActive("The analysis has not finished. Wait for it, or cancel it, before you delete it.")
     store.analyses.remove(analysis_id)
     with suppress(QueueUnavailable):
@@ -111,6 +113,14 @@ def _find(store: Store, analysis_id: str) -> Submission:
     if submission is None:
         raise AnalysisNotFound("There is no analysis with this id. Check the id.")
     return submission
+
+
+def _outcome(store: Store, analysis_id: str) -> Outcome | None:
+    """The outcome of an analysis that was there a moment ago, None before its end.  Raises AnalysisNotFound."""
+    outcome = store.analyses.outcome(analysis_id)
+    if outcome is None:
+        _find(store, analysis_id)  # one that has been deleted meanwhile has not "not finished"
+    return outcome
 
 
 def _entries(queue: Queue, analysis_ids: Sequence[str]) -> Sequence[QueueEntry | None]:

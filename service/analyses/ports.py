@@ -140,7 +140,7 @@ class Staged(Protocol):
         """The received label set."""
 
     def keep(self, dataset: Dataset, label_set: LabelSet | None = None) -> None:
-        """Make the files a new dataset, perhaps with a label set among them."""
+        """Make the files a new dataset, perhaps with a label set among them, and hold it until the staging ends."""
 
     def add_part(self, part: str, dataset: Dataset) -> None:
         """Put a part where the dataset is, and its new record in place of the old.  Only while it is held alone."""
@@ -163,6 +163,9 @@ class DatasetStore(Protocol):
 
     def features_of(self, dataset: Dataset) -> Features:
         """The features of a dataset."""
+
+    def groups_of(self, dataset: Dataset) -> NDArray[Any] | None:
+        """The group ids of a dataset, None without groups."""
 
     def hold(self, dataset_id: str, *, alone: bool) -> AbstractContextManager[None]:
         """Keep a dataset from being removed or, alone, from being used.  Raises DatasetNotFound."""
@@ -225,8 +228,8 @@ class Store(Protocol):
     def analyses(self) -> AnalysisStore:
         """Submissions and outcomes."""
 
-    def sweep(self, older_than_s: float) -> None:
-        """Remove received files that nothing was done with for this long."""
+    def sweep(self) -> None:
+        """Remove what processes that have died left behind: received files, marks, links."""
 
     def check(self) -> None:
         """Raise StoreUnavailable unless the store can be written."""

@@ -13,6 +13,8 @@ from service.analyses.ports import LossReason, Queue, Store
 
 REQUEUE_AFTER = timedelta(seconds=10)  # longer than a submission takes from the store to the queue
 
+ASKED_AT_ONCE = 500  # analyses that the queue is asked about in one step
+
 LOST: dict[LossReason, AnalysisLost] = {
     LossReason.TIME_LIMIT: TimeLimitExceeded(
         "The analysis was stopped at the time limit. Send fewer pairs or features, or ask the operator to raise "
@@ -43,7 +45,10 @@ def reconcile_queue(store: Store, queue: Queue) -> None:
 def reconcile_store(store: Store, queue: Queue) -> None:
     """Queue every stored analysis that has neither outcome nor queue entry: the queue was lost, or never reached."""
     latest = datetime.now(UTC) - REQUEUE_AFTER
-    for submission in store.analyses.unsettled():
-        if submission.submitted_at < latest and queue.find(submission.id) is None:
-            log.warning("analysis_requeued", analysis_id=submission.id)
-            queue.enqueue(submission.id)
+    waiting = [submission.id for submission in store.analyses.unsettled() if submission.submitted_at < latest]
+    for start in range(0, len(waiting), ASKED_AT_ONCE):
+        some = waiting[start : start + ASKED_AT_ONCE]
+        for analysis_id, entry in zip(some, queue.find_many(some), strict=True):
+            if entry is None:
+                log.warning("analysis_requeued", analysis_id=analysis_id)
+                queue.enqueue(analysis_id)

@@ -19,6 +19,7 @@ from service.estimation import inputs as checks
 from service.estimation.labels import LabelTypes, label_columns
 from service.estimation.options import Options
 from service.estimation.simulation import check_simulation
+from service.estimation.terms import Method
 
 log = structlog.get_logger()
 
@@ -48,8 +49,9 @@ def submit(
                 "labels to this one.",
                 part="label_set_id",
             )
-        columns = label_columns(store.datasets.labels_of(label_set).columns, label_set.label_types)
-        checks.check_complete(columns, options.method)
+        if options.method == Method.REFERENCE:  # the only one that may refuse what it has not seen yet
+            columns = label_columns(store.datasets.labels_of(label_set).columns, label_set.label_types)
+            checks.check_complete(columns, options.method)
         submission = _submission(Estimation(dataset, label_set, options), metadata, request_id)
         store.analyses.add(submission)
     return _queued(store, queue, submission)
@@ -81,12 +83,13 @@ def submit_upload(
         label_set, columns = labeled(dataset, features.groups, staged, staged.labels(), label_types)
         checks.check_complete(columns, options.method)
         staged.keep(dataset, label_set)
-    submission = _submission(Estimation(dataset, label_set, options), metadata, request_id)
-    try:
-        store.analyses.add(submission)
-    except StoreUnavailable:
-        store.datasets.remove(dataset.id)
-        raise
+        submission = _submission(Estimation(dataset, label_set, options), metadata, request_id)
+        # Still held by the staging: nobody removes the dataset before an analysis needs it.
+        try:
+            store.analyses.add(submission)
+        except StoreUnavailable:
+            store.datasets.remove(dataset.id)
+            raise
     return _queued(store, queue, submission)
 
 

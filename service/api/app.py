@@ -28,7 +28,6 @@ from service.wiring import Services, build_api
 QUEUE_INTERVAL_S = 4.0  # how soon an analysis of a dead worker is put back
 STORE_INTERVAL_S = 15.0  # how soon an analysis that the queue lost is queued again
 SWEEP_INTERVAL_S = 300.0  # how soon a dataset whose time is over is removed
-ABANDONED_S = 24 * 3600.0  # received files that nothing was done with for this long belong to nobody
 
 log = structlog.get_logger()
 
@@ -39,9 +38,7 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         services = build_api(settings)
-        if settings.listen_fd is not None:
-            # Under the process tree there is one API: what uploads a killed one has left belongs to nobody.
-            await run_in_threadpool(services.store.sweep, 0.0)
+        await run_in_threadpool(services.store.sweep)
         app.state.services = services
         app.openapi()  # takes a moment, which no request should wait for
         app.state.metrics = metrics.new_metrics(services.measure)
@@ -78,9 +75,9 @@ def create_app(settings: Settings) -> FastAPI:
 
 
 def _sweep(store: Store, queue: Queue) -> None:
-    """Remove the datasets whose time is over, and what broken uploads have left."""
+    """Remove the datasets whose time is over, and what processes that have died left behind."""
     sweep_datasets(store, datetime.now(UTC))
-    store.sweep(ABANDONED_S)
+    store.sweep()
 
 
 async def _repeat(step: Callable[[Store, Queue], None], services: Services, interval_s: float) -> None:

@@ -8,13 +8,14 @@ from service.analyses import metadata
 from service.analyses.intake import OPEN_LIFETIME
 from service.api.access import ServicesDep
 from service.api.body_limit import OTHER_BYTES
-from service.estimation import groups, inputs, labels, roles
+from service.estimation import groups, inputs, labels, phase_diagram, roles, simulation, spiked_model
 from service.schemas.limits import (
     DEFAULT_PAGE,
     LARGEST_PAGE,
     DataLimits,
     LimitsView,
     MetadataLimits,
+    ModelLimits,
     PageLimits,
     TimeLimits,
     UploadLimits,
@@ -42,6 +43,14 @@ def limits(services: ServicesDep) -> LimitsView:
             max_label_targets=roles.LABELS.max_targets,
             max_covariate_targets=roles.COVARIATES.max_targets,
             max_name_characters=labels.MAX_NAME_CHARACTERS,
+        ),
+        model=ModelLimits(
+            max_features=spiked_model.MAX_FEATURES,
+            max_pairs=simulation.MAX_PAIRS,
+            max_diagram_points=phase_diagram.MAX_POINTS,
+            max_estimated_values=simulation.MAX_ESTIMATED_VALUES,
+            inline_values=simulation.SMALL_VALUES,
+            inline_features=simulation.SMALL_FEATURES,
         ),
         metadata=MetadataLimits(
             entries=metadata.MAX_ENTRIES,

@@ -70,7 +70,7 @@ DIAGRAMS: dict[str, Any] = {
 }
 SIMULATIONS: dict[str, Any] = {
     "variance_trap": {
-        "summary": "2000 pairs of a problem whose signal alignment finds and prediction misses",
+        "summary": "2000 pairs of a problem whose signal alignment finds and prediction of y from x misses",
         "value": {**TWO_SIGNALS, **TRAPPED, "n_pairs": 2000, "seed": 7},
     },
     "would_the_estimator_see_it": {

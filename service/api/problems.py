@@ -63,7 +63,7 @@ HTTP_CODES = {
     400: (
         InvalidRequest.code,
         "The request cannot be read.",
-        "Send what /docs shows for this call, as JSON in UTF-8.",
+        "Send what /docs shows for this call, as JSON in UTF-8 without endless numbers or nesting.",
     ),
     404: ("not_found", "There is nothing at this address.", "There is nothing at this address. /docs lists the calls."),
     405: (

@@ -80,10 +80,10 @@ def joint_covariance(x: Array, y: Array) -> JointCovariance:
 
 
 def alignment_triplets(joint: JointCovariance) -> Triplets:
-    """All triplets of C = Sxx^{-1/2} Sxy Syy^{-1/2} = P Phi Q^T; `x` holds P and `y` holds Q."""
+    """All triplets of C = Sxx^{-1/2} Sxy Syy^{-1/2} = P Phi Q^T; `x` holds P and `y` holds Q.  No value exceeds 1."""
     coupling = joint.whitener_x @ joint.cross @ joint.whitener_y
     left, values, right = singular_triplets(coupling, min(coupling.shape))
-    return Triplets(values, left, right)
+    return Triplets(np.clip(values, 0.0, 1.0), left, right)
 
 
 def prediction_triplets(joint: JointCovariance, direction: Direction) -> Triplets:
@@ -129,11 +129,12 @@ def subspace_distance(a: Array, b: Array) -> float | None:
     """Sine of the largest principal angle between the spans of the columns of a (d, k) and b (d, k), 0 to 1.
 
     0 when the spans are equal, 1 when one holds a direction orthogonal to the other; None for k = 0.  The columns of
-    each must be independent.
+    each must be independent; how long they are does not matter.
     """
     if a.shape[1] == 0:
         return None
-    return float(np.sin(linalg.subspace_angles(a, b)[0]))
+    units = (columns / np.linalg.norm(columns, axis=0) for columns in (a, b))
+    return float(np.sin(linalg.subspace_angles(*units)[0]))
 
 
 def inverse_root(matrix: Array) -> Array:

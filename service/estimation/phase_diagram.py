@@ -7,6 +7,8 @@ With one variance for all coordinates of a kind an objective recovers where nu l
     CP, x -> y   nu = kappa^2 / (sqrt(kappa^2 + gamma_x) sqrt(gamma_tilde_y))
     CP, y -> x   nu = kappa^2 / (sqrt(kappa^2 + gamma_y) sqrt(gamma_tilde_x))
 
+On the boundary the ratio is 1 and nothing is recovered; what rounding alone sets apart from it is on it.
+
 Raising the target's gamma_tilde lowers the boundary of CP (the variance trap) and leaves that of CA alone.
 """
 
@@ -24,6 +26,7 @@ from service.estimation.spiked_model import (
     GAMMA_TILDE_BOUNDS,
     KAPPA_BOUNDS,
     NU_BOUNDS,
+    TIE,
     check_within,
     correlation,
     coupling_strength,
@@ -31,7 +34,7 @@ from service.estimation.spiked_model import (
 from service.estimation.terms import Direction, Regime
 
 MAX_POINTS = 201  # of either axis
-KAPPA_AXIS_BOUNDS = (0.0, KAPPA_BOUNDS[1])  # a diagram may begin where there is no signal
+KAPPA_LOW_BOUNDS = (0.0, KAPPA_BOUNDS[1])  # a diagram may begin where there is no signal
 
 
 @dataclass(frozen=True)
@@ -76,7 +79,8 @@ class CurvePoint(Record):
     kappa: float
     """Signal strength."""
     nu: float
-    """Nuisance correlation at which the separation ratio is 1; above 1 no correlation is too strong."""
+    """Nuisance correlation at which the separation ratio is 1; above 1 no correlation is too strong. Where only
+    rounding sets it apart from an entry of the grid's `nu`, it is that entry."""
 
 
 @dataclass(frozen=True)
@@ -121,10 +125,12 @@ def phase_diagram(
         ("gamma_tilde_y", GAMMA_TILDE_BOUNDS),
     ):
         check_within(name, (getattr(variances, name),), bounds)
-    _check_axis("kappa", kappa_axis, KAPPA_AXIS_BOUNDS)
+    _check_axis("kappa", kappa_axis, KAPPA_LOW_BOUNDS)
     _check_axis("nu", nu_axis, NU_BOUNDS)
     kappa, nu = kappa_axis.points, nu_axis.points
-    ca, cp = alignment_boundary(variances, kappa), prediction_boundary(variances, kappa, direction)
+    _check_strengths(kappa)
+    ca = _on_grid(alignment_boundary(variances, kappa), nu)
+    cp = _on_grid(prediction_boundary(variances, kappa, direction), nu)
     ca_recovers, cp_recovers = nu[:, None] < ca, nu[:, None] < cp
     return PhaseDiagram(
         variances=variances,
@@ -167,6 +173,12 @@ def prediction_boundary(variances: UniformVariances, kappa: Array, direction: Di
     return boundary
 
 
+def _on_grid(boundary: Array, nu: Array) -> Array:
+    """The boundary (K,), moved to entries of `nu` that are within TIE of it, so that rounding decides no cell."""
+    near = np.abs(nu[:, None] - boundary) <= TIE * boundary
+    return np.where(near.any(axis=0), nu[near.argmax(axis=0)], boundary)
+
+
 def _curve(kappa: Array, nu: Array) -> tuple[CurvePoint, ...]:
     return tuple(CurvePoint(*point) for point in zip(kappa.tolist(), nu.tolist(), strict=True))
 
@@ -181,4 +193,16 @@ def _check_axis(name: str, axis: Axis, bounds: tuple[float, float]) -> None:
     if not 2 <= axis.count <= MAX_POINTS:
         raise InvalidModel(
             f"The {name} axis has {axis.count} points. Use a whole number from 2 to {MAX_POINTS}.", part="model"
+        )
+
+
+def _check_strengths(kappa: Array) -> None:
+    """Refuse points between no signal and the weakest that a model may have."""
+    low, high = KAPPA_BOUNDS
+    weakest = float(kappa[kappa > 0].min())
+    if weakest < low * (1 - TIE):
+        raise InvalidModel(
+            f"The kappa axis has a point at {weakest:g}. Its points may be 0 and numbers from {low:g} to {high:g}: let "
+            f"it begin at 0 with steps of at least {low:g}, or at {low:g} or above.",
+            part="model",
         )

@@ -11,7 +11,7 @@ from service.estimation.moments import Array
 from service.estimation.separation import composite_ratio, regime_of
 from service.estimation.separation_records import Regimes
 from service.estimation.spectrum_records import CompositeRatios, PhasePoint, VarianceAlignment
-from service.estimation.spiked_model import correlation, coupling_strength
+from service.estimation.spiked_model import coupling_strength
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,8 @@ def phase_point(ca: Classified, pls: Classified, pca_x: Classified, pca_y: Class
     # Without signal the numerators are 0 whatever the variances.
     strength_x, strength_y = np.asarray(kappa2 + gamma_x), np.asarray(kappa2 + gamma_y)
     shared = np.asarray(kappa2)
-    rho = correlation(shared, strength_x, strength_y) if kappa2 > 0 else 0.0
     tau_forward = coupling_strength(shared, strength_x) if kappa2 > 0 else 0.0
+    rho = tau_forward / np.sqrt(strength_y) if kappa2 > 0 else 0.0
     tau_reverse = coupling_strength(shared, strength_y) if kappa2 > 0 else 0.0
     ratios = CompositeRatios(
         ca=composite_ratio(float(rho), nu),

@@ -31,6 +31,19 @@ def separation(singular_values: Array, signal: Classes) -> Separation:
     )
 
 
+def without_ties(singular_values: Array, signal: Classes, tolerance: float) -> Array:
+    """Singular values where signal within a relative `tolerance` of the nuisance floor is on it.
+
+    Their ratio is then exactly 1 where mathematics says so, and rounding does not decide a regime.  The published
+    procedure compares its values as they come.
+    """
+    if signal.all():
+        return singular_values
+    floor = singular_values[~signal].max()
+    tied = signal & (np.abs(singular_values - floor) <= tolerance * floor)
+    return np.where(tied, floor, singular_values)
+
+
 def composite_ratio(signal: float, nuisance: float) -> Ratio:
     """A ratio of model coordinates: no signal where the numerator is 0, no nuisance where the ratio is unbounded."""
     if signal <= 0:

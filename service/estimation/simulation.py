@@ -1,4 +1,9 @@
-"""Simulation: a problem drawn from a spiked model, and what the objectives and the estimator make of the sample."""
+"""Simulation: a problem drawn from a spiked model, and what the objectives and the estimator make of the sample.
+
+The estimator sees pairs in hidden bases.  The objectives do not depend on a modality's basis, nor on units where it is
+whitened, and are solved where that does not hide the truth from rounding: in the model's own coordinates, divided by
+their standard deviations in the population.  The target of a prediction keeps its units.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +17,13 @@ from service.estimation.moments import Array, BlockSums
 from service.estimation.objectives import (
     JointCovariance,
     Triplets,
-    align,
-    predict,
+    alignment_triplets,
+    prediction_triplets,
     sample_covariance,
     subspace_distance,
 )
 from service.estimation.options import Options
-from service.estimation.separation import regime_of, separation
+from service.estimation.separation import regime_of, separation, without_ties
 from service.estimation.separation_records import Regimes, Separation, Separations
 from service.estimation.simulation_records import (
     SampledObjective,
@@ -28,7 +33,7 @@ from service.estimation.simulation_records import (
     SubspaceDistance,
 )
 from service.estimation.spiked_model import SpikedModel, model_separation
-from service.estimation.spiked_sample import Pairs, draw_chunks, draw_labels, random_bases
+from service.estimation.spiked_sample import Pairs, draw_chunks, draw_labels, own_bases, random_bases
 from service.estimation.stages import Progress, silent
 from service.estimation.terms import Direction
 
@@ -36,15 +41,16 @@ MAX_PAIRS = 100_000
 MAX_ESTIMATED_VALUES = 20_000_000  # n (dx + dy) where the estimator is asked, which holds them all: 160 MB
 SMALL_VALUES = 2_000_000  # n (dx + dy) of a simulation that a caller can wait for
 SMALL_FEATURES = 128  # of either modality, likewise
-SIGNAL_OVERLAP = 0.5  # above it a component is closer to the signal than to the nuisance
+RECOVERED_SHARE = 0.5  # of a direction's squared length: above it the direction is closer to the signal's subspace
+SAMPLE_TIE = 1e-9  # relative: correlations that are 1 because pairs are few differ by rounding alone
 LABEL_NOISE = 0.5  # standard deviation of a label's noise; that of its signal is 1
 SAMPLED = 0.8  # fraction of a simulation without the estimator that is done when all pairs are drawn
 BEFORE_ESTIMATE = 0.3  # fraction of a simulation with it that is done when it is asked
 
 
 def is_small(model: SpikedModel, n_pairs: int, *, estimated: bool) -> bool:
-    """Whether a simulation is computed while its caller waits: the estimator is not asked, and it takes well under
-    half a second.
+    """Whether a simulation is computed while its caller waits: the estimator is not asked, and features and pairs are
+    so few that it takes well under half a second where nothing else is computed at the time.
     """
     return (
         not estimated and max(model.dx, model.dy) <= SMALL_FEATURES and n_pairs * (model.dx + model.dy) <= SMALL_VALUES
@@ -107,6 +113,7 @@ def simulate(
     Raises: InvalidModel, InvalidOption for what cannot be simulated; NumericalFailure.
     """
     check_simulation(model, n_pairs, seed, n_labeled, options)
+    deviations = np.sqrt(model.variances_x), np.sqrt(model.variances_y)
     bases = random_bases(model, seed)
     kept = None
     share = 1.0
@@ -115,20 +122,20 @@ def simulate(
         share = BEFORE_ESTIMATE
     sums = BlockSums(1, model.dx, model.dy)
     drawn = 0
-    for chunk in draw_chunks(model, bases, n_pairs, seed):
+    for chunk in draw_chunks(model, own_bases(model), n_pairs, seed):
         progress("sample", share * SAMPLED * drawn / n_pairs)
-        sums.add(np.zeros(len(chunk.x), dtype=np.int64), chunk.x, chunk.y)
+        sums.add(np.zeros(len(chunk.x), dtype=np.int64), chunk.x / deviations[0], chunk.y / deviations[1])
         rows = slice(drawn, drawn + len(chunk.x))
         if kept is not None:
-            kept.x[rows], kept.y[rows], kept.signal[rows] = chunk.x, chunk.y, chunk.signal
+            kept.x[rows], kept.y[rows], kept.signal[rows] = chunk.x @ bases.x.T, chunk.y @ bases.y.T, chunk.signal
         drawn = rows.stop
 
     progress("solve", share * SAMPLED)
-    objectives = _solve(sample_covariance(sums.finish()), bases.x[:, : model.k], bases.y[:, : model.k])
+    objectives = _solve(sample_covariance(sums.finish()), *deviations, model.k)
     found = Separations(
-        ca=_separation(objectives.ca),
-        cp_x_to_y=_separation(objectives.cp_x_to_y),
-        cp_y_to_x=_separation(objectives.cp_y_to_x),
+        ca=_separation(objectives.ca, model.k),
+        cp_x_to_y=_separation(objectives.cp_x_to_y, model.k),
+        cp_y_to_x=_separation(objectives.cp_y_to_x, model.k),
     )
     answer = None
     if kept is not None and n_labeled is not None:
@@ -145,28 +152,30 @@ def simulate(
     )
 
 
-def _solve(joint: JointCovariance, signal_x: Array, signal_y: Array) -> SampledObjectives:
-    """The optima of rank k, held against the true signal subspaces, given by orthonormal columns (dx, k), (dy, k)."""
-    k = signal_x.shape[1]
-    alignment = align(joint, k)
-    forward = predict(joint, k, Direction.X_TO_Y)
-    reverse = predict(joint, k, Direction.Y_TO_X)
+def _solve(standard: JointCovariance, deviations_x: Array, deviations_y: Array, k: int) -> SampledObjectives:
+    """Every objective, from covariances of the model's own coordinates divided by `deviations_x`, `deviations_y`."""
+    y_in_units = JointCovariance(
+        standard.x, deviations_y[:, None] * standard.y * deviations_y, standard.cross * deviations_y
+    )
+    x_in_units = JointCovariance(
+        deviations_x[:, None] * standard.x * deviations_x, standard.y, deviations_x[:, None] * standard.cross
+    )
     return SampledObjectives(
-        ca=_sampled(alignment.triplets, (alignment.W.T, alignment.V.T), (signal_x, signal_y)),
-        cp_x_to_y=_sampled(forward.triplets, (forward.E.T, forward.D), (signal_x, signal_y)),
-        cp_y_to_x=_sampled(reverse.triplets, (reverse.D, reverse.E.T), (signal_x, signal_y)),
+        ca=_sampled(alignment_triplets(standard), k),
+        cp_x_to_y=_sampled(prediction_triplets(y_in_units, Direction.X_TO_Y), k),
+        cp_y_to_x=_sampled(prediction_triplets(x_in_units, Direction.Y_TO_X), k),
     )
 
 
-def _sampled(triplets: Triplets, spans: tuple[Array, Array], signal: tuple[Array, Array]) -> SampledObjective:
-    """One objective; `spans` are matrices (dx, k), (dy, k) whose columns span its solution in x and in y."""
-    overlaps = [
-        np.square(true.T @ vectors).sum(axis=0) for true, vectors in zip(signal, (triplets.x, triplets.y), strict=True)
-    ]
-    distance = SubspaceDistance(*(subspace_distance(span, true) for span, true in zip(spans, signal, strict=True)))
+def _sampled(triplets: Triplets, k: int) -> SampledObjective:
+    """One objective, whose singular vectors are held against the signal: the first k coordinates."""
+    overlaps = [np.square(vectors[:k]).sum(axis=0) for vectors in (triplets.x, triplets.y)]
+    distance = SubspaceDistance(
+        *(subspace_distance(vectors[:, :k], np.eye(len(vectors), k)) for vectors in (triplets.x, triplets.y))
+    )
     recovered = None
     if distance.x is not None and distance.y is not None:
-        recovered = max(distance.x, distance.y) ** 2 < 1 - SIGNAL_OVERLAP
+        recovered = 1 - max(distance.x, distance.y) ** 2 > RECOVERED_SHARE
     return SampledObjective(
         singular_values=tuple(triplets.values.tolist()),
         signal_overlap=tuple(np.minimum(np.mean(overlaps, axis=0), 1.0).tolist()),
@@ -175,8 +184,12 @@ def _sampled(triplets: Triplets, spans: tuple[Array, Array], signal: tuple[Array
     )
 
 
-def _separation(sampled: SampledObjective) -> Separation:
-    return separation(np.array(sampled.singular_values), np.array(sampled.signal_overlap) > SIGNAL_OVERLAP)
+def _separation(sampled: SampledObjective, k: int) -> Separation:
+    """The separation when the k components that overlap most with the signal are signal, earlier ones on a tie."""
+    nearest = np.argsort(-np.array(sampled.signal_overlap), kind="stable")[:k]
+    signal = np.zeros(len(sampled.singular_values), dtype=np.bool_)
+    signal[nearest] = True
+    return separation(without_ties(np.array(sampled.singular_values), signal, SAMPLE_TIE), signal)
 
 
 def _ask(pairs: Pairs, n_labeled: int, seed: int, options: Options, progress: Progress) -> SimulatedEstimate:

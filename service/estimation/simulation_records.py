@@ -13,13 +13,15 @@ from service.estimation.terms import Regime
 
 @dataclass(frozen=True)
 class SubspaceDistance(Record):
-    """How far the span of a solution of rank k is from the true signal subspace: the sine of their largest principal
-    angle, 0 (the same) to 1 (a direction of one is orthogonal to the other); null without signal."""
+    """How far the optimum of rank k is from the true signal: the sine of the largest principal angle between the span
+    of its k singular vectors and the signal coordinates, 0 (the same) to 1 (a direction of one is orthogonal to the
+    other); null without signal. Whitened modalities are measured in coordinates of unit variance, so that the units of
+    signal and nuisance do not count, as they do not for the objective; the target of a prediction in its own units."""
 
     x: float | None
-    """In x: rows of the encoder, or columns of the decoder where x is the target."""
+    """Of the singular vectors in x."""
     y: float | None
-    """In y: rows of the encoder, or columns of the decoder where y is the target."""
+    """Of the singular vectors in y."""
 
 
 @dataclass(frozen=True)
@@ -29,10 +31,10 @@ class SampledObjective(Record):
     singular_values: tuple[float, ...]
     """Of the sample's coupling matrix, in decreasing order."""
     signal_overlap: tuple[float, ...]
-    """Of each component: the squared length of its singular vectors' projections on the true signal subspaces, mean
-    over x and y, 0 to 1."""
+    """Of each component: the squared length of its singular vectors' projections on the signal coordinates, mean over x
+    and y, 0 to 1; measured like `distance`."""
     distance: SubspaceDistance
-    """Distance of the linear optimum of rank k from the truth."""
+    """Distance of the linear optimum of rank k, the first k components, from the truth."""
     recovered: bool | None
     """Whether every direction of the optimum is closer to the true signal subspace than to its complement, in x and in
     y: both distances are below sqrt(1/2). Null without signal."""
@@ -85,8 +87,8 @@ class Simulation(Record):
     objectives: SampledObjectives
     """Every objective solved on the sample."""
     separation: Separations
-    """Separation ratios of the sample when the truth says which components are signal: those of which `signal_overlap`
-    is above 1/2. Sampling noise alone keeps them from the true ones."""
+    """Separation ratios of the sample when the truth says which components are signal: as many as the model has signal
+    coordinates, those of largest `signal_overlap`. Sampling noise alone keeps them from the true ones."""
     regimes: Regimes
     """Regimes by these ratios."""
     estimate: SimulatedEstimate | None

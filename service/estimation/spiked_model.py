@@ -18,16 +18,17 @@ import numpy as np
 from service.estimation.errors import InvalidModel
 from service.estimation.moments import Array
 from service.estimation.record import Record
-from service.estimation.separation import RATIO_FLOOR, direction_of, regime_of, separation
+from service.estimation.separation import RATIO_FLOOR, direction_of, regime_of, separation, without_ties
 from service.estimation.separation_records import Regimes, Separation, Separations
 from service.estimation.terms import Direction
 
 MAX_FEATURES = 512  # of either modality
-# Variances within a factor of 1e12 of each other leave whitening some digits in double precision.
-KAPPA_BOUNDS = (1e-3, 1e3)
-GAMMA_BOUNDS = (0.0, 1e6)
-GAMMA_TILDE_BOUNDS = (1e-6, 1e6)
+# They hold the published coordinates, and leave the singular values of a sample seven digits or more.
+KAPPA_BOUNDS = (1e-2, 1e3)
+GAMMA_BOUNDS = (0.0, 1e5)
+GAMMA_TILDE_BOUNDS = (1e-4, 1e4)
 NU_BOUNDS = (0.0, 1.0)
+TIE = 8 * float(np.finfo(np.float64).eps)  # closed forms take a handful of roundings; what differs by less is equal
 
 Values = float | Sequence[float]
 
@@ -182,9 +183,9 @@ def model_separation(model: SpikedModel) -> ModelSeparation:
 
 
 def correlation(shared: Array, variances_x: Array, variances_y: Array) -> Array:
-    """rho: shared variance / sqrt(variance of x times variance of y); the product is never formed, it may overflow."""
+    """rho: shared variance / sqrt(variance of x times variance of y); exactly 1 without private variance."""
     values: Array = shared / np.sqrt(variances_x) / np.sqrt(variances_y)
-    return values
+    return np.where(values > 1 - TIE, 1.0, values)
 
 
 def coupling_strength(shared: Array, source_variances: Array) -> Array:
@@ -194,10 +195,14 @@ def coupling_strength(shared: Array, source_variances: Array) -> Array:
 
 
 def _separation(singular_values: Array, k: int) -> Separation:
-    """The separation of singular values whose first k are signal; nuisance that is not coupled is left out."""
+    """The separation of singular values whose first k are signal; nuisance that is not coupled is left out.
+
+    A ratio within TIE of 1 is 1, and does not recover.
+    """
     signal = np.arange(len(singular_values)) < k
     counted = signal | (singular_values > RATIO_FLOOR)
-    return separation(singular_values[counted], signal[counted])
+    values, signal = singular_values[counted], signal[counted]
+    return separation(without_ties(values, signal, TIE), signal)
 
 
 def _spread(values: Values, count: int) -> tuple[float, ...]:

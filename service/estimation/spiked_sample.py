@@ -37,7 +37,7 @@ def own_bases(model: SpikedModel) -> Bases:
 
 
 def random_bases(model: SpikedModel, seed: int) -> Bases:
-    """Bases drawn uniformly (Haar), the same for a model of any sizes and seed whatever is sampled in them."""
+    """Bases drawn uniformly (Haar). They depend on dx, dy and the seed alone, not on what is sampled in them."""
     rng = np.random.default_rng(_stream(seed, 0))
     return Bases(_orthogonal(rng, model.dx), _orthogonal(rng, model.dy))
 

@@ -38,6 +38,23 @@ class DataLimits(WireModel):
     """Longest name of a label target or covariate target."""
 
 
+class ModelLimits(WireModel):
+    """What may be asked of the spiked model. A value is one feature of one pair: n_pairs (dx + dy) of them."""
+
+    max_features: int
+    """Most features of either modality."""
+    max_pairs: int
+    """Most pairs of a simulation."""
+    max_diagram_points: int
+    """Most points of either axis of a phase diagram."""
+    max_estimated_values: int
+    """Most values of a simulation with `n_labeled`."""
+    inline_values: int
+    """A simulation with more values is large: it runs as an analysis."""
+    inline_features: int
+    """A simulation with more features of either modality is large too."""
+
+
 class MetadataLimits(WireModel):
     """What metadata may be."""
 
@@ -78,6 +95,8 @@ class LimitsView(WireModel):
     """What an upload may be."""
     data: DataLimits
     """What can be estimated from."""
+    model: ModelLimits
+    """What may be asked of the spiked model."""
     metadata: MetadataLimits
     """What metadata may be."""
     pages: PageLimits

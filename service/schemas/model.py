@@ -70,9 +70,9 @@ class ModelParameters(Question):
 class KappaAxis(Question):
     """Signal strengths of a phase diagram."""
 
-    low: Annotated[float, _within(phase_diagram.KAPPA_AXIS_BOUNDS)] = KAPPA_AXIS.low
-    """First point."""
-    high: Annotated[float, _within(phase_diagram.KAPPA_AXIS_BOUNDS)] = KAPPA_AXIS.high
+    low: Annotated[float, _within(phase_diagram.KAPPA_LOW_BOUNDS)] = KAPPA_AXIS.low
+    """First point: 0, or a strength that a model may have. Points after 0 are such strengths too."""
+    high: Kappa = KAPPA_AXIS.high
     """Last point, above the first."""
     count: int = Field(KAPPA_AXIS.count, ge=2, le=phase_diagram.MAX_POINTS, strict=True)
     """Number of equally spaced points."""
@@ -117,7 +117,7 @@ class PhaseDiagramRequest(Question):
 
 
 class SimulationRequest(ModelParameters):
-    """A problem to be drawn from a spiked model."""
+    """A problem to be drawn from a spiked model. With `n_labeled`, n_pairs (dx + dy) may be 20,000,000 at most."""
 
     n_pairs: int = Field(ge=inputs.MIN_PAIRS, le=simulation.MAX_PAIRS, strict=True)
     """Pairs to draw; more than there are signal coordinates."""

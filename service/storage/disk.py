@@ -14,9 +14,11 @@ from pathlib import Path
 from service.analyses.errors import StoreUnavailable
 from service.storage.disk_analyses import DiskAnalyses
 from service.storage.disk_datasets import DiskDatasets
-from service.storage.disk_files import write_file
+from service.storage.disk_files import locked_if_unused, write_file
 from service.storage.disk_layout import Layout
+from service.storage.disk_staging import STAGED
 
+ABANDONED_S = 3600.0  # nothing takes this long from its mark or its link to the thing itself
 PROBE_BYTES = 64 * 1024  # a file system that is full still makes empty files
 
 
@@ -39,17 +41,28 @@ class DiskStore:
         for folder in (layout.data_dir, layout.tmp, layout.datasets, layout.links, layout.analyses, layout.unsettled):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
-    def sweep(self, older_than_s: float) -> None:
-        """Remove received files that nothing was done with for this long, 0 for all of them."""
-        latest = time.time() - older_than_s
-        for left in self._layout.tmp.iterdir():
+    def sweep(self) -> None:
+        """Remove what processes that have died left behind: received files, marks and links that lead nowhere.
+
+        Files are somebody's while their folder is locked; everything else is left alone for an hour.
+        """
+        layout, latest = self._layout, time.time() - ABANDONED_S
+        for left in layout.tmp.iterdir():
             with suppress(FileNotFoundError):
-                if max(path.stat().st_mtime for path in (left, *left.glob("*"))) > latest:
-                    continue
-                if left.is_dir():
-                    shutil.rmtree(left, ignore_errors=True)
-                else:
-                    left.unlink()
+                if left.name.startswith(STAGED):
+                    with locked_if_unused(left) as unused:
+                        if unused:
+                            shutil.rmtree(left, ignore_errors=True)
+                elif left.stat().st_mtime < latest:
+                    shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink()
+        for mark in layout.unsettled.iterdir():
+            with suppress(FileNotFoundError):
+                if not (layout.analyses / mark.name).exists() and mark.stat().st_mtime < latest:
+                    mark.unlink()
+        for link in layout.links.iterdir():
+            with suppress(FileNotFoundError):
+                if not link.exists() and link.lstat().st_mtime < latest:
+                    link.unlink()
 
     def check(self) -> None:
         """Raise StoreUnavailable unless a file with some content can be written."""

@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import fcntl
 import os
 import secrets
 import shutil
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 
 from pydantic import TypeAdapter
 
 from service.analyses.analysis import Outcome, Submission
 from service.analyses.errors import AnalysisNotFound
 from service.analyses.identity import Kind
-from service.storage.disk_files import read_record, replace_file, stored, sync_folder, write_file
+from service.storage.disk_files import locked, read_record, replace_file, stored, sync_folder, write_file
 from service.storage.disk_layout import Layout, ids_in
 
 OUTCOME_FILES = ("report.json", "failure.json")
@@ -68,16 +68,15 @@ class DiskAnalyses:
     def settle(self, analysis_id: str, outcome: Outcome, report: str | None) -> bool:
         """Write the outcome once: under a lock on the folder, complete before it has its name.
 
-        report.json or failure.json decides; what is written before it counts for nothing.
+        report.json or failure.json decides; what is written before it counts for nothing.  Raises StoreUnavailable.
         """
         folder = self._layout.analyses / analysis_id
         record = OUTCOME.dump_json(outcome)
-        try:
-            lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        except FileNotFoundError:
-            return False
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with stored(), ExitStack() as held:
+            try:
+                held.enter_context(locked(folder, alone=True))
+            except FileNotFoundError:
+                return False
             if not folder.exists() or any((folder / other).exists() for other in OUTCOME_FILES):
                 return False
             if report is None:
@@ -85,11 +84,9 @@ class DiskAnalyses:
             else:
                 replace_file(folder / "outcome.json", record)
                 replace_file(folder / "report.json", report.encode())
-            os.fsync(lock)
+            sync_folder(folder)
             (self._layout.unsettled / analysis_id).unlink(missing_ok=True)
             return True
-        finally:
-            os.close(lock)
 
     def unsettled(self) -> Iterator[Submission]:
         """All analyses without an outcome, oldest first."""

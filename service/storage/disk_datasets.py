@@ -1,24 +1,25 @@
 """Datasets and label sets on a local directory.
 
-A dataset takes its label sets with it when it goes.  Whoever uses one holds a shared lock on its folder, whoever
-changes or removes it an exclusive one; the locks hold between hosts that share the directory over NFS 4.
+A dataset takes its label sets with it when it goes.  Whoever uses one holds its lock with others, whoever changes or
+removes it alone.
 """
 
 from __future__ import annotations
 
-import fcntl
-import os
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager
+from typing import Any
+
+from numpy.typing import NDArray
 
 from service.analyses.dataset import Dataset, LabelSet
 from service.analyses.errors import DatasetNotFound
 from service.analyses.identity import Kind
 from service.analyses.ports import Features, Labels
-from service.storage.disk_files import read_record
+from service.storage.disk_files import locked, read_record
 from service.storage.disk_layout import Layout, ids_in
 from service.storage.disk_staging import DATASET, LABEL_SET, StagedFiles, staging
-from service.storage.input_files import open_features, open_labels
+from service.storage.input_files import open_features, open_labels, read_group_ids
 
 
 class DiskDatasets:
@@ -45,22 +46,25 @@ class DiskDatasets:
         folder = self._layout.datasets / dataset.id
         return open_features(**{part: folder / file.name for part, file in dataset.files.items()})
 
+    def groups_of(self, dataset: Dataset) -> NDArray[Any] | None:
+        """The group ids of a dataset, None without groups."""
+        if dataset.groups is None:
+            return None
+        return read_group_ids(self._layout.datasets / dataset.id / dataset.groups.name)
+
     @contextmanager
     def hold(self, dataset_id: str, *, alone: bool) -> Iterator[None]:
         """Keep a dataset from being removed or, alone, from being used.  Raises DatasetNotFound."""
         folder = self._layout.datasets / dataset_id
         missing = DatasetNotFound("The dataset has been removed meanwhile. Send it again.")
-        try:
-            lock = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-        except FileNotFoundError:
-            raise missing from None
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        with ExitStack() as held:
+            try:
+                held.enter_context(locked(folder, alone=alone))
+            except FileNotFoundError:
+                raise missing from None
             if not (folder / "dataset.json").exists():
                 raise missing
             yield
-        finally:
-            os.close(lock)
 
     def remove(self, dataset_id: str) -> None:
         """Remove a dataset with its label sets.  Only while held alone, or before anybody knows of it."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,6 +15,7 @@ from pydantic import TypeAdapter, ValidationError
 from service.analyses.errors import StoreUnavailable
 
 NOT_STORED = "The upload could not be stored: the disk may be full. Try again later."
+LOCK = "lock"
 Record = TypeVar("Record")
 
 log = structlog.get_logger("phasegate.store")
@@ -39,10 +41,13 @@ def write_file(path: Path, content: bytes) -> None:
 
 
 def replace_file(path: Path, content: bytes) -> None:
-    """Write a file complete before it has its name."""
+    """Write a file complete before it has its name; what cannot be written leaves nothing."""
     draft = path.with_name(f".{path.name}")
-    write_file(draft, content)
-    os.rename(draft, path)
+    try:
+        write_file(draft, content)
+        os.rename(draft, path)
+    finally:
+        draft.unlink(missing_ok=True)
 
 
 def sync_folder(folder: Path) -> None:
@@ -52,6 +57,43 @@ def sync_folder(folder: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+@contextmanager
+def locked(folder: Path, *, alone: bool) -> Iterator[None]:
+    """Hold the lock of a folder, shared or alone, as soon as it can be had.  Raises FileNotFoundError without one.
+
+    The lock is on a file that is open for writing: NFS 4 locks such files between hosts, and folders on each host by
+    itself.  It goes with the process that holds it.
+    """
+    descriptor = _open_lock(folder)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@contextmanager
+def locked_if_unused(folder: Path) -> Iterator[bool]:
+    """Hold the lock of a folder alone if nobody else holds it; yields whether that is so."""
+    descriptor = _open_lock(folder)
+    try:
+        yield _is_unused(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _open_lock(folder: Path) -> int:
+    return os.open(folder / LOCK, os.O_RDWR | os.O_CREAT, 0o600)
+
+
+def _is_unused(descriptor: int) -> bool:
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
 
 
 @contextmanager

@@ -67,7 +67,7 @@ class Layout:
         return self.label_sets_of(label_set.dataset_id) / label_set.id
 
     def link(self, label_set: LabelSet) -> None:
-        """Make a label set known by its id."""
+        """Make a label set known by its id; before it is there the link leads nowhere, which is as good as none."""
         target = Path("..") / self.label_set(label_set).relative_to(self.data_dir)
         os.symlink(target, self.links / label_set.id)
         sync_folder(self.links)

@@ -13,6 +13,7 @@ from service.storage.disk_files import stored
 from service.storage.npy import is_npy
 
 COPY_BYTES = 1024 * 1024
+NAMED_DIGITS = 16  # of the digest that a file is named after
 
 
 class ReceivedFile:
@@ -42,15 +43,18 @@ class ReceivedFile:
         Raises: UploadError for an empty one, StoreUnavailable.
         """
         if self._size == 0:
-            kind = InvalidArrayFile if self._limit is None else InvalidTable
-            raise kind(f"{self._part} is empty. Send a file with data.", part=self._part)
+            error = InvalidArrayFile if self._limit is None else InvalidTable
+            raise error(f"{self._part} is empty. Send a file with data.", part=self._part)
         with stored():
             self._file.flush()
             os.fsync(self._file.fileno())
             self._file.close()
-            name = f"{self._part}.npy" if self._limit is None or is_npy(self._path) else f"{self._part}.csv"
+            digest = self._digest.hexdigest()
+            kind = "npy" if self._limit is None or is_npy(self._path) else "csv"
+            # Named after its content: a part that is sent again never takes the place of the one that is on record.
+            name = f"{self._part}-{digest[:NAMED_DIGITS]}.{kind}"
             os.rename(self._path, self._folder / name)
-        self._files[self._part] = StoredFile(name, self._size, self._digest.hexdigest())
+        self._files[self._part] = StoredFile(name, self._size, digest)
         return self._files[self._part]
 
     def close(self) -> None:

@@ -15,7 +15,7 @@ from pydantic import TypeAdapter
 
 from service.analyses.dataset import FEATURES, Dataset, LabelSet, StoredFile
 from service.analyses.ports import Features, Labels, Source
-from service.storage.disk_files import replace_file, stored, sync_folder, write_file
+from service.storage.disk_files import locked, replace_file, stored, sync_folder, write_file
 from service.storage.disk_layout import LABEL_SETS, Layout
 from service.storage.disk_receiving import COPY_BYTES, ReceivedFile
 from service.storage.input_files import open_features, open_labels
@@ -24,6 +24,7 @@ from service.storage.npy import open_npy
 DATASET = TypeAdapter(Dataset)
 LABEL_SET = TypeAdapter(LabelSet)
 LABEL_PARTS = ("labels", "rows")
+STAGED = "upload-"  # how the names of folders begin in which files are being received
 
 
 class StagedFiles:
@@ -70,16 +71,15 @@ class StagedFiles:
         return open_labels(self._path("labels"), self._path("rows") if "rows" in self.files else None)
 
     def keep(self, dataset: Dataset, label_set: LabelSet | None = None) -> None:
-        """Make the files a new dataset, complete before it has its name."""
+        """Make the files a new dataset, complete before it has its name, and held until the staging ends."""
         with stored():
             if label_set is not None:
                 self._set_apart(self._folder / LABEL_SETS / label_set.id, label_set)
+                self._layout.link(label_set)
             write_file(self._folder / "dataset.json", DATASET.dump_json(dataset))
             sync_folder(self._folder)
             os.rename(self._folder, self._layout.datasets / dataset.id)
             sync_folder(self._layout.datasets)
-            if label_set is not None:
-                self._layout.link(label_set)
 
     def add_part(self, part: str, dataset: Dataset) -> None:
         """Put a part where the dataset is, and its new record in place of the old.  Only while held alone."""
@@ -88,6 +88,9 @@ class StagedFiles:
             os.rename(self._path(part), folder / self.files[part].name)
             replace_file(folder / "dataset.json", DATASET.dump_json(dataset))
             sync_folder(folder)
+            for other in folder.glob(f"{part}-*"):
+                if other.name != self.files[part].name:
+                    other.unlink()
 
     def add_label_set(self, label_set: LabelSet) -> None:
         """Make the files a label set of a dataset, complete before it has its name.  Only while that is held."""
@@ -96,10 +99,10 @@ class StagedFiles:
         with stored():
             self._set_apart(draft, label_set)
             target.mkdir(mode=0o700, exist_ok=True)
+            self._layout.link(label_set)
             os.rename(draft, target / label_set.id)
             sync_folder(target)
             sync_folder(target.parent)
-            self._layout.link(label_set)
 
     def _path(self, part: str) -> Path:
         return self._folder / self.files[part].name
@@ -117,12 +120,17 @@ class StagedFiles:
 
 @contextmanager
 def staging(layout: Layout, max_label_bytes: int) -> Iterator[StagedFiles]:
-    """A place for files that are being received; what is not kept is removed."""
-    folder = layout.tmp / f"upload-{secrets.token_hex(8)}"
+    """A place for files that are being received, locked as long as they are; what is not kept is removed."""
+    token = secrets.token_hex(8)
+    draft, folder = layout.tmp / f"new-{token}", layout.tmp / f"{STAGED}{token}"
     try:
-        with stored():
-            folder.mkdir(mode=0o700)
         with ExitStack() as opened:
+            with stored():
+                draft.mkdir(mode=0o700)
+                # A folder has its name once it is locked: what is not locked under such a name belongs to nobody.
+                opened.enter_context(locked(draft, alone=False))
+                os.rename(draft, folder)
             yield StagedFiles(layout, folder, max_label_bytes, opened)
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        for left in (draft, folder):
+            shutil.rmtree(left, ignore_errors=True)

@@ -21,9 +21,14 @@ def open_features(x: Path, y: Path, groups: Path | None = None, covariates: Path
     return Features(
         x=open_npy(x, "x"),
         y=open_npy(y, "y"),
-        groups=None if groups is None else _one_column(groups, "groups", read_groups),
+        groups=None if groups is None else read_group_ids(groups),
         covariates=None if covariates is None else _columns(covariates, COVARIATES),
     )
+
+
+def read_group_ids(path: Path) -> NDArray[Any]:
+    """Read group ids (.npy or CSV, whatever its name).  Raises UploadError."""
+    return _one_column(path, "groups", read_groups)
 
 
 def open_labels(labels: Path, rows: Path | None = None) -> Labels:

@@ -56,3 +56,18 @@ def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
 def http(running: Running) -> Iterator[httpx2.Client]:
     with httpx2.Client(base_url=running.address, timeout=30) as client:
         yield client
+
+
+@pytest.fixture
+def own(tmp_path):
+    """A service of the test's own, killed at the end."""
+    started: list[Running] = []
+
+    def begin(*options: str, **environment: str) -> Running:
+        started.append(start(tmp_path / "data", *options, **environment))
+        return started[-1]
+
+    yield begin
+    for service in started:
+        if service.process.poll() is None:
+            stop(service)

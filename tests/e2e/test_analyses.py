@@ -294,7 +294,9 @@ def test_groups_and_covariates_reach_the_report(http, running, form):
     assert analysis["inputs"]["groups"] == {"size_bytes": len(groups), "sha256": hashlib.sha256(groups).hexdigest()}
     assert analysis["inputs"]["covariates"]["size_bytes"] == len(covariates_csv(covariates))
     stored = sorted(path.name for path in (running.data_dir / "datasets" / analysis["dataset_id"]).iterdir())
-    assert {f"groups.{form}", "covariates.csv"} <= set(stored)
+    assert {("groups", form), ("covariates", "csv")} <= {
+        (name.partition("-")[0], name.rpartition(".")[2]) for name in stored
+    }
     report = http.get(analysis["links"]["report"]).json()
     assert report["data"]["n_groups"] == 60
     assert [c["name"] for c in report["data"]["covariates"][0]["classes"]] == ["(missing)", "a", "b"]

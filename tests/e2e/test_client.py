@@ -19,7 +19,6 @@ from service.schemas.model import ModelParameters, PhaseDiagramRequest, Simulati
 from service.schemas.options import EstimationOptions, SubmittedOptions
 from tests.e2e.conftest import stop
 from tests.e2e.samples import Sample
-from tests.e2e.test_service import own  # noqa: F401 - a fixture
 
 PUBLISHED = SubmittedOptions(method=Method.REFERENCE)
 MODEL = {
@@ -115,7 +114,10 @@ def test_lists_of_analyses_are_filtered_and_go_over_all_pages(client, files):
 
 
 def test_limits(client):
-    assert client.limits().data.min_pairs == 20
+    limits = client.limits()
+    assert limits.data.min_pairs == 20
+    assert (limits.model.max_features, limits.model.max_pairs, limits.model.max_diagram_points) == (512, 100_000, 201)
+    assert (limits.model.inline_values, limits.model.inline_features) == (2_000_000, 128)
 
 
 def test_an_id_is_one_step_of_a_path_whatever_is_in_it(client):
@@ -135,13 +137,15 @@ def test_questions_about_the_model(client):
     small = SimulationRequest(**MODEL, n_pairs=400, seed=3)
     assert client.simulate(small) == simulate(small.spiked_model(), 400, 3)
     options = Options(method=Method.REFERENCE)
-    asked = SimulationRequest(**MODEL, n_pairs=400, seed=3, n_labeled=100, options=options)
+    asked = SimulationRequest(
+        **MODEL, n_pairs=400, seed=3, n_labeled=100, options=EstimationOptions(method=Method.REFERENCE)
+    )
     analysis = client.simulate(asked)
     client.wait(analysis.id, 60)
     assert client.simulation(analysis.id) == simulate(small.spiked_model(), 400, 3, n_labeled=100, options=options)
 
 
-def test_a_waiting_client_outlives_a_restart_of_the_service(own, files):  # noqa: F811
+def test_a_waiting_client_outlives_a_restart_of_the_service(own, files):
     first = own("--workers", "1")
     port = first.address.rpartition(":")[2]
     away = threading.Event()

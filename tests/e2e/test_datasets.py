@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 import numpy as np
 import pytest
 
+from tests.e2e.processes import processes_of
 from tests.e2e.samples import Sample, npy
-from tests.e2e.test_service import own, processes_of  # noqa: F401 - a fixture
 
 SAMPLE = Sample(seed=11)
 PUBLISHED = {"method": "reference"}
@@ -323,7 +323,7 @@ def wait_for_state(http, address: str, state: str) -> dict:
     return analysis
 
 
-def test_running_and_queued_analyses_are_cancelled_and_the_next_one_runs(own):  # noqa: F811
+def test_running_and_queued_analyses_are_cancelled_and_the_next_one_runs(own):
     import httpx2
 
     service = own("--workers", "1")

@@ -16,34 +16,12 @@ import pytest
 
 from service.estimation.terms import Method
 from tests.e2e.conftest import Running, start, stop
+from tests.e2e.processes import processes_of
 from tests.e2e.samples import Sample, npy
 from tests.e2e.test_analyses import PUBLISHED, finished, in_process, reproducible
 
 ROOT = Path(__file__).parents[2]
 QUICK = {"options": PUBLISHED}
-
-
-def processes_of(root: int) -> dict[int, str]:
-    """Command lines of a process's descendants."""
-    children: dict[int, list[int]] = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            try:
-                fields = (entry / "stat").read_text().rpartition(")")[2].split()
-            except (FileNotFoundError, ProcessLookupError):
-                continue
-            if fields[0] != "Z":
-                children.setdefault(int(fields[1]), []).append(int(entry.name))
-    found: dict[int, str] = {}
-    waiting = list(children.get(root, []))
-    while waiting:
-        pid = waiting.pop()
-        try:
-            found[pid] = Path(f"/proc/{pid}/cmdline").read_bytes().replace(b"\0", b" ").decode()
-        except (FileNotFoundError, ProcessLookupError):
-            continue
-        waiting += children.get(pid, [])
-    return found
 
 
 def every_command_line() -> list[str]:
@@ -77,21 +55,6 @@ def gone(pids, timeout_s: float) -> bool:
             return False
         time.sleep(0.02)
     return True
-
-
-@pytest.fixture
-def own(tmp_path):
-    """A service of the test's own, killed at the end."""
-    started: list[Running] = []
-
-    def begin(*options: str, **environment: str) -> Running:
-        started.append(start(tmp_path / "data", *options, **environment))
-        return started[-1]
-
-    yield begin
-    for service in started:
-        if service.process.poll() is None:
-            stop(service)
 
 
 def test_health_readiness_and_description(http):

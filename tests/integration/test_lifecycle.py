@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import json
+from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import numpy as np
@@ -12,7 +13,14 @@ import pytest
 
 from service.analyses import execution, intake, lifecycle, reconciliation
 from service.analyses.analysis import State
-from service.analyses.errors import AnalysisActive, AnalysisNotFound, NoReport, ReportNotReady, StoreUnavailable
+from service.analyses.errors import (
+    AnalysisActive,
+    AnalysisNotFound,
+    DatasetInUse,
+    NoReport,
+    ReportNotReady,
+    StoreUnavailable,
+)
 from service.analyses.ports import LossReason, QueueState
 from service.analyses.submission import submit_upload
 from service.estimation.errors import InvalidOption, LabelTypeRequired, UnpairedRows
@@ -68,8 +76,9 @@ def quiet(progress) -> None:
     """Take note of no progress."""
 
 
-def folder_of_dataset(store, tmp_path, analysis_id: str):
-    return tmp_path / "data" / "datasets" / store.analyses.find(analysis_id).subject.dataset.id
+def file_of(store, tmp_path, analysis_id: str, part: str):
+    dataset = store.analyses.find(analysis_id).subject.dataset
+    return tmp_path / "data" / "datasets" / dataset.id / dataset.files[part].name
 
 
 def popped(connection, analysis_id: str) -> str:
@@ -147,7 +156,7 @@ def test_a_submission_stands_when_the_queue_is_away_and_is_queued_when_it_is_bac
 def test_each_outcome_is_counted_once_and_only_when_it_was_written(store, queue, connection, tmp_path):
     lost, succeeding, failing, cancelled = (submitted(store, queue, Options()) for _ in range(4))
     execution.run(store, queue, succeeding, quiet)
-    (folder_of_dataset(store, tmp_path, failing) / "x.npy").write_bytes(b"no array")
+    file_of(store, tmp_path, failing, "x").write_bytes(b"no array")
     execution.run(store, queue, failing, quiet)
     queue_scripts.end(connection, lost, popped(connection, lost), Ending.GIVE_UP, LossReason.WORKER_LOST)
     reconciliation.reconcile_queue(store, queue)
@@ -170,7 +179,7 @@ def test_each_outcome_is_counted_once_and_only_when_it_was_written(store, queue,
 
 def test_an_outcome_that_cannot_be_counted_stands(store, queue, connection, tmp_path):
     analysis_id = submitted(store, queue)
-    (folder_of_dataset(store, tmp_path, analysis_id) / "x.npy").write_bytes(b"no array")
+    file_of(store, tmp_path, analysis_id, "x").write_bytes(b"no array")
     connection.set(keys.COUNTERS, "in the way")
     execution.run(store, queue, analysis_id, quiet)
     assert lifecycle.describe(store, queue, analysis_id).failure.code == "invalid_npy"
@@ -226,7 +235,7 @@ def test_too_little_memory_is_said(store, queue, monkeypatch):
 
 def test_an_input_that_cannot_be_read_fails_that_analysis(store, queue, tmp_path):
     analysis_id = submitted(store, queue)
-    (folder_of_dataset(store, tmp_path, analysis_id) / "y.npy").unlink()
+    file_of(store, tmp_path, analysis_id, "y").unlink()
     execution.run(store, queue, analysis_id, quiet)
     assert lifecycle.describe(store, queue, analysis_id).failure.code == "input_lost"
 
@@ -247,7 +256,7 @@ def test_a_store_that_is_away_is_left_to_another_attempt(store, queue, tmp_path,
 
 def test_a_file_damaged_on_the_store_fails_that_analysis(store, queue, tmp_path):
     damaged, whole = submitted(store, queue), submitted(store, queue)
-    path = folder_of_dataset(store, tmp_path, damaged) / "x.npy"
+    path = file_of(store, tmp_path, damaged, "x")
     path.write_bytes(path.read_bytes()[:-8])
     for analysis_id in (damaged, whole):
         execution.run(store, queue, analysis_id, quiet)
@@ -339,3 +348,64 @@ def test_a_list_looks_at_the_queue_once(store, queue, monkeypatch):
     assert [analysis.submission.id for analysis in page.items] == sorted(ids, reverse=True)
     assert sorted(analysis.queue_position for analysis in page.items) == [0, 1, 2]
     assert len(calls) == 1
+
+
+def test_a_dataset_that_has_become_ready_meanwhile_is_not_swept(store, monkeypatch):
+    opened = intake.open_dataset(store, (), None)
+    find = store.datasets.find
+    looks = []
+
+    def looked(dataset_id):
+        found = find(dataset_id)
+        looks.append(found)
+        if len(looks) == 1:  # between the sweeper's first look and its lock
+            for name in ("x", "y"):
+                with store.datasets.stage() as staged:
+                    staged.receive(name, an_upload()[name])
+                    intake.put_part(store, dataset_id, name, staged, RETENTION)
+        return found
+
+    monkeypatch.setattr(store.datasets, "find", looked)
+    intake.sweep_datasets(store, opened.expires_at)
+    assert find(opened.id).n_pairs == 60
+
+
+def test_what_is_deleted_between_two_looks_is_not_found(store, queue, monkeypatch):
+    analysis_id = submitted(store, queue)
+    execution.run(store, queue, analysis_id, quiet)
+
+    def deleted(name):
+        store.analyses.remove(name)
+
+    for call in (lifecycle.report, lambda store, name: lifecycle.delete(store, queue, name)):
+        with monkeypatch.context() as patched:
+            patched.setattr(store.analyses, "outcome", deleted)
+            with pytest.raises(AnalysisNotFound):
+                call(store, analysis_id)
+        analysis_id = submitted(store, queue)
+        execution.run(store, queue, analysis_id, quiet)
+    queue.forget(analysis_id)
+    with monkeypatch.context() as patched:
+        patched.setattr(store.analyses, "outcome", deleted)
+        with pytest.raises(AnalysisNotFound):
+            lifecycle.describe(store, queue, analysis_id)
+
+
+def test_nobody_removes_a_dataset_between_its_upload_and_its_analysis(store, queue, monkeypatch):
+    add = store.analyses.add
+    with ThreadPoolExecutor(1) as pool:
+        removals = []
+
+        def add_late(submission):
+            removal = pool.submit(intake.delete_dataset, store, submission.subject.dataset.id)
+            with pytest.raises(TimeoutError):
+                removal.result(0.2)
+            removals.append(removal)
+            add(submission)
+
+        monkeypatch.setattr(store.analyses, "add", add_late)
+        analysis_id = submitted(store, queue)
+        with pytest.raises(DatasetInUse):
+            removals[0].result(10)
+    execution.run(store, queue, analysis_id, quiet)
+    assert lifecycle.describe(store, queue, analysis_id).state is State.SUCCEEDED

@@ -27,7 +27,7 @@ from service.estimation.separation import separation
 from service.estimation.spiked_model import SpikedModel, model_separation, spiked_model
 from service.estimation.spiked_sample import draw, own_bases, population, random_bases
 from service.estimation.stages import Stages, silent
-from service.estimation.terms import Direction
+from service.estimation.terms import Direction, Rule
 
 FEW = settings(derandomize=True, deadline=None, max_examples=25)
 CLOSE = 1e-8
@@ -37,8 +37,9 @@ CONDITION = 10.0
 
 
 @st.composite
-def models(draw_from):
-    """Any spiked model of 1 to 3 signal coordinates; dx is never dy, and both have nuisance."""
+def ordinary_models(draw_from):
+    """A spiked model of 1 to 3 signal coordinates whose ratios are numbers: x and y have coupled nuisance, and not
+    equally many features."""
     rng = np.random.default_rng(draw_from(SEEDS))
     k = draw_from(st.integers(1, 3))
     dx = draw_from(st.integers(k + 1, 8))
@@ -51,6 +52,30 @@ def models(draw_from):
         gamma_tilde_y=rng.uniform(0.2, 5.0, dy - k),
         nu=rng.uniform(0.1, 0.95, min(dx, dy) - k),
     )
+
+
+@st.composite
+def edge_models(draw_from):
+    """A spiked model at the edges: no signal, no nuisance in x or y or both, equally many features, no private
+    variance, nuisance that is not coupled at all or perfectly."""
+    rng = np.random.default_rng(draw_from(SEEDS))
+    k = draw_from(st.integers(0, 3))
+    dx, dy = (max(1, k + draw_from(st.sampled_from([0, 0, 1, 3]))) for _ in range(2))
+    if draw_from(st.booleans()):
+        dy = dx
+    return spiked_model(
+        kappa=rng.uniform(0.5, 2.0, k),
+        gamma_x=rng.choice([0.0, 1.0], k),
+        gamma_y=rng.choice([0.0, 1.0], k),
+        gamma_tilde_x=rng.uniform(0.2, 5.0, dx - k),
+        gamma_tilde_y=rng.uniform(0.2, 5.0, dy - k),
+        nu=rng.choice([0.0, 0.5, 1.0], min(dx, dy) - k),
+    )
+
+
+def models():
+    """Any spiked model."""
+    return st.one_of(ordinary_models(), edge_models())
 
 
 @st.composite
@@ -120,21 +145,43 @@ def test_prediction_is_the_same_under_invertible_maps_of_the_source_and_orthogon
     assert_close(spectra(pairs.x @ orthogonal(rng, dx), pairs.y @ invertible(rng, dy))[Y_TO_X], expected[Y_TO_X])
 
 
+@pytest.mark.parametrize("direction", Direction)
 @FEW
-@given(samples(), st.floats(0.01, 100.0))
-def test_ratios_of_prediction_are_the_same_under_any_scale_of_the_target(sample, scale):
+@given(sample=samples(), scale=st.floats(0.01, 100.0))
+def test_ratios_of_prediction_are_the_same_under_any_scale_of_the_target(direction, sample, scale):
     """Components keep their classes: their overlap with the signal subspace of the target does not change either."""
     model, bases, pairs, _ = sample
-    expected = prediction_ratio(pairs.x, pairs.y, bases.y[:, : model.k])
-    found = prediction_ratio(pairs.x, scale * pairs.y, bases.y[:, : model.k])
-    assert found.status is expected.status
-    assert found.signal_count == expected.signal_count
+    forward = direction is X_TO_Y
+    signal = (bases.y if forward else bases.x)[:, : model.k]
+    x, y = (pairs.x, scale * pairs.y) if forward else (scale * pairs.x, pairs.y)
+    expected = prediction_ratio(pairs.x, pairs.y, direction, signal)
+    found = prediction_ratio(x, y, direction, signal)
+    assert (found.status, found.signal_count) == (expected.status, expected.signal_count)
     assert found.ratio == (None if expected.ratio is None else pytest.approx(expected.ratio, rel=CLOSE))
 
 
-def prediction_ratio(x, y, signal_y):
-    triplets = prediction_triplets(joint_covariance(x, y), X_TO_Y)
-    return separation(triplets.values, np.square(signal_y.T @ triplets.y).sum(axis=0) > 0.5)
+def prediction_ratio(x, y, direction, signal):
+    triplets = prediction_triplets(joint_covariance(x, y), direction)
+    target = triplets.y if direction is X_TO_Y else triplets.x
+    return separation(triplets.values, np.square(signal.T @ target).sum(axis=0) > 0.5)
+
+
+@FEW
+@given(samples(), st.floats(0.01, 100.0))
+def test_the_procedure_s_ratios_of_prediction_are_the_same_under_any_scale_of_the_target(sample, scale):
+    """Also with its ridge, which is the source's alone."""
+    _, _, pairs, rng = sample
+    labels = Targets(pairs.x[:, :1] + rng.standard_normal((len(pairs.x), 1)), ("a",))
+    found_y, found_x, expected = (
+        reference(x, y, labels, 50, 100, Stages(silent))
+        for x, y in ((pairs.x, scale * pairs.y), (scale * pairs.x, pairs.y), (pairs.x, pairs.y))
+    )
+    for rule in Rule:
+        for name, found in (("cp_x_to_y", found_y), ("cp_y_to_x", found_x)):
+            np.testing.assert_array_equal(getattr(found, name).classes[rule], getattr(expected, name).classes[rule])
+            ratio, other = (getattr(each.separations(rule), name) for each in (found, expected))
+            assert ratio.status is other.status
+            assert ratio.ratio == (None if other.ratio is None else pytest.approx(other.ratio, rel=CLOSE))
 
 
 @FEW
@@ -149,7 +196,7 @@ def test_the_ridge_lowers_singular_values_by_at_most_half_of_epsilon_over_the_sm
     y = unit * pairs.y @ invertible(rng, pairs.y.shape[1])
     joint = joint_covariance(x, y)
     loss_x, loss_y = (RIDGE / linalg.eigvalsh(covariance)[0] / 2 for covariance in (joint.x, joint.y))
-    ridged = reference(x, y, Targets(pairs.signal[:, :1], ("a",)), 50, 100, Stages(silent))
+    ridged = reference(x, y, Targets(pairs.x[:, :1], ("a",)), 50, 100, Stages(silent))
     exact = by_the_solvers(x, y)
     for found, expected, loss in (
         (ridged.ca, exact["ca"], loss_x + loss_y),
@@ -182,7 +229,7 @@ def with_ratio(model: SpikedModel, objective: str, ratio: float) -> SpikedModel:
 
 @pytest.mark.parametrize("objective", ["ca", "cp_x_to_y", "cp_y_to_x"])
 @FEW
-@given(model=models(), seed=SEEDS)
+@given(model=ordinary_models(), seed=SEEDS)
 def test_the_recovered_subspace_flips_where_the_ratio_crosses_one(objective, model, seed):
     for ratio, recovers in ((1 + MARGIN, True), (1 - MARGIN, False)):
         moved = with_ratio(model, objective, ratio)
@@ -223,7 +270,7 @@ def test_exchanging_x_and_y_exchanges_the_directions(model):
 
 
 @FEW
-@given(models())
+@given(ordinary_models())
 def test_with_uniform_variances_one_ratio_follows_from_the_other(model):
     """Delta_CA / Delta_CP = sqrt(max gamma_tilde_target / min(kappa^2 + gamma_target))."""
     uniform = spiked_model(
@@ -251,7 +298,7 @@ def encoder_norms(W, V, joint):
 
 
 @FEW
-@given(models(), SEEDS)
+@given(st.one_of(ordinary_models(), edge_models().filter(lambda model: model.k > 0)), SEEDS)
 def test_no_feasible_pair_of_encoders_is_smaller_than_the_closed_form(model, seed):
     joint = population(model, random_bases(model, seed))
     k = model.k

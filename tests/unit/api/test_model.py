@@ -1,5 +1,7 @@
 """The model's calls: every example is sent and answered, and what is refused says which field and what to do."""
 
+from pathlib import Path
+
 import pytest
 import yaml
 from pydantic import TypeAdapter
@@ -9,9 +11,17 @@ from service.api.app import create_app
 from service.api.description import description_yaml
 from service.estimation.phase_diagram import PhaseDiagram
 from service.estimation.record import as_dict
-from service.estimation.simulation import simulate
+from service.estimation.simulation import MAX_ESTIMATED_VALUES, SMALL_FEATURES, SMALL_VALUES, simulate
 from service.estimation.simulation_records import Simulation
-from service.estimation.spiked_model import ModelSeparation, model_separation, spiked_model
+from service.estimation.spiked_model import (
+    GAMMA_BOUNDS,
+    GAMMA_TILDE_BOUNDS,
+    KAPPA_BOUNDS,
+    NU_BOUNDS,
+    ModelSeparation,
+    model_separation,
+    spiked_model,
+)
 from service.settings import Settings
 
 APP = create_app(Settings())
@@ -127,6 +137,7 @@ def test_a_body_that_is_not_as_described_names_the_field(http, call, body, part,
         ("separation", {**PARAMETERS, "dx": None}, "invalid_model", "Give dx"),
         ("separation", {**PARAMETERS, "nu": [0.5]}, "invalid_model", "nu has 1 values"),
         ("phase-diagram", {**UNIFORM, "nu": {"low": 1, "high": 0.5}}, "invalid_model", "nu.high above nu.low"),
+        ("phase-diagram", {**UNIFORM, "kappa": {"low": 1e-200}}, "invalid_model", "has a point at 1e-200"),
         ("simulation", {**SIMULATED, "options": {}}, "invalid_model", "Give n_labeled"),
         (
             "simulation",
@@ -152,6 +163,8 @@ def test_what_no_model_has_is_refused_by_the_core(http, call, body, code, words)
         (b'{"kappa": [NaN]}', "application/json", 422, "kappa[0] is not"),
         (b'{"kappa": [1e999]}', "application/json", 422, "kappa[0] is not"),
         (b"\x80{}", "application/json", 400, "JSON in UTF-8"),
+        (b'{"kappa": [' + b"1" * 5000 + b"]}", "application/json", 400, "without endless numbers or nesting"),
+        (b"[" * 100_000, "application/json", 400, "without endless numbers or nesting"),
     ],
 )
 def test_a_body_that_is_no_json_object_is_told_so(http, content, media_type, status, words):
@@ -176,3 +189,22 @@ def test_what_is_no_upload_is_bounded_more_tightly(http):
     response = http.post("/v1/model/separation", content=b" " * (1024 * 1024 + 1))
     assert (response.status_code, response.json()["code"]) == (413, "body_too_large")
     assert "1048576 bytes" in response.json()["detail"]
+
+
+def test_the_description_names_the_bound_of_simulations_with_the_estimator():
+    described = yaml.safe_load(description_yaml(APP))["components"]["schemas"]["SimulationRequest"]["description"]
+    assert f"{MAX_ESTIMATED_VALUES:,}" in described
+
+
+def test_bounds_on_the_page_about_the_api_are_the_core_s():
+    page = (Path(__file__).parents[3] / "docs" / "api.md").read_text(encoding="utf-8")
+    page = " ".join(page.split())
+    bounds = {"kappa": KAPPA_BOUNDS, "gamma": GAMMA_BOUNDS, "gamma-tilde": GAMMA_TILDE_BOUNDS, "nu": NU_BOUNDS}
+    ranges = {name: f"{low:.15g} to {high:,.15g}" for name, (low, high) in bounds.items()}
+    for words in (
+        f"`kappa` is {ranges['kappa']}, a gamma {ranges['gamma']}",
+        f"a gamma-tilde {ranges['gamma-tilde']}, `nu` {ranges['nu']}",
+        f"more than {SMALL_VALUES:,} values",
+        f"more than {SMALL_FEATURES} features",
+    ):
+        assert words in page

@@ -91,6 +91,18 @@ def test_inverse_root_leaves_out_what_does_not_vary():
     np.testing.assert_array_equal(inverse_root(np.zeros((2, 2))), np.zeros((2, 2)))
 
 
+def test_inverse_root_keeps_what_varies_little():
+    root = inverse_root(np.diag([4.0, 1e-8, 1e-12]))
+    np.testing.assert_allclose(root, np.diag([0.5, 1e4, 1e6]), rtol=1e-12)
+
+
+def test_no_correlation_exceeds_one():
+    x, y = sample(7, 4, 6)
+    values = alignment_triplets(joint_covariance(x, np.hstack([x * [1.0, 30.0, 1e-3, 7.0], y]))).values
+    np.testing.assert_allclose(values, 1, rtol=1e-12)
+    assert values.max() <= 1
+
+
 def test_more_directions_than_are_coupled_are_refused():
     joint = JointCovariance(np.eye(4), np.eye(3), np.diag([0.5, 0.2, 0.0, 0.0])[:, :3])
     assert align(joint, 2).W.shape == (2, 4)
@@ -118,6 +130,16 @@ def test_distance_is_the_sine_of_the_largest_angle():
     assert subspace_distance(axes[:, :2], turned) == pytest.approx(0.5, rel=1e-14)
     tiny = np.column_stack([axes[:, 0], axes[:, 1] + 1e-10 * axes[:, 2]])
     assert subspace_distance(axes[:, :2], tiny) == pytest.approx(1e-10, rel=1e-5)
+
+
+def test_distance_does_not_depend_on_how_long_columns_are():
+    rng = np.random.default_rng(1)
+    a, b = rng.standard_normal((2, 6, 3))
+    expected = subspace_distance(a, b)
+    assert expected > 0.1
+    for scale in ([1e-18, 1.0, 1e18], [1e-150, 1.0, 1e150]):
+        assert subspace_distance(a * scale, b) == pytest.approx(expected, rel=1e-12)
+        assert subspace_distance(a, b * scale) == pytest.approx(expected, rel=1e-12)
 
 
 def test_distance_of_orthogonal_directions_is_one():

@@ -148,10 +148,38 @@ def test_without_signal_and_nuisance_there_is_no_signal():
 
 
 def test_extreme_parameters_stay_finite():
-    model = spiked_model([1e3, 1e-3], [0.0, 1e6], 1e6, [1e-6, 1e6], [1e6] * 3, [1.0, 1e-14])
+    model = spiked_model([1e3, 1e-2], [0.0, 1e5], 1e5, [1e-4, 1e4], [1e4] * 3, [1.0, 1e-14])
     found = model_separation(model)
-    assert found.separation.ca.ratio == pytest.approx(1e-6 / np.sqrt(1e6 + 1e-6) / np.sqrt(1e6), rel=1e-9)
+    assert found.separation.ca.ratio == pytest.approx(1e-4 / np.sqrt(1e5 + 1e-4) / np.sqrt(1e5), rel=1e-9)
     assert json.loads(to_json(found))["regimes"]["x_to_y"] == "neither"  # nothing of it is infinite or NaN
+
+
+@pytest.mark.parametrize("nu", [1e-10, 1e-12, 1e-14])
+def test_weakly_coupled_nuisance_is_nuisance(nu):
+    found = model_separation(spiked_model([1.0], 1.0, 1.0, 1.0, 1.0, nu, dx=3, dy=2)).separation
+    for separation in vars(found).values():
+        assert (separation.status, separation.nuisance_floor) == (RatioStatus.OK, nu)
+    assert found.ca.ratio == pytest.approx(0.5 / nu, rel=1e-12)
+
+
+def test_a_ratio_of_one_is_decided_by_no_rounding():
+    for kappa in np.linspace(0.15, 3.0, 400):
+        aligned = model_separation(spiked_model([kappa], 0.0, 0.0, 1.0, 1.0, 1.0, dx=3, dy=2))
+        assert aligned.rho == (1.0,)
+        assert (aligned.separation.ca.ratio, aligned.separation.ca.recovered_count) == (1.0, 0)
+        assert not aligned.separation.ca.recovers
+        for gamma in (0.0, 0.3, 3.0):  # of x; xi is nu times the root of the target's gamma_tilde
+            tau = kappa**2 / np.sqrt(kappa**2 + gamma)
+            loud = float(2 * tau**2)
+            even = model_separation(spiked_model([kappa], gamma, 3.0, 1.0, loud, np.sqrt(0.5), dx=3, dy=2)).separation
+            assert (even.cp_x_to_y.ratio, even.cp_x_to_y.recovered_count) == (1.0, 0)
+            assert even.cp_x_to_y.ratio == even.cp_x_to_y.signal_floor / even.cp_x_to_y.nuisance_floor
+
+
+def test_what_is_more_than_rounding_above_one_recovers():
+    for excess, recovers in ((1e-14, True), (4e-16, False), (-1e-14, False)):
+        model = spiked_model([1.0], 1.0, 1.0, 1.0, 1.0, 0.5 / (1 + excess), dx=3, dy=2)
+        assert model_separation(model).separation.ca.recovers is recovers
 
 
 def test_a_number_stands_for_all_coordinates():

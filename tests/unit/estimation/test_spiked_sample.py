@@ -95,3 +95,41 @@ def test_without_signal_the_label_is_noise():
     rows, labels = draw_labels(np.empty((40, 0)), 30, 0.5, seed=9)
     assert (rows.shape, labels.shape) == ((30,), (30, 1))
     assert 0.3 < labels.std() < 0.7
+
+
+def test_a_seed_names_the_same_sample_in_every_process():
+    """Values pinned when they were first drawn: a change of stream, of its order or of chunks shows here."""
+    bases = random_bases(MODEL, 3)
+    pairs = draw(MODEL, bases, CHUNK_ROWS + 2, 3)
+    rows, labels = draw_labels(pairs.signal, 10, 0.5, 3)
+    assert rows.tolist() == [113, 193, 267, 841, 948, 1112, 1801, 1820, 1883, 1907]
+    for found, pinned in (
+        (bases.x[0], [0.2841629216571602, -0.033657975428200614, -0.7248175422848184, 0.6267041607022703]),
+        (bases.y[-1, :3], [0.8531687266087778, -0.07322938782366523, 0.3396330067077879]),
+        (pairs.x[0], [-1.1423146284934076, -2.387046839843618, -1.8318375380716498, -1.0402015781902307]),
+        (pairs.y[-1, :3], [0.08747538769101015, 0.06982966674045848, 0.7826110161245154]),
+        (pairs.signal[CHUNK_ROWS], [-0.6582500340879579, 2.0702615498394223]),
+        (labels[0], [-0.7650968972565722, 0.6952138512122081]),
+        (labels[-1], [1.047337480864029, -0.03063610313341547]),
+    ):
+        np.testing.assert_allclose(found, pinned, rtol=0, atol=1e-12)
+
+
+def test_bases_pairs_and_labels_are_independent_of_each_other():
+    """Each has a stream of its own: the numbers that one begins with are found in no other."""
+    model = spiked_model([1.0] * 4, 0.5, 0.5, [], [1.0], [])
+    for seed in range(5):
+        signal = draw(model, own_bases(model), 4, seed).signal  # drawn first, a square matrix like that of the basis
+        basis = random_bases(model, seed).x
+        assert np.abs(basis[:, 0] - signal[:, 0] / linalg.norm(signal[:, 0])).max() > 0.05
+        streams = [np.random.SeedSequence(seed, spawn_key=(place,)) for place in range(2)]
+        rows, _ = draw_labels(np.zeros((1000, 1)), 10, 0.5, seed)
+        for stream in streams:
+            assert rows.tolist() != sorted(np.random.default_rng(stream).choice(1000, 10, replace=False).tolist())
+
+
+def test_no_direction_of_a_basis_is_preferred():
+    """A QR decomposition alone gives the first entry the same sign every time."""
+    first = np.array([random_bases(MODEL, seed).x[0, 0] for seed in range(400)])
+    assert abs(first.mean()) < 4 * 0.5 / 400**0.5  # a uniform direction's entry has standard deviation 1 / sqrt(4)
+    assert abs(first.std() - 0.5) < 0.06

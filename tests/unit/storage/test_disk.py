@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import io
 import os
@@ -70,6 +71,11 @@ def a_label_set(staged, dataset_id: str) -> LabelSet:
     )
 
 
+def kind_of(file) -> str:
+    """Part and kind by the name of a stored file."""
+    return f"{file.name.partition('-')[0]} {file.name.rpartition('.')[2]}"
+
+
 def kept(store: DiskStore, **parts) -> tuple[Dataset, LabelSet]:
     with store.datasets.stage() as staged:
         received(staged, **parts)
@@ -114,7 +120,7 @@ def test_what_is_kept_is_read_back_by_another_store(store, tmp_path):
 def test_groups_and_covariates_are_stored_and_read(store):
     groups = io.BytesIO(b"subject\n" + b"s1\ns2\n" * 10)
     dataset, _ = kept(store, groups=groups, covariates=npy(np.ones((20, 2))))
-    assert (dataset.groups.name, dataset.covariates.name) == ("groups.csv", "covariates.npy")
+    assert [kind_of(dataset.groups), kind_of(dataset.covariates)] == ["groups csv", "covariates npy"]
     features = store.datasets.features_of(store.datasets.find(dataset.id))
     assert features.groups.tolist() == ["s1", "s2"] * 10
     assert list(features.covariates) == ["covariate_0", "covariate_1"]
@@ -138,8 +144,8 @@ def test_digests_are_those_of_the_bytes_received_however_they_come(store, tmp_pa
         for start in range(0, len(content), 7):
             receiver.write(content[start : start + 7])
         file = receiver.finish()
-        assert (file.name, file.size_bytes) == ("x.npy", len(content))
         assert file.sha256 == hashlib.sha256(content).hexdigest()
+        assert (file.name, file.size_bytes) == (f"x-{file.sha256[:16]}.npy", len(content))
         np.testing.assert_array_equal(staged.array("x"), np.arange(60.0).reshape(20, 3))
 
 
@@ -154,12 +160,7 @@ def test_an_upload_that_is_not_kept_leaves_nothing(store, tmp_path):
 def test_parts_are_told_apart_by_content(store):
     with store.datasets.stage() as staged:
         received(staged, labels=npy(np.arange(20.0)), rows=io.BytesIO(b"3\n4\n"))
-        assert {part: file.name for part, file in staged.files.items()} == {
-            "x": "x.npy",
-            "y": "y.npy",
-            "labels": "labels.npy",
-            "rows": "rows.csv",
-        }
+        assert [kind_of(file) for file in staged.files.values()] == ["x npy", "y npy", "labels npy", "rows csv"]
         np.testing.assert_array_equal(staged.labels().columns["label_0"], np.arange(20.0))
         np.testing.assert_array_equal(staged.labels().rows, [3, 4])
 
@@ -187,6 +188,67 @@ def test_a_dataset_is_filled_part_by_part(store):
     assert store.datasets.find(opened.id) == dataset
     assert (dataset.state, dataset.n_pairs) == (DatasetState.READY, 20)
     assert store.datasets.features_of(dataset).x.shape == (20, 3)
+
+
+def test_a_part_that_is_sent_again_takes_the_place_of_the_other_with_its_record_or_not_at_all(
+    store, tmp_path, monkeypatch
+):
+    opened = Dataset(RECORD_VERSION, new_id(Kind.DATASET), NOW, NOW + timedelta(days=1), ("x", "y"))
+    with store.datasets.stage() as staged:
+        staged.keep(opened)
+
+    def sent(values, fails: bool = False) -> Dataset:
+        with store.datasets.stage() as staged, monkeypatch.context() as patched:
+            file = staged.receive("x", npy(values))
+            changed = replace(opened, x=StoredArray(**vars(file), shape=values.shape, dtype="float64"))
+            if fails:
+                patched.setattr("service.storage.disk_staging.replace_file", no_space)
+            staged.add_part("x", changed)
+        return changed
+
+    first = sent(np.zeros((20, 3)))
+    with pytest.raises(StoreUnavailable):
+        sent(np.zeros((30, 3)), fails=True)
+    assert store.datasets.find(opened.id) == first
+    folder = tmp_path / "data" / "datasets" / opened.id
+    assert np.load(folder / first.x.name).shape == (20, 3)
+    second = sent(np.zeros((40, 3)))
+    assert store.datasets.find(opened.id) == second
+    assert sorted(path.name for path in folder.iterdir()) == ["dataset.json", "lock", second.x.name]
+
+
+def test_a_new_dataset_is_held_until_its_staging_ends(store):
+    with ThreadPoolExecutor(1) as pool:
+        with store.datasets.stage() as staged:
+            received(staged)
+            dataset = a_dataset(staged)
+            staged.keep(dataset)
+            removal = pool.submit(removed, store, dataset.id)
+            with pytest.raises(TimeoutError):
+                removal.result(0.2)
+            assert store.datasets.find(dataset.id) == dataset
+        removal.result(10)
+    assert store.datasets.find(dataset.id) is None
+
+
+def removed(store: DiskStore, dataset_id: str) -> None:
+    with store.datasets.hold(dataset_id, alone=True):
+        store.datasets.remove(dataset_id)
+
+
+def no_space(*arguments) -> None:
+    raise OSError(errno.ENOSPC, "No space left on device")
+
+
+def test_an_outcome_that_cannot_be_written_leaves_nothing(store, tmp_path, monkeypatch):
+    submission = committed(store)
+    before = files_below(tmp_path / "data" / "analyses")
+    with monkeypatch.context() as patched:
+        patched.setattr("os.fsync", no_space)
+        with pytest.raises(StoreUnavailable):
+            store.analyses.settle(submission.id, *FAILURE)
+    assert [name for name in files_below(tmp_path / "data" / "analyses") if "lock" not in name] == before
+    assert store.analyses.settle(submission.id, *FAILURE)
 
 
 def test_a_dataset_has_several_label_sets_newest_first_and_takes_them_with_it(store, tmp_path):
@@ -278,19 +340,46 @@ def test_a_record_that_cannot_be_read_hides_itself_and_nothing_else(store, tmp_p
     assert list(store.analyses.unsettled()) == [whole]
 
 
-def test_sweeping_removes_what_was_received_and_never_kept(store, tmp_path):
+def aged(path: Path) -> None:
+    """As if it had been left two hours ago."""
+    moment = datetime.now().timestamp() - 7200
+    os.utime(path, (moment, moment), follow_symlinks=False)
+
+
+def test_sweeping_removes_what_nobody_receives_any_more(store, tmp_path):
     submission = committed(store)
     tmp = tmp_path / "data" / "tmp"
-    for name, age_s in (("upload-old", 7200), ("upload-new", 0)):
+    (tmp / "upload-left").mkdir()
+    (tmp / "upload-left" / "x.part").write_bytes(b"half")
+    for name in ("new-old", "removed-old", "new-fresh"):
         (tmp / name).mkdir()
-        (tmp / name / "x.npy").write_bytes(b"half")
-        for path in (tmp / name / "x.npy", tmp / name):
-            os.utime(path, (datetime.now().timestamp() - age_s,) * 2)
-    store.sweep(older_than_s=3600)
-    assert [path.name for path in tmp.iterdir()] == ["upload-new"]
-    store.sweep(older_than_s=0)
-    assert list(tmp.iterdir()) == []
+    for name in ("new-old", "removed-old"):
+        aged(tmp / name)
+    with store.datasets.stage() as staged:
+        staged.receive("x", an_upload()["x"])
+        store.sweep()
+        assert staged.array("x").shape == (20, 3)
+        assert sorted(path.name.partition("-")[0] for path in tmp.iterdir()) == ["new", "upload"]
+    store.sweep()
+    assert [path.name for path in tmp.iterdir()] == ["new-fresh"]
     assert store.analyses.find(submission.id) == submission
+
+
+def test_sweeping_removes_marks_and_links_that_lead_nowhere(store, tmp_path):
+    submission = committed(store)
+    data = tmp_path / "data"
+    mark, link = data / "unsettled" / new_id(Kind.ANALYSIS), data / "label-sets" / new_id(Kind.LABEL_SET)
+    mark.touch()
+    link.symlink_to("../datasets/gone/label-sets/gone")
+    store.sweep()
+    assert (mark.exists(), link.is_symlink()) == (True, True), "they may be about to lead somewhere"
+    aged(mark)
+    aged(link)
+    for kept_mark in (data / "unsettled" / submission.id, data / "label-sets" / submission.subject.label_set.id):
+        aged(kept_mark)
+    store.sweep()
+    assert [path.name for path in (data / "unsettled").iterdir()] == [submission.id]
+    assert [path.name for path in (data / "label-sets").iterdir()] == [submission.subject.label_set.id]
 
 
 def test_lists_are_newest_first_and_unsettled_analyses_oldest_first(store):

@@ -82,7 +82,7 @@ def awaited(store: Store, dataset_id: str, part: str) -> Dataset:
         raise InvalidRequest(
             f"This dataset has no part {part[:40]!r}. Its parts are {', '.join(dataset.parts)}; they are chosen when "
             "it is opened.",
-            part="parts",
+            part=part[:40],
         )
     return dataset
 

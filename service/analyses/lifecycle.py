@@ -30,6 +30,11 @@ def describe(store: Store, queue: Queue, analysis_id: str) -> Analysis:
     return _assemble(submission, outcome, None)
 
 
+def as_submitted(submission: Submission) -> Analysis:
+    """The analysis in the moment in which it was accepted."""
+    return _assemble(submission, None, None)
+
+
 def list_analyses(
     store: Store,
     queue: Queue,

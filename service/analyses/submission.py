@@ -9,10 +9,10 @@ import structlog
 
 from service.analyses.analysis import RECORD_VERSION, Analysis, Estimation, SimulatedProblem, Submission
 from service.analyses.dataset import TypesAsSaid
-from service.analyses.errors import LabelSetMismatch, QueueUnavailable, StoreUnavailable
+from service.analyses.errors import LabelSetMismatch, NotFound, QueueUnavailable, StoreUnavailable
 from service.analyses.identity import Kind, new_id
 from service.analyses.intake import completed, described, find_label_set, find_ready, labeled, receive
-from service.analyses.lifecycle import describe
+from service.analyses.lifecycle import as_submitted, describe
 from service.analyses.metadata import check_metadata
 from service.analyses.ports import Queue, Source, Store
 from service.estimation import inputs as checks
@@ -121,4 +121,8 @@ def _queued(store: Store, queue: Queue, submission: Submission) -> Analysis:
     except QueueUnavailable:
         # The 202 stands: the submission is stored, and `reconcile_store` queues it when the queue is back.
         log.warning("queue_unavailable", analysis_id=submission.id)
-    return describe(store, queue, submission.id)
+    try:
+        return describe(store, queue, submission.id)
+    except (NotFound, StoreUnavailable):
+        # It is accepted, whatever has happened since: the caller has to learn its id.
+        return as_submitted(submission)

@@ -23,7 +23,7 @@ from service.schemas.datasets import DatasetPage, DatasetView, LabelSetPage, Lab
 from service.schemas.limits import DEFAULT_PAGE, LARGEST_PAGE
 from service.schemas.uploads import DatasetForm, LabelSetForm, read_types
 
-router = APIRouter(prefix="/v1", tags=["datasets"])
+router = APIRouter(prefix="/v1")
 
 OPEN_DATASET = TypeAdapter(OpenDataset)
 CHUNK_BYTES = 1024 * 1024  # gathered before a thread writes them
@@ -38,6 +38,7 @@ UNKNOWN = problem("Unknown id.")
     "/datasets",
     status_code=201,
     summary="Create a dataset",
+    tags=["datasets"],
     responses={
         201: {"description": "Kept; ready, or open for its parts.", "headers": LOCATION},
         400: problem("The body cannot be read."),
@@ -73,6 +74,7 @@ async def create(services: ServicesDep, request: Request, response: Response) ->
 @router.get(
     "/datasets",
     summary="List datasets",
+    tags=["datasets"],
     responses={200: {"description": "A page, newest first."}},
 )
 def list_datasets(services: ServicesDep, cursor: Cursor = None, limit: Limit = DEFAULT_PAGE) -> DatasetPage:
@@ -85,6 +87,7 @@ def list_datasets(services: ServicesDep, cursor: Cursor = None, limit: Limit = D
 @router.get(
     "/datasets/{dataset_id}",
     summary="Look at a dataset",
+    tags=["datasets"],
     responses={200: {"description": "The dataset as it stands."}, 404: UNKNOWN},
 )
 def look(services: ServicesDep, dataset_id: DatasetId) -> DatasetView:
@@ -95,6 +98,7 @@ def look(services: ServicesDep, dataset_id: DatasetId) -> DatasetView:
 @router.put(
     "/datasets/{dataset_id}/{part}",
     summary="Send a part of an open dataset",
+    tags=["datasets"],
     responses={
         200: {"description": "Kept. The last part makes the dataset ready."},
         404: UNKNOWN,
@@ -135,6 +139,7 @@ async def put_part(
     "/datasets/{dataset_id}",
     status_code=204,
     summary="Delete a dataset",
+    tags=["datasets"],
     responses={
         204: {"description": "Gone, with its label sets."},
         404: UNKNOWN,

@@ -119,3 +119,9 @@ def test_codes_are_unique():
 def test_a_stored_code_that_is_no_longer_known_is_still_a_problem():
     problem = problem_of_failure(Failure("from_an_older_version", "It ended.", None))
     assert (problem.code, problem.status) == ("from_an_older_version", 500)
+
+
+def test_every_operation_has_one_tag():
+    for operations in yaml.safe_load(description_yaml(create_app(Settings())))["paths"].values():
+        for operation in operations.values():
+            assert len(operation["tags"]) == 1, operation["summary"]

@@ -8,7 +8,7 @@ worker         takes analyses from the queue, one process each
 client         typed HTTP client
 wiring         puts the parts together from settings
 storage        files that are the truth; a queue in Redis that can be rebuilt from them
-analyses       what an analysis is: submit, run, describe
+analyses       datasets, label sets and analyses: intake, submission, execution, lifecycle
 estimation     the numerical core: start at estimation/estimate.py
 figures        draws a report
 """

@@ -3,7 +3,7 @@
 cli            phasegate serve | demo | check | api | worker | openapi, and submit | report | list | cancel
 remote         what these four do with a running service
 serving        one supervised process tree: embedded server, API, workers
-api            HTTP in, JSON out; starts no computation
+api            HTTP in, JSON out; computes closed forms and small simulations, nothing else
 worker         takes analyses from the queue, one process each
 client         typed HTTP client
 wiring         puts the parts together from settings

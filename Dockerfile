@@ -4,13 +4,14 @@
 ARG PYTHON_IMAGE=python:3.12-slim
 
 FROM ${PYTHON_IMAGE} AS requirements
-ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore
+ENV PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_ROOT_USER_ACTION=ignore PIP_CACHE_DIR=/var/cache/pip
 # hadolint ignore=DL3008 # any strip will do, and a version that Debian has replaced can no longer be installed
 RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends binutils >/dev/null \
  && rm -rf /var/lib/apt/lists/* && python -m venv --without-pip /opt/phasegate
 COPY requirements.lock /tmp/
 # Test suites, headers, type stubs and debug symbols are of no use at run time; bytecode is kept of what is imported.
-RUN --mount=type=cache,target=/root/.cache/pip \
+# hadolint ignore=DL3042 # the cache is a mount of the build, in no layer
+RUN --mount=type=cache,target=/var/cache/pip \
     pip --python /opt/phasegate/bin/python install --no-compile --only-binary :all: --require-hashes \
       -r /tmp/requirements.lock \
  && find /opt/phasegate/lib -depth -type d \( -name tests -o -name include \) -exec rm -rf {} + \

@@ -33,8 +33,13 @@ def invalid_json(error: ValidationError) -> AnalysisError | InputError:
 
 
 def _meant(found: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
-    """Of a value that may be of several kinds every kind complains: the deepest complaint is of the kind meant."""
-    return max((entry for entry in found if _field(entry) == _field(found[0])), key=lambda entry: len(entry["loc"]))
+    """Of a value that may be of several kinds every kind complains: the deepest complaint is of the kind meant.
+
+    Complaints of one value that are equally deep are one: it could be of any of these kinds.
+    """
+    deepest = max((entry for entry in found if _field(entry) == _field(found[0])), key=lambda entry: len(entry["loc"]))
+    alike = [e["msg"] for e in found if (len(e["loc"]), _place(e)) == (len(deepest["loc"]), _place(deepest))]
+    return {**deepest, "msg": "; or: ".join(dict.fromkeys(alike))}
 
 
 def _of_json(entry: Mapping[str, Any]) -> AnalysisError | InputError:

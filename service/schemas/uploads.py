@@ -7,21 +7,16 @@ from typing import Annotated, Any, get_args, get_type_hints
 from pydantic import TypeAdapter, ValidationError, WithJsonSchema
 
 from service.analyses.dataset import TypesAsSaid
-from service.analyses.errors import InvalidMetadata, InvalidRequest
+from service.analyses.errors import InvalidMetadata
 from service.analyses.metadata import MAX_ENTRIES
 from service.estimation.errors import InvalidOption
 from service.estimation.labels import LabelType
 from service.schemas.analyses import METADATA_SCHEMA, Metadata
-from service.schemas.options import OPTIONS_BYTES
 from service.schemas.wire import WireModel, first_error
 
 
 class _File:
     """Marks a part that is a file."""
-
-
-class _JsonText:
-    """Marks a part that is JSON text."""
 
 
 def _json(schema: dict[str, Any]) -> WithJsonSchema:
@@ -33,7 +28,6 @@ FilePart = Annotated[bytes, _File(), BINARY]
 OptionalFile = Annotated[bytes | None, _File(), BINARY]
 TypesText = Annotated[
     str | None,
-    _JsonText(),
     _json(
         {
             "anyOf": [
@@ -43,8 +37,8 @@ TypesText = Annotated[
         }
     ),
 ]
-OptionsText = Annotated[str | None, _JsonText(), _json({"$ref": "#/components/schemas/SubmittedOptions"})]
-MetadataText = Annotated[str | None, _JsonText(), _json(METADATA_SCHEMA)]
+OptionsText = Annotated[str | None, _json({"$ref": "#/components/schemas/SubmittedOptions"})]
+MetadataText = Annotated[str | None, _json(METADATA_SCHEMA)]
 
 
 class FeatureParts(WireModel):
@@ -114,7 +108,7 @@ def read_types(text: str | None, part: str) -> TypesAsSaid:
     if text is None or text in list(LabelType):
         return None if text is None else LabelType(text)
     try:
-        return TYPES.validate_json(_bounded(text, part), strict=True)
+        return TYPES.validate_json(text, strict=True)
     except ValidationError as error:
         raise InvalidOption(
             f"{part} cannot be read. Send one of {', '.join(LabelType)}, or a JSON object that names a type for each "
@@ -126,16 +120,10 @@ def read_types(text: str | None, part: str) -> TypesAsSaid:
 def read_metadata(text: str | None) -> dict[str, str]:
     """Metadata from JSON.  Raises InvalidMetadata."""
     try:
-        return METADATA.validate_json(_bounded(text or "{}", "metadata"), strict=True)
+        return METADATA.validate_json(text or "{}", strict=True)
     except ValidationError as error:
         place, message = first_error(error)
         raise InvalidMetadata(
             f"{'.'.join(('metadata', *place))}: {message}. Send a JSON object of up to {MAX_ENTRIES} short strings.",
             part="metadata",
         ) from error
-
-
-def _bounded(text: str, part: str) -> str:
-    if len(text) > OPTIONS_BYTES:
-        raise InvalidRequest(f"{part} exceed {OPTIONS_BYTES} bytes. Send less.", part=part)
-    return text

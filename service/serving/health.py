@@ -6,17 +6,17 @@ import http.client
 import socket
 
 from service.analyses.errors import QueueUnavailable
+from service.serving.listening import reached_at
 from service.settings import Settings
 from service.storage.redis_queue import RedisQueue, open_connection
 from service.wiring import queue_url
 
 ANSWER_TIMEOUT_S = 3.0
-EVERY_ADDRESS = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 - looked up, not listened on
 
 
 def api_illness(settings: Settings) -> str | None:
     """What is wrong with the API on this host's port, or None: GET /healthz answers 200 within ANSWER_TIMEOUT_S."""
-    host = EVERY_ADDRESS.get(settings.host, settings.host)
+    host = reached_at(settings.host)
     connection = http.client.HTTPConnection(host, settings.port, timeout=ANSWER_TIMEOUT_S)
     try:
         connection.request("GET", "/healthz", headers={"Connection": "close"})

@@ -47,9 +47,14 @@ def listen(host: str, port: int) -> socket.socket:
 
 
 def address_of(listener: socket.socket) -> Address:
-    """The address to reach a listener at; one that listens everywhere is reached over loopback."""
+    """The address to reach a listener at."""
     host, port = listener.getsockname()[:2]
-    return Address({"0.0.0.0": "127.0.0.1", "::": "::1"}.get(host, host), port)  # noqa: S104 - nothing is bound here
+    return Address(reached_at(host), port)
+
+
+def reached_at(host: str) -> str:
+    """Where to reach what listens on a host from this machine; what listens everywhere is reached over loopback."""
+    return {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - nothing is bound here
 
 
 @contextmanager

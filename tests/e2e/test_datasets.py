@@ -188,6 +188,13 @@ def test_json_that_asks_for_something_else_is_refused(http, asked, code, message
     assert message in refused(answer, 422, code)
 
 
+def test_a_value_of_no_kind_is_told_of_every_kind(http):
+    asked = {"parts": ["x", "y", "covariates"], "covariate_types": "weird"}
+    detail = refused(http.post("/v1/datasets", json=asked), 422, "invalid_request")
+    assert "should be an object" in detail
+    assert "'categorical' or 'numeric'" in detail
+
+
 def test_bodies_of_other_kinds_are_refused(http):
     for address, content_type in (
         ("/v1/datasets", "text/plain"),

@@ -18,6 +18,7 @@ from service.api.body_limit import FORM
 from service.api.form_end import whole_form
 from service.api.invalid_requests import invalid_json
 from service.schemas.options import OPTIONS_BYTES
+from service.schemas.strict_json import check_json
 from service.schemas.uploads import parts_of, required_of
 from service.schemas.wire import WireModel
 
@@ -84,6 +85,7 @@ async def read_form(request: Request, form: type[WireModel]) -> AsyncIterator[Fo
 async def read_json(request: Request, adapter: TypeAdapter[Model]) -> Model:
     """The body as a JSON object of a known schema.  Raises InvalidOption, InvalidMetadata, InvalidRequest."""
     body = await request.body()  # BodyLimit bounds it
+    check_json(body)
     try:
         return adapter.validate_json(body, strict=True)
     except ValidationError as error:

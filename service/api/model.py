@@ -11,6 +11,7 @@ from service.analyses.analysis import SimulatedProblem
 from service.analyses.submission import submit_simulation
 from service.api import problems
 from service.api.access import ServicesDep
+from service.api.checked_json import CheckedJson
 from service.api.describing import LOCATION, RETRY_AFTER, problem
 from service.api.observation import request_id
 from service.api.views import analysis_address, view_analysis
@@ -21,7 +22,7 @@ from service.estimation.spiked_model import ModelSeparation, model_separation
 from service.schemas.analyses import AnalysisView
 from service.schemas.model import ModelParameters, PhaseDiagramRequest, SimulationRequest
 
-router = APIRouter(prefix="/v1/model", tags=["model"])
+router = APIRouter(prefix="/v1/model", tags=["model"], route_class=CheckedJson)
 
 REFUSED: dict[int | str, dict[str, Any]] = {
     400: problem("The body cannot be read."),

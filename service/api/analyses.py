@@ -78,7 +78,6 @@ METADATA_FILTER = {
             "description": "Stored and queued; it survives a crash from here on.",
             "headers": LOCATION | RETRY_AFTER | APPLIED,
         },
-        400: problem("The body cannot be read."),
         404: problem("Unknown dataset or label set."),
         409: problem("The dataset is not ready."),
         413: problem("Too large."),

@@ -41,7 +41,6 @@ UNKNOWN = problem("Unknown id.")
     tags=["datasets"],
     responses={
         201: {"description": "Kept; ready, or open for its parts.", "headers": LOCATION},
-        400: problem("The body cannot be read."),
         413: problem("Too large."),
         415: problem("Neither a form nor JSON."),
         422: problem("The files cannot be a dataset; `code` and `detail` say why and what to do."),
@@ -158,7 +157,6 @@ def delete(services: ServicesDep, dataset_id: DatasetId) -> None:
     tags=["label sets"],
     responses={
         201: {"description": "Kept.", "headers": LOCATION},
-        400: problem("The body cannot be read."),
         404: UNKNOWN,
         409: problem("The dataset is not ready."),
         413: problem("Too large."),

@@ -34,9 +34,13 @@ OPTION_BOUNDS: dict[str, dict[str, float]] = {
 }
 ON_ANY_CALL = {"422": "Refused", "500": "Failed", "503": "Unavailable"}
 """What every call may answer, besides what it says itself."""
+WITH_A_BODY = {"400": "Unreadable", "408": "Slow"}
+"""What every call that takes a body may answer."""
 ANYWHERE: dict[str, dict[str, Any]] = {
     "Refused": {"description": "A parameter does not exist, is given twice, or cannot be read."},
     "Failed": {"description": "The service failed; the operator finds out why under the request's id."},
+    "Unreadable": {"description": "The body cannot be read, or is not what its `Content-Digest` says."},
+    "Slow": {"description": "The body comes too slowly, or pauses for too long. The connection is closed."},
     "Unavailable": {"description": "Store or queue are away.", "headers": RETRY_AFTER},
 }
 BODIES = {
@@ -55,13 +59,14 @@ def describe(app: FastAPI, settings: Settings) -> dict[str, Any]:
     description = FastAPI.openapi(app)
     problem = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     description["components"]["responses"] = {name: said | {"content": problem} for name, said in ANYWHERE.items()}
-    references = {status: {"$ref": f"#/components/responses/{name}"} for status, name in ON_ANY_CALL.items()}
     for path, operations in description["paths"].items():
         for operation in operations.values():
             responses = operation["responses"]
             if "HTTPValidationError" in str(responses.get("422")):
                 del responses["422"]
             if path.startswith("/v1/"):
+                shared = ON_ANY_CALL | (WITH_A_BODY if "requestBody" in operation else {})
+                references = {status: {"$ref": f"#/components/responses/{name}"} for status, name in shared.items()}
                 operation["responses"] = responses = dict(sorted((references | responses).items()))
             for response in responses.values():
                 if MEDIA_TYPE in response.get("content", {}):

@@ -25,7 +25,6 @@ from service.schemas.model import ModelParameters, PhaseDiagramRequest, Simulati
 router = APIRouter(prefix="/v1/model", tags=["model"], route_class=CheckedJson)
 
 REFUSED: dict[int | str, dict[str, Any]] = {
-    400: problem("The body cannot be read."),
     413: problem("Too large."),
     422: problem("No such model, or out of bounds; `code` and `detail` say what to mend."),
 }

@@ -8,6 +8,7 @@ import tempfile
 import uvicorn
 
 from service.api.app import create_app
+from service.api.http_protocol import bounded_protocol
 from service.api.observation import observed
 from service.settings import Settings
 from service.wiring import open_store, queue_url
@@ -17,6 +18,13 @@ SHUTDOWN_TIMEOUT_S = 5  # open requests get this long after SIGTERM
 
 def run_api(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT.  Raises QueueNotConfigured, StoreNotUsable."""
+    server = new_server(settings)
+    sockets = None if settings.listen_fd is None else [socket.socket(fileno=settings.listen_fd)]
+    server.run(sockets)
+
+
+def new_server(settings: Settings) -> uvicorn.Server:
+    """The server, not running yet.  Raises QueueNotConfigured, StoreNotUsable."""
     queue_url(settings)
     # Uploads are spooled to the disk on which they end up: /tmp may be memory, or too small.
     tempfile.tempdir = str(open_store(settings).tmp)
@@ -27,7 +35,8 @@ def run_api(settings: Settings) -> None:
         log_config=None,
         access_log=False,
         server_header=False,
+        http=bounded_protocol(settings.body_silence_s),
+        ws="none",
         timeout_graceful_shutdown=SHUTDOWN_TIMEOUT_S,
     )
-    sockets = None if settings.listen_fd is None else [socket.socket(fileno=settings.listen_fd)]
-    uvicorn.Server(config).run(sockets)
+    return uvicorn.Server(config)

@@ -16,7 +16,7 @@ from typing import Any, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from service.analyses.errors import InvalidTable, LabelsTooLarge
+from service.analyses.errors import LabelsTooLarge
 from service.analyses.upload_errors import (
     ControlCharacters,
     EmptyTable,
@@ -177,8 +177,8 @@ def _column(part: str, name: str, values: list[str]) -> NDArray[Any]:
         longest = max(given, key=len)
         if len(longest.lstrip("+-")) > MAX_DIGITS:
             raise UnreadableNumber(
-                f"Column {_shown(name)} of {part} has the whole number {_shown(longest)}, of more than {MAX_DIGITS} digits. "
-                "Write quantities as real numbers (1.5e20), identifiers as text (id1234).",
+                f"Column {_shown(name)} of {part} has the whole number {_shown(longest)}, of more than {MAX_DIGITS} "
+                "digits. Write quantities as real numbers (1.5e20), identifiers as text (id1234).",
                 part=part,
             )
         return _masked(values, int, np.dtype(np.int64))

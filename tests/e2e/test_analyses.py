@@ -178,8 +178,8 @@ REFUSED = {
     "label_count_mismatch": {"rows": npy(SMALL.rows[:-1])},
     "unsupported_dtype": {"x": npy(SMALL.x.astype(np.complex64))},
     "wrong_shape": {"x": npy(SMALL.x[:, 0])},
-    "invalid_npy": {"x": b"PK\x03\x04nonsense"},
-    "invalid_csv": {"labels": b'a\n"unclosed\n'},
+    "npz_archive": {"x": b"PK\x03\x04nonsense"},
+    "csv_quote": {"labels": b'a\n"unclosed\n'},
     "missing_label_value": {
         "labels": b"a,b\nu,\n" + b"u,2.5\n" * 30 + b"v,1.5\n" * 29,
         "options": PUBLISHED.encode(),

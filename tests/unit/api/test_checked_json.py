@@ -29,7 +29,19 @@ HOSTILE = [
     ('{"\\ud800": 1}', "invalid_request", "half of a character, \\ud800"),
     ('{"a": ["\\udc00x"]}', "invalid_request", "half of a character, \\udc00"),
 ]
-NAMES = ["repeated", "repeated-escaped", "nan", "infinity", "overflow", "digits", "open", "deep", "many", "key", "value"]
+NAMES = [
+    "repeated",
+    "repeated-escaped",
+    "nan",
+    "infinity",
+    "overflow",
+    "digits",
+    "open",
+    "deep",
+    "many",
+    "key",
+    "value",
+]
 
 
 @pytest.fixture(scope="module")

@@ -22,7 +22,7 @@ def read(version: int, name: str, kind: type):
 
 
 def test_there_are_samples_of_every_version_that_is_read():
-    assert VERSIONS == list(range(3, RECORD_VERSION + 1))
+    assert list(range(3, RECORD_VERSION + 1)) == VERSIONS
 
 
 @every_version

@@ -38,6 +38,7 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         services = build_api(settings)
+        await run_in_threadpool(services.stores.mend)
         await run_in_threadpool(services.stores.sweep)
         app.state.services = services
         app.openapi()  # takes a moment, which no request should wait for

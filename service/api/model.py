@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body
+from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse
 
 from service.analyses.analysis import SimulatedProblem
 from service.analyses.submission import submit_simulation
 from service.api import problems
 from service.api.access import ServicesDep, StoreDep
-from service.api.checked_json import CheckedJson
-from service.api.describing import LOCATION, RETRY_AFTER, problem
+from service.api.bodies import json_body
+from service.api.describing import LOCATION, RETRY_AFTER, json_examples, problem, request_body
 from service.api.observation import request_id
 from service.api.views import analysis_address, view_analysis
 from service.estimation.phase_diagram import PhaseDiagram, phase_diagram
@@ -22,10 +22,11 @@ from service.estimation.spiked_model import ModelSeparation, model_separation
 from service.schemas.analyses import AnalysisView
 from service.schemas.model import ModelParameters, PhaseDiagramRequest, SimulationRequest
 
-router = APIRouter(prefix="/v1/model", tags=["model"], route_class=CheckedJson)
+router = APIRouter(prefix="/v1/model", tags=["model"])
 
 REFUSED: dict[int | str, dict[str, Any]] = {
     413: problem("Too large."),
+    415: problem("Not JSON."),
     422: problem("No such model, or out of bounds; `code` and `detail` say what to mend."),
 }
 
@@ -80,9 +81,14 @@ SIMULATIONS: dict[str, Any] = {
 }
 
 
-@router.post("/separation", summary="Closed forms of a spiked model", responses=REFUSED)
+@router.post(
+    "/separation",
+    summary="Closed forms of a spiked model",
+    responses=REFUSED,
+    openapi_extra=request_body(json_examples(ModelParameters, SEPARATIONS)),
+)
 def separation(
-    parameters: Annotated[ModelParameters, Body(openapi_examples=SEPARATIONS)],
+    parameters: Annotated[ModelParameters, Depends(json_body(ModelParameters))],
 ) -> ModelSeparation:
     """Singular values of every objective, signal and nuisance apart, with the separation ratios and regimes.
 
@@ -91,9 +97,14 @@ def separation(
     return model_separation(parameters.spiked_model())
 
 
-@router.post("/phase-diagram", summary="Phase diagram of the spiked model", responses=REFUSED)
+@router.post(
+    "/phase-diagram",
+    summary="Phase diagram of the spiked model",
+    responses=REFUSED,
+    openapi_extra=request_body(json_examples(PhaseDiagramRequest, DIAGRAMS)),
+)
 def diagram(
-    request: Annotated[PhaseDiagramRequest, Body(openapi_examples=DIAGRAMS)],
+    request: Annotated[PhaseDiagramRequest, Depends(json_body(PhaseDiagramRequest))],
 ) -> PhaseDiagram:
     """Regimes on a grid of signal strength and nuisance correlation, and the curves on which a ratio is 1.
 
@@ -115,9 +126,10 @@ def diagram(
             "headers": LOCATION | RETRY_AFTER,
         },
     },
+    openapi_extra=request_body(json_examples(SimulationRequest, SIMULATIONS)),
 )
 def simulation(
-    services: ServicesDep, store: StoreDep, request: Annotated[SimulationRequest, Body(openapi_examples=SIMULATIONS)]
+    services: ServicesDep, store: StoreDep, request: Annotated[SimulationRequest, Depends(json_body(SimulationRequest))]
 ) -> Simulation | JSONResponse:
     """Draw pairs of a spiked model, solve alignment and prediction on them, and compare with the truth.
 

@@ -169,12 +169,7 @@ def _allowed(request: Request, of_one_route: str) -> str:
     matching = [path for path in paths if compile_path(path)[0].match(request.url.path)]
     # A template with fewer parameters is meant before one that would take the address too.
     closest = min(matching, key=lambda path: path.count("{"), default=None)
-    if closest is None:
-        return of_one_route
-    methods = {method.upper() for method in paths[closest]}
-    if len(matching) == 1:
-        methods |= set(of_one_route.split(", "))
-    return ", ".join(sorted(methods))
+    return of_one_route if closest is None else ", ".join(sorted(method.upper() for method in paths[closest]))
 
 
 def _problem(code: str, title: str, status: int, detail: str, part: str | None) -> Problem:

@@ -80,6 +80,7 @@ class Submission:
     subject: Estimation | SimulatedProblem
     metadata: Mapping[str, str] = field(default_factory=dict)
     request_id: str | None = None  # of the request that submitted it; log lines carry it
+    fingerprint: str | None = None  # of what decides its report, see `reuse`; None if that is not to be found again
 
     def uses(self, stored_id: str) -> bool:
         """Whether it needs the dataset or label set with this id."""
@@ -105,6 +106,7 @@ class Outcome:
     finished_at: datetime
     failure: Failure | None
     cancelled: bool = False
+    reused_from: str | None = None  # the analysis whose report this one has a copy of
 
     @property
     def state(self) -> State:

@@ -207,14 +207,18 @@ class AnalysisStore(Protocol):
     def settle(self, analysis_id: str, outcome: Outcome, report: str | None) -> bool:
         """Write the outcome of an analysis once, with its report if it succeeded.
 
-        Returns False, and changes nothing, if it has an outcome already, or is not there any more.
+        Returns False, and changes nothing, if it has an outcome already, or is not there any more.  A report is found
+        again by the fingerprint of its submission, in place of one that was there before.
         """
+
+    def find_report(self, fingerprint: str) -> str | None:
+        """The latest analysis with this fingerprint that has a report, or None."""
 
     def unsettled(self) -> Iterator[Submission]:
         """All analyses without an outcome, oldest first."""
 
     def remove(self, analysis_id: str) -> None:
-        """Remove an analysis: its record, outcome and report."""
+        """Remove an analysis: its record, outcome and report, and what leads to that."""
 
 
 class Store(Protocol):

@@ -18,6 +18,7 @@ from service.analyses.errors import (
     AnalysisLost,
     AnalysisStopped,
     Conflict,
+    IdempotencyKeyInUse,
     InternalError,
     InvalidRequest,
     LabelsTooLarge,
@@ -27,6 +28,7 @@ from service.analyses.errors import (
     ReportNotReady,
     StoreUnavailable,
     TimeLimitExceeded,
+    TooMuch,
     UnreadableBody,
     UploadError,
 )
@@ -47,6 +49,7 @@ STATUS: dict[type[Exception], int] = {
     UnreadableBody: 400,
     NotFound: 404,
     Conflict: 409,
+    TooMuch: 429,
     ReportNotReady: 409,
     NoReport: 409,
     QueueUnavailable: 503,
@@ -56,6 +59,7 @@ STATUS: dict[type[Exception], int] = {
     AnalysisStopped: 409,
 }
 RETRIED = {503, 429}
+PASSING = {ReportNotReady.code, IdempotencyKeyInUse.code}  # conflicts that pass by themselves
 CLIENT_GONE = 499  # as proxies log it: the client hung up before it had sent everything
 
 # Problems that the framework finds before any of our code runs.
@@ -113,7 +117,7 @@ def no_worker() -> Problem:
 def respond(problem: Problem, headers: dict[str, str] | None = None) -> JSONResponse:
     """A problem as a response; one that passes with time says when to try again."""
     headers = dict(headers or {})
-    if problem.status in RETRIED or problem.code == ReportNotReady.code:
+    if problem.status in RETRIED or problem.code in PASSING:
         headers.setdefault("Retry-After", str(RETRY_AFTER_S))
     return JSONResponse(problem.model_dump(), status_code=problem.status, headers=headers, media_type=MEDIA_TYPE)
 
@@ -124,7 +128,9 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(EstimationError)
     @app.exception_handler(AnalysisError)
     async def known(request: Request, error: Any) -> JSONResponse:
-        return respond(problem_of(error))
+        return respond(
+            problem_of(error), {"Retry-After": str(error.retry_after_s)} if isinstance(error, TooMuch) else None
+        )
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:

@@ -38,7 +38,8 @@ class DiskStore:
     def prepare(self) -> None:
         """Create the store's folders, readable by their owner alone."""
         layout = self._layout
-        for folder in (layout.data_dir, layout.tmp, layout.datasets, layout.links, layout.analyses, layout.unsettled):
+        folders = (layout.tmp, layout.datasets, layout.links, layout.analyses, layout.fingerprints, layout.unsettled)
+        for folder in (layout.data_dir, *folders):
             folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
     def sweep(self) -> None:
@@ -59,6 +60,7 @@ class DiskStore:
             with suppress(FileNotFoundError):
                 if not (layout.analyses / mark.name).exists() and mark.stat().st_mtime < latest:
                     mark.unlink()
+        self.analyses.sweep_fingerprints()
         for link in layout.links.iterdir():
             with suppress(FileNotFoundError):
                 if not link.exists() and link.lstat().st_mtime < latest:

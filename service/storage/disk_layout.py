@@ -8,6 +8,7 @@
 {data_dir}/analyses/{id}/submission.json
                          report.json | failure.json      the outcome, written once; failure.json says cancelled too
                          outcome.json                    when it ran, beside report.json
+{data_dir}/fingerprints/{fingerprint}               the id of the latest analysis with it that has a report
 {data_dir}/unsettled/{id}                           an empty file for each analysis without an outcome
 """
 
@@ -54,6 +55,11 @@ class Layout:
         return self.data_dir / "analyses"
 
     @property
+    def fingerprints(self) -> Path:
+        """A file for each fingerprint under which a report can be found."""
+        return self.data_dir / "fingerprints"
+
+    @property
     def unsettled(self) -> Path:
         """A mark for each analysis without an outcome, so that nobody has to look through all of them."""
         return self.data_dir / "unsettled"
@@ -67,9 +73,13 @@ class Layout:
         return self.label_sets_of(label_set.dataset_id) / label_set.id
 
     def link(self, label_set: LabelSet) -> None:
-        """Make a label set known by its id; before it is there the link leads nowhere, which is as good as none."""
+        """Make a label set known by its id; before it is there the link leads nowhere, which is as good as none.
+
+        An earlier attempt of the same call, which has died since, may have left the same link.
+        """
         target = Path("..") / self.label_set(label_set).relative_to(self.data_dir)
-        os.symlink(target, self.links / label_set.id)
+        with suppress(FileExistsError):
+            os.symlink(target, self.links / label_set.id)
         sync_folder(self.links)
 
     def remove(self, folder: Path) -> None:

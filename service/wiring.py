@@ -5,10 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from redis import Redis
+
+from service.analyses.claims import Claims
 from service.analyses.ports import Queue, Stores
 from service.settings import Settings
 from service.storage.disk import DiskStores
+from service.storage.idempotency import RedisClaims
 from service.storage.measures import Measures
+from service.storage.rates import CallRates
 from service.storage.redis_password import PasswordRefused, read_password, with_password
 from service.storage.redis_queue import RedisQueue, open_brief_connection, open_connection, open_measure
 
@@ -30,6 +35,8 @@ class Services:
     settings: Settings
     stores: Stores
     queue: Queue
+    claims: Claims
+    rates: CallRates
     redis_url: str = field(repr=False)  # may hold a password
     measure: Callable[[], Measures]
 
@@ -65,16 +72,22 @@ def open_stores(settings: Settings) -> DiskStores:
 def build(settings: Settings) -> Services:
     """Connect store and queue, with the patience of a worker.  Raises QueueNotConfigured, StoreNotUsable."""
     url = queue_url(settings)
-    return _services(settings, RedisQueue(open_connection(url), time_limit_s=settings.analysis_time_limit_s), url)
+    return _services(settings, open_connection(url), url, 0.0)
 
 
 def build_api(settings: Settings) -> Services:
     """Connect store and queue for callers who wait.  Raises QueueNotConfigured, StoreNotUsable."""
     url = queue_url(settings)
-    connection = open_brief_connection(url)
-    queue = RedisQueue(connection, time_limit_s=settings.analysis_time_limit_s, absence_s=ABSENCE_S)
-    return _services(settings, queue, url)
+    return _services(settings, open_brief_connection(url), url, ABSENCE_S)
 
 
-def _services(settings: Settings, queue: Queue, url: str) -> Services:
-    return Services(settings, open_stores(settings), queue, url, open_measure(url))
+def _services(settings: Settings, connection: Redis, url: str, absence_s: float) -> Services:
+    return Services(
+        settings=settings,
+        stores=open_stores(settings),
+        queue=RedisQueue(connection, time_limit_s=settings.analysis_time_limit_s, absence_s=absence_s),
+        claims=RedisClaims(connection, ttl_s=settings.idempotency_s, absence_s=absence_s),
+        rates=CallRates(connection, per_minute=settings.rate_per_minute, absence_s=absence_s),
+        redis_url=url,
+        measure=open_measure(url),
+    )

@@ -108,7 +108,7 @@ class Outcome:
     finished_at: datetime
     failure: Failure | None
     cancelled: bool = False
-    reused_from: str | None = None  # the analysis whose report this one has a copy of
+    reused: bool = False  # the report is a copy of an earlier one of the same
 
     @property
     def state(self) -> State:
@@ -129,3 +129,4 @@ class Analysis:
     queue_position: int | None
     progress: Progress
     failure: Failure | None
+    reused: bool = False

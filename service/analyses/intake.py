@@ -255,21 +255,27 @@ def find_label_set(store: Store, label_set_id: str) -> LabelSet:
     return label_set
 
 
-def delete_dataset(store: Store, dataset_id: str) -> None:
-    """Remove a dataset with its label sets; reports made of it stay.  Raises DatasetNotFound, DatasetInUse."""
+def delete_dataset(store: Store, dataset_id: str) -> list[str]:
+    """Remove a dataset with its label sets; reports made of it stay.  Returns the ids of what is gone.
+
+    Raises DatasetNotFound, DatasetInUse.
+    """
     find_dataset(store, dataset_id)
     with store.datasets.hold(dataset_id, alone=True):
-        _remove_unused(store, dataset_id)
+        removed = _remove_unused(store, dataset_id)
     log.info("dataset_deleted", dataset_id=dataset_id)
+    return removed
 
 
-def _remove_unused(store: Store, dataset_id: str) -> None:
+def _remove_unused(store: Store, dataset_id: str) -> list[str]:
     for submission in store.analyses.unsettled():
         if submission.uses(dataset_id):
             raise DatasetInUse(
                 f"Analysis {submission.id} of this dataset has not finished. Wait for it, or cancel it first."
             )
+    removed = [dataset_id, *store.datasets.label_set_ids(dataset_id)]
     store.datasets.remove(dataset_id)
+    return removed
 
 
 def delete_label_set(store: Store, label_set_id: str) -> None:
@@ -285,8 +291,12 @@ def delete_label_set(store: Store, label_set_id: str) -> None:
     log.info("label_set_deleted", label_set_id=label_set_id)
 
 
-def sweep_datasets(store: Store, now: datetime) -> None:
-    """Remove the datasets whose time is over and that nobody uses; what fails with one keeps none of the others."""
+def sweep_datasets(store: Store, now: datetime) -> list[str]:
+    """Remove the datasets whose time is over and that nobody uses; returns the ids of what is gone.
+
+    What fails with one keeps none of the others.
+    """
+    removed: list[str] = []
     for dataset_id in store.datasets.ids():
         dataset = store.datasets.find(dataset_id)
         if dataset is None or dataset.expires_at > now:
@@ -295,12 +305,13 @@ def sweep_datasets(store: Store, now: datetime) -> None:
             with store.datasets.hold(dataset_id, alone=True):
                 # Its last part may have come, and its time begun anew, before it was held.
                 if find_dataset(store, dataset_id).expires_at <= now:
-                    _remove_unused(store, dataset_id)
+                    removed += _remove_unused(store, dataset_id)
                     log.info("dataset_expired", dataset_id=dataset_id)
         except (DatasetInUse, DatasetNotFound):
             continue
         except OSError:
             log.exception("dataset_not_removed", dataset_id=dataset_id)
+    return removed
 
 
 def _known(store: Store, stem: str | None) -> Dataset | None:

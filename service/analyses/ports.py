@@ -66,6 +66,14 @@ class Queue(Protocol):
     def forget(self, analysis_id: str) -> None:
         """Remove every trace of an analysis; an attempt that is running is stopped within 2 seconds."""
 
+    def erase(self, an_id: str) -> None:
+        """Remove every trace of an analysis, a dataset or a label set that is on the store no longer: also that it was
+        counted, and answers to calls that name it.
+        """
+
+    def waiting(self) -> int:
+        """How many analyses wait for a worker."""
+
     def requeue_lost(self) -> None:
         """Put back the analyses whose worker has died, or give them up when no attempt is left."""
 

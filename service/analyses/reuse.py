@@ -50,7 +50,7 @@ def settle_with_stored(store: Store, queue: Queue, submission: Submission, reuse
         report = store.analyses.report(source).decode()
     except AnalysisNotFound:
         return False
-    outcome = Outcome(RECORD_VERSION, None, now, None, reused_from=source)
+    outcome = Outcome(RECORD_VERSION, None, now, None, reused=True)
     if store.analyses.settle(submission.id, outcome, report):
         log.info("analysis_settled", analysis_id=submission.id, state=outcome.state, failure=None, reused_from=source)
         _count(queue, ended_analysis(submission.id, outcome, None))

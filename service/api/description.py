@@ -9,6 +9,7 @@ from fastapi import FastAPI
 from pydantic import TypeAdapter
 
 from service.analyses.dataset import FEATURES
+from service.api.admission import CHANGING
 from service.api.describing import RETRY_AFTER
 from service.api.problems import MEDIA_TYPE
 from service.estimation import inputs
@@ -34,8 +35,14 @@ OPTION_BOUNDS: dict[str, dict[str, float]] = {
 }
 ON_ANY_CALL = {"422": "Refused", "500": "Failed", "503": "Unavailable"}
 """What every call may answer, besides what it says itself."""
+ON_CHANGES = {"429": "TooMuch"}
+"""What calls may answer that change something."""
 ANYWHERE: dict[str, dict[str, Any]] = {
     "Refused": {"description": "A parameter does not exist, is given twice, or cannot be read."},
+    "TooMuch": {
+        "description": "Too many calls, uploads or waiting analyses; `code` says which.",
+        "headers": RETRY_AFTER,
+    },
     "Failed": {"description": "The service failed; the operator finds out why under the request's id."},
     "Unavailable": {"description": "Store or queue are away.", "headers": RETRY_AFTER},
 }
@@ -55,14 +62,18 @@ def describe(app: FastAPI, settings: Settings) -> dict[str, Any]:
     description = FastAPI.openapi(app)
     problem = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     description["components"]["responses"] = {name: said | {"content": problem} for name, said in ANYWHERE.items()}
-    references = {status: {"$ref": f"#/components/responses/{name}"} for status, name in ON_ANY_CALL.items()}
+    references, too_much = (
+        {status: {"$ref": f"#/components/responses/{name}"} for status, name in named.items()}
+        for named in (ON_ANY_CALL, ON_CHANGES)
+    )
     for path, operations in description["paths"].items():
-        for operation in operations.values():
+        for method, operation in operations.items():
             responses = operation["responses"]
             if "HTTPValidationError" in str(responses.get("422")):
                 del responses["422"]
             if path.startswith("/v1/"):
-                operation["responses"] = responses = dict(sorted((references | responses).items()))
+                shared = references | (too_much if method.upper() in CHANGING else {})
+                operation["responses"] = responses = dict(sorted((shared | responses).items()))
             for response in responses.values():
                 if MEDIA_TYPE in response.get("content", {}):
                     response["content"] = problem

@@ -64,7 +64,10 @@ return 1
 
 _LET_GO = """
 if redis.call('HGET', KEYS[1], 'holder') ~= ARGV[1] or redis.call('HEXISTS', KEYS[1], 'answer') == 1 then return 0 end
-if ARGV[2] == '1' then return redis.call('DEL', KEYS[1]) end
+if ARGV[2] == '1' then
+    redis.call('SREM', ARGV[3] .. redis.call('HGET', KEYS[1], 'stem'), KEYS[1])
+    return redis.call('DEL', KEYS[1])
+end
 return redis.call('HSET', KEYS[1], 'leased_until', 0)
 """
 
@@ -112,7 +115,7 @@ class RedisClaims:
 
     def let_go(self, call: KeyedCall, *, forget: bool) -> None:
         """End the lease; with `forget` remove the key.  An answer that is kept stays."""
-        self._run(_LET_GO, call, call.holder, int(forget))
+        self._run(_LET_GO, call, call.holder, int(forget), keys.CALLS_OF_PREFIX)
 
     def is_known(self, scope: str, key: str) -> bool:
         """Whether there is anything under a key."""

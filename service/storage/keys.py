@@ -20,6 +20,7 @@ Phasegate's own:
     phasegate:call:<digest>              hash    a call with an Idempotency-Key and its        PHASEGATE_IDEMPOTENCY_S
                                                  answer, fields in `idempotency`               after the call, or with
                                                                                                what it made
+    phasegate:rate/<caller>/...          list    times of a caller's calls, by `limits`        a minute after the last
     phasegate:calls-of:<stem>            set     keys of the calls whose answers name ids      with the last of them
                                                  that end in this stem
 """
@@ -64,6 +65,7 @@ COUNTED_TTL_S = 60
 CALL_LEASE_S = 30
 """A call with a key whose lease is not renewed for this long has lost the process that answered it."""
 
+RATE_PREFIX = "phasegate:rate"
 CALL_PREFIX = "phasegate:call:"
 CALLS_OF_PREFIX = "phasegate:calls-of:"
 

@@ -16,9 +16,11 @@ from rq.command import send_command
 
 from service.analyses.analysis import Progress
 from service.analyses.counting import EndedAnalysis
+from service.analyses.identity import stem_of
 from service.analyses.ports import QueueEntry, QueueState
 from service.storage import counters, keys, queue_scripts
 from service.storage.announcements import wait_for_announcement
+from service.storage.idempotency import forget_calls
 from service.storage.measures import Measures, read_measures
 from service.storage.queue_jobs import decode_loss, decode_progress, encode_progress, job_fields
 from service.storage.reaching import Absence, reachable
@@ -119,6 +121,22 @@ class RedisQueue:
             worker_name = queue_scripts.forget(self._connection, analysis_id)
             if worker_name:
                 send_command(self._connection, worker_name, "stop-job", job_id=analysis_id)
+
+    def erase(self, an_id: str) -> None:
+        """Remove every trace of what is on the store no longer."""
+        if keys.is_analysis_id(an_id):
+            self.forget(an_id)
+        with self._reachable():
+            self._connection.delete(keys.counted_key(an_id))
+            forget_calls(self._connection, stem_of(an_id))
+
+    def waiting(self) -> int:
+        """How many analyses wait for a worker."""
+        with self._reachable(), self._connection.pipeline(transaction=True) as pipeline:
+            pipeline.llen(keys.QUEUE)
+            pipeline.llen(keys.INTERMEDIATE)
+            queued, popped = pipeline.execute()
+        return int(queued + popped)
 
     def requeue_lost(self) -> None:
         """Put back the analyses whose worker has died, or give them up when no attempt is left."""

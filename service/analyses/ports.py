@@ -259,6 +259,12 @@ class Stores(Protocol):
     def unsettled(self) -> Iterator[Submission]:
         """Everybody's analyses without an outcome, oldest first."""
 
+    def mend(self) -> None:
+        """Put right what a copy that was made while the service ran may lack, so that every analysis comes to its end.
+
+        Looks at all analyses: once, when a process begins.
+        """
+
     def sweep(self) -> None:
         """Remove what processes that have died left behind: received files, marks, links."""
 

@@ -39,6 +39,7 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         services = build_api(settings)
+        await run_in_threadpool(services.stores.mend)
         await run_in_threadpool(services.stores.sweep)
         app.state.services = services
         app.state.uploads = Counter()

@@ -119,6 +119,16 @@ class DiskAnalyses:
             return None
         return self.find(analysis_id)
 
+    def mark_unsettled(self) -> None:
+        """Mark the tenant's analyses without an outcome that have no mark."""
+        for analysis_id in self.ids():
+            mark = self._layout.unsettled / analysis_id
+            if mark.exists() or self.find_unsettled(analysis_id) is None:
+                continue
+            with stored():
+                write_file(mark, self._layout.tenant.encode())
+            self.find_unsettled(analysis_id)  # takes it away again if a worker has settled it meanwhile
+
     def remove(self, analysis_id: str) -> None:
         """Remove an analysis: its record, outcome and report, and what leads to that."""
         (self._layout.unsettled / analysis_id).unlink(missing_ok=True)

@@ -83,9 +83,7 @@ SIMULATIONS: dict[str, Any] = {
 }
 
 
-@router.post(
-    "/separation", summary="Closed forms of a spiked model", responses=REFUSED, dependencies=[Depends(begun)]
-)
+@router.post("/separation", summary="Closed forms of a spiked model", responses=REFUSED, dependencies=[Depends(begun)])
 def separation(
     parameters: Annotated[ModelParameters, Body(openapi_examples=SEPARATIONS)],
 ) -> ModelSeparation:

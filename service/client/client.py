@@ -145,15 +145,21 @@ class Client:
         groups: Path | None = None,
         covariates: Path | None = None,
         metadata: Mapping[str, str] | None = None,
+        reuse: bool = True,
         on_progress: OnProgress | None = None,
     ) -> AnalysisView:
         """Upload a dataset with labels and have it analysed; files are streamed.
 
         `groups` and `covariates`, .npy or CSV, have a line for every row of x and y, labeled or not.  With `wait_s` the
-        service answers when the analysis is done, or after that many seconds.
+        service answers when the analysis is done, or after that many seconds.  Without `reuse` it runs even if there is
+        a report of the same.
         """
         files = {"x": x, "y": y, "labels": labels, "rows": rows, "groups": groups, "covariates": covariates}
-        texts = {"options": asdict(options or SubmittedOptions()), "metadata": dict(metadata) if metadata else None}
+        texts = {
+            "options": asdict(options or SubmittedOptions()),
+            "metadata": dict(metadata) if metadata else None,
+            "reuse": None if reuse else False,
+        }
         return self._connection.send_form(
             AnalysisView, "/v1/analyses", files, texts, on_progress, **self._waiting(wait_s)
         )
@@ -165,13 +171,15 @@ class Client:
         options: EstimationOptions | None = None,
         metadata: Mapping[str, str] | None = None,
         wait_s: int | None = None,
+        reuse: bool = True,
     ) -> AnalysisView:
-        """Have a stored dataset analysed with one of its label sets; `wait_s` as for `submit`."""
+        """Have a stored dataset analysed with one of its label sets; `wait_s` and `reuse` as for `submit`."""
         body = {
             "dataset_id": dataset_id,
             "label_set_id": label_set_id,
             "options": asdict(options or EstimationOptions()),
             "metadata": dict(metadata or {}),
+            "reuse": reuse,
         }
         return self._connection.read(AnalysisView, "POST", "/v1/analyses", json=body, **self._waiting(wait_s))
 

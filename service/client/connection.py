@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
+from uuid import uuid4
 
 import httpx2
 from pydantic import TypeAdapter, ValidationError
 
 from service.client.addresses import is_loopback, parse_address, sentence, shown
-from service.client.errors import InvalidAddress
+from service.client.errors import ClientError, InvalidAddress
 from service.client.refusals import PROXIES, refusal, unanswered, unexpected
+from service.client.repeating import HEADER, pause_s
 from service.client.uploads import OnProgress, opened
 
 Query = Mapping[str, str | int | Sequence[str] | None]
@@ -60,18 +63,38 @@ class Connection:
     def ask(self, method: str, path: str, timeout_s: float | None = None, **sent: Any) -> httpx2.Response:
         """Send a request; the answer, when it is a success.
 
+        A POST has a key of its own, under which it is sent again when its answer is lost or the service cannot take it
+        for a moment.
         Arguments: timeout_s, longest silence of the service where it is not the usual one; sent, as httpx2 takes it.
         """
         timeout = self._timeout_s if timeout_s is None else timeout_s
+        if method == "POST":
+            sent["headers"] = {HEADER: uuid4().hex, **sent.get("headers", {})}
+        attempt = 0
+        while True:
+            attempt += 1
+            found = self._send(method, path, timeout, sent)
+            if isinstance(found, httpx2.Response) and found.is_success:
+                return found
+            wait_s = pause_s(attempt, found) if method == "POST" else None
+            if wait_s is None:
+                raise self._refused(found, timeout) from (found if isinstance(found, Exception) else None)
+            time.sleep(wait_s)
+
+    def _send(
+        self, method: str, path: str, timeout_s: float, sent: Mapping[str, Any]
+    ) -> httpx2.Response | httpx2.TransportError:
         try:
-            answer = self._http.request(method, path, timeout=timeout, **sent)
+            return self._http.request(method, path, timeout=timeout_s, **sent)
         except httpx2.TransportError as error:
-            raise unanswered(self._address, error, timeout) from error
+            return error
         except httpx2.DecodingError as error:
             raise unexpected(self._address, str(error)) from error
-        if not answer.is_success:
-            raise refusal(self._address, answer)
-        return answer
+
+    def _refused(self, found: httpx2.Response | httpx2.TransportError, timeout_s: float) -> ClientError:
+        if isinstance(found, httpx2.Response):
+            return refusal(self._address, found)
+        return unanswered(self._address, found, timeout_s)
 
     def read(self, kind: type[Answer], method: str, path: str, timeout_s: float | None = None, **sent: Any) -> Answer:
         """Send a request; the answer as a model or a record of the core.  What a newer service adds is left out."""

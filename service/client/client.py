@@ -179,7 +179,7 @@ class Client:
             "label_set_id": label_set_id,
             "options": asdict(options or EstimationOptions()),
             "metadata": dict(metadata or {}),
-            "reuse": reuse,
+            **({} if reuse else {"reuse": False}),
         }
         return self._connection.read(AnalysisView, "POST", "/v1/analyses", json=body, **self._waiting(wait_s))
 

@@ -45,7 +45,7 @@ def unexpected(address: str, found: str) -> UnexpectedAnswer:
 
 def unanswered(address: str, error: httpx2.TransportError, timeout_s: float) -> NotReachable:
     """What a request means that got no answer at all."""
-    insecure = next((cause for cause in _causes(error) if isinstance(cause, ssl.SSLError)), None)
+    insecure = next((cause for cause in causes(error) if isinstance(cause, ssl.SSLError)), None)
     if isinstance(insecure, ssl.SSLCertVerificationError):
         return NotSecure(
             f"The certificate of {address} cannot be trusted: {insecure.verify_message}. Check the address; for an "
@@ -71,11 +71,12 @@ def unanswered(address: str, error: httpx2.TransportError, timeout_s: float) -> 
 
 def _reason(error: BaseException) -> str:
     """What the operating system says of a failed connection, where it says anything."""
-    said = [cause.strerror for cause in _causes(error) if isinstance(cause, OSError) and cause.strerror]
+    said = [cause.strerror for cause in causes(error) if isinstance(cause, OSError) and cause.strerror]
     return (said[-1] if said else str(error) or type(error).__name__).rstrip(".").lower()
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and what led to it."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__

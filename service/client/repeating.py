@@ -6,6 +6,8 @@ import ssl
 
 import httpx2
 
+from service.client.refusals import causes
+
 HEADER = "Idempotency-Key"
 ATTEMPTS = 4
 FIRST_PAUSE_S = 0.2
@@ -37,8 +39,8 @@ def pause_s(attempt: int, found: httpx2.Response | httpx2.TransportError) -> flo
 
 def _is_lost(error: httpx2.TransportError) -> bool:
     """Whether a connection was lost or refused; one that is silent or cannot be trusted will be so again."""
-    secure = not isinstance(error.__cause__ or error.__context__, ssl.SSLError)
-    return secure and isinstance(error, httpx2.NetworkError | httpx2.RemoteProtocolError)
+    is_secure = not any(isinstance(cause, ssl.SSLError) for cause in causes(error))
+    return is_secure and isinstance(error, httpx2.NetworkError | httpx2.RemoteProtocolError)
 
 
 def _is_in_use(answer: httpx2.Response) -> bool:

@@ -19,15 +19,21 @@ from service.analyses.intake import sweep_datasets
 from service.analyses.ports import Queue, Store
 from service.analyses.reconciliation import reconcile_queue, reconcile_store
 from service.api import analyses, datasets, health, limits, metrics, model, problems
+from service.api.admission import Admission
 from service.api.body_limit import BodyLimit
 from service.api.description import describe
 from service.api.queries import check_query
 from service.settings import Settings
-from service.wiring import Services, build_api
+from service.wiring import Services, build_api, open_ring
 
 QUEUE_INTERVAL_S = 4.0  # how soon an analysis of a dead worker is put back
 STORE_INTERVAL_S = 15.0  # how soon an analysis that the queue lost is queued again
 SWEEP_INTERVAL_S = 300.0  # how soon a dataset whose time is over is removed
+
+NO_KEYS = (
+    "Keys are required and there are none: every call is refused. Make one where the store is: "
+    "`phasegate keys create --name NAME --scope submit --scope read`."
+)
 
 log = structlog.get_logger()
 
@@ -40,6 +46,9 @@ def create_app(settings: Settings) -> FastAPI:
         services = build_api(settings)
         await run_in_threadpool(services.store.sweep)
         app.state.services = services
+        app.state.ring = ring = open_ring(settings)
+        if settings.require_keys and not await run_in_threadpool(ring.has_keys):
+            log.warning("no_keys", advice=NO_KEYS)
         app.openapi()  # takes a moment, which no request should wait for
         app.state.metrics = metrics.new_metrics(services.measure)
         tasks = [
@@ -65,6 +74,7 @@ def create_app(settings: Settings) -> FastAPI:
         redirect_slashes=False,  # a redirect would lead to whatever host the request names
     )
     app.add_middleware(BodyLimit, max_upload_bytes=settings.max_upload_bytes)
+    app.add_middleware(Admission, settings=settings)  # what is added last is asked first
     problems.install(app)
     for router in (datasets.router, analyses.router, model.router, limits.router):
         app.include_router(router, dependencies=[Depends(check_query)])

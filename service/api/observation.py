@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import re
 import time
+from functools import cache
 from urllib.parse import quote
 from uuid import uuid4
 
 import structlog
 from asgi_correlation_id import CorrelationIdMiddleware, correlation_id
 from fastapi import FastAPI
-from starlette.routing import Route
+from starlette.routing import Route, compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from service.api.metrics import RequestMetrics
@@ -120,4 +121,13 @@ def route_template(app: FastAPI, scope: Scope) -> str:
         return str(route.path)
     # The framework's own pages are plain routes, which leave no trace in the scope.
     pages = {route.path for route in app.routes if type(route) is Route}
-    return scope["path"] if scope["path"] in pages else NO_ROUTE
+    if scope["path"] in pages:
+        return str(scope["path"])
+    # What was turned away before any route took it was meant for one all the same.
+    templates = (path for path in app.openapi()["paths"] if _pattern(path).fullmatch(scope["path"]))
+    return next(templates, NO_ROUTE)
+
+
+@cache
+def _pattern(template: str) -> re.Pattern[str]:
+    return compile_path(template)[0]

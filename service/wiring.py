@@ -9,10 +9,10 @@ from datetime import UTC, datetime
 from service.access.errors import InvalidKey
 from service.access.keys import Keys, Scope, given_key
 from service.access.ring import KeyRing
-from service.analyses.ports import Queue, Store
+from service.analyses.ports import Queue, Stores
 from service.analyses.tenancy import DEFAULT_TENANT
 from service.settings import Settings
-from service.storage.disk import DiskStore
+from service.storage.disk import DiskStores
 from service.storage.disk_keys import DiskKeys
 from service.storage.measures import Measures
 from service.storage.redis_password import PasswordRefused, read_password, with_password
@@ -39,7 +39,7 @@ class Services:
     """What API and workers work with."""
 
     settings: Settings
-    store: Store
+    stores: Stores
     queue: Queue
     redis_url: str = field(repr=False)  # may hold a password
     measure: Callable[[], Measures]
@@ -60,17 +60,17 @@ def queue_url(settings: Settings) -> str:
         raise QueueNotConfigured(str(error)) from error
 
 
-def open_store(settings: Settings) -> DiskStore:
-    """The store, its folders in place.  Raises StoreNotUsable."""
-    store = DiskStore(settings.data_dir, settings.max_label_bytes)
+def open_stores(settings: Settings) -> DiskStores:
+    """The stores, their folders in place.  Raises StoreNotUsable."""
+    stores = DiskStores(settings.data_dir, settings.max_label_bytes)
     try:
-        store.prepare()
+        stores.prepare()
     except OSError as error:
         raise StoreNotUsable(
             f"The data directory {settings.data_dir} cannot be used: {error.strerror or error}. Choose one that you "
             "can write to, with --data-dir or PHASEGATE_DATA_DIR."
         ) from error
-    return store
+    return stores
 
 
 def open_keys(settings: Settings) -> Keys:
@@ -110,4 +110,4 @@ def build_api(settings: Settings) -> Services:
 
 
 def _services(settings: Settings, queue: Queue, url: str) -> Services:
-    return Services(settings, open_store(settings), queue, url, open_measure(url))
+    return Services(settings, open_stores(settings), queue, url, open_measure(url))

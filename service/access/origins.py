@@ -25,11 +25,7 @@ def check_origin(method: str, host: str, fetch_site: str | None, origin: str | N
     """
     if method in READING:
         return
-    if fetch_site is not None:
-        fine = fetch_site in OWN
-    else:
-        fine = origin is None or is_own(origin, host)
-    if not fine:
+    if not (origin is None or is_own(origin, host) if fetch_site is None else fetch_site in OWN):
         raise CrossOrigin(
             "A page of another site sent this, which may not change anything here. Call the service from a program, or "
             "from its own page at /docs."

@@ -18,6 +18,7 @@ from fastapi import FastAPI
 from starlette.routing import Route, compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.api.browser_headers import BrowserHeaders
 from service.api.metrics import RequestMetrics
 
 REQUEST_ID_HEADER = "X-Request-ID"
@@ -36,9 +37,14 @@ log = structlog.get_logger("phasegate.api")
 
 
 def observed(app: FastAPI) -> ASGIApp:
-    """The application, observed from outside everything else, so that answers to unforeseen errors have an id too."""
-    return CorrelationIdMiddleware(
-        RequestRecord(app), header_name=REQUEST_ID_HEADER, validator=is_request_id, generator=lambda: uuid4().hex
+    """The application, observed from outside everything else: answers to unforeseen errors have an id too, and the
+    headers for browsers.
+    """
+    recorded = RequestRecord(app)
+    return BrowserHeaders(
+        CorrelationIdMiddleware(
+            recorded, header_name=REQUEST_ID_HEADER, validator=is_request_id, generator=lambda: uuid4().hex
+        )
     )
 
 

@@ -10,7 +10,8 @@ from typing import Any, Protocol, TypeVar
 import httpx2
 from pydantic import TypeAdapter, ValidationError
 
-from service.client.addresses import is_loopback, parse_address, sentence, shown
+from service.access.hosts import is_loopback
+from service.client.addresses import parse_address, sentence, shown
 from service.client.errors import InvalidAddress
 from service.client.refusals import PROXIES, refusal, unanswered, unexpected
 from service.client.uploads import OnProgress, opened

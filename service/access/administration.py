@@ -11,7 +11,10 @@ from service.access.keys import Key, Keys, Scope, new_key
 
 
 def create_key(keys: Keys, name: str, tenant: str, scopes: Sequence[str], lifetime: timedelta | None) -> str:
-    """Make and keep a key; what its owner sends, which can never be shown again.  Raises InvalidKey, StoreUnavailable."""
+    """Make and keep a key; what its owner sends, which can never be shown again.
+
+    Raises InvalidKey, StoreUnavailable.
+    """
     try:
         chosen = {Scope(scope) for scope in scopes}
     except ValueError as error:

@@ -83,7 +83,7 @@ def describe(app: FastAPI, settings: Settings) -> dict[str, Any]:
             responses = operation["responses"]
             if "HTTPValidationError" in str(responses.get("422")):
                 del responses["422"]
-            scopes = sorted(demanded(method.upper(), path))
+            scopes = sorted(map(str, demanded(method.upper(), path)))
             # The empty alternative is for a service that requires no keys.
             operation["security"] = [*({KEY_SCHEME: [scope]} for scope in scopes), *([{}] if scopes else [])]
             shared = ON_EVERY_CALL | (ON_CALLS_WITH_KEY if scopes else {})

@@ -47,7 +47,7 @@ def example_requests():
 @pytest.fixture(scope="module")
 def http():
     """The application without its lifespan."""
-    return TestClient(APP)
+    return TestClient(APP, "http://127.0.0.1")
 
 
 PARAMETERS = {

@@ -152,7 +152,7 @@ def check_key(api_key: str, address: httpx2.URL, key_over_http: bool) -> None:
     if address.scheme != "https" and not is_loopback(address.host) and not key_over_http:
         raise KeyWithheld(
             f"The API key is not sent to {shown(address)}: without TLS everybody on the way could read it. Use an "
-            "https:// address, or set PHASEGATE_API_KEY_OVER_HTTP=true if you trust the network."
+            "https:// address or, if you trust the network, PHASEGATE_API_KEY_OVER_HTTP=true (key_over_http=True)."
         )
 
 

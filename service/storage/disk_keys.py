@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import os
 import secrets
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -31,36 +32,25 @@ class DiskKeys:
 
     def add(self, key: Key) -> None:
         """Keep a new key.  Raises InvalidKey for an id that is there already, StoreUnavailable."""
-        try:
+        with _usable():
             self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-            draft = self._draft(key)
+        with self._draft(key) as draft:
             try:
                 os.link(draft, self._path(key.id))  # unlike a rename, a link replaces nothing
-            finally:
-                draft.unlink()
-            sync_folder(self._folder)
-        except FileExistsError as error:
-            raise InvalidKey(f"There is a key {key.id} already. Make another.") from error
-        except OSError as error:
-            raise StoreUnavailable(NOT_READ) from error
+            except FileExistsError as error:
+                raise InvalidKey(f"There is a key {key.id} already. Make another.") from error
 
     def find(self, key_id: str) -> Key | None:
         """A key, or None for an unknown id.  Raises StoreUnavailable."""
         if not KEY_ID.fullmatch(key_id):
             return None
-        try:
+        with _usable():
             return read_record(self._path(key_id), KEY)
-        except OSError as error:
-            raise StoreUnavailable(NOT_READ) from error
 
     def all(self) -> Sequence[Key]:
         """All keys, oldest first.  Raises StoreUnavailable."""
-        try:
-            names = os.listdir(self._folder)
-        except FileNotFoundError:
-            return []
-        except OSError as error:
-            raise StoreUnavailable(NOT_READ) from error
+        with _usable():
+            names = os.listdir(self._folder) if self._folder.exists() else []
         found = [self.find(name.removesuffix(".json")) for name in names]
         return sorted((key for key in found if key is not None), key=lambda key: (key.created_at, key.id))
 
@@ -70,18 +60,30 @@ class DiskKeys:
         if key is None or key.revoked_at is not None:
             return key
         revoked = replace(key, revoked_at=at)
-        try:
-            os.rename(self._draft(revoked), self._path(key_id))
-            sync_folder(self._folder)
-        except OSError as error:
-            raise StoreUnavailable(NOT_READ) from error
+        with self._draft(revoked) as draft:
+            os.rename(draft, self._path(key_id))
         return revoked
 
     def _path(self, key_id: str) -> Path:
         return self._folder / f"{key_id}.json"
 
-    def _draft(self, key: Key) -> Path:
+    @contextmanager
+    def _draft(self, key: Key) -> Iterator[Path]:
+        """A record that is written but has no name yet; when the context ends, the name that it was given lasts."""
         draft = self._folder / f".{key.id}-{secrets.token_hex(4)}"
-        write_file(draft, KEY.dump_json(key))
-        draft.chmod(0o600)
-        return draft
+        with _usable():
+            try:
+                write_file(draft, KEY.dump_json(key))
+                draft.chmod(0o600)
+                yield draft
+            finally:
+                draft.unlink(missing_ok=True)
+            sync_folder(self._folder)
+
+
+@contextmanager
+def _usable() -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise StoreUnavailable(NOT_READ) from error

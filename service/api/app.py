@@ -14,7 +14,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi_offline import FastAPIOffline
 
 from service import __version__
-from service.analyses.errors import QueueUnavailable
+from service.analyses.errors import QueueUnavailable, StoreUnavailable
 from service.analyses.intake import sweep_datasets
 from service.analyses.ports import Queue, Stores
 from service.analyses.reconciliation import reconcile_queue, reconcile_store
@@ -47,8 +47,10 @@ def create_app(settings: Settings) -> FastAPI:
         await run_in_threadpool(services.stores.sweep)
         app.state.services = services
         app.state.ring = ring = open_ring(settings)
-        if settings.require_keys and not await run_in_threadpool(ring.has_keys):
-            log.warning("no_keys", advice=NO_KEYS)
+        if settings.require_keys:
+            with suppress(StoreUnavailable):  # which calls say, and /readyz
+                if not await run_in_threadpool(ring.has_keys):
+                    log.warning("no_keys", advice=NO_KEYS)
         app.openapi()  # takes a moment, which no request should wait for
         app.state.metrics = metrics.new_metrics(services.measure)
         tasks = [

@@ -29,6 +29,7 @@ class LossReason(StrEnum):
 
     TIME_LIMIT = "time_limit"  # it ran longer than the time limit
     WORKER_LOST = "worker_lost"  # the process that ran it died, in every attempt
+    OUT_OF_MEMORY = "out_of_memory"  # the kernel killed the process that ran it for lack of memory, in the last attempt
     STOPPED = "stopped"  # somebody told the worker to stop it
     REFUSED = "refused"  # the job was not one that a worker may run
 
@@ -43,6 +44,7 @@ class QueueEntry:
     started_at: datetime | None  # aware, UTC; start of the latest attempt
     progress: Progress | None
     loss: LossReason | None  # set exactly when state is EXHAUSTED
+    signal: str | None = None  # name of the signal that ended the last attempt's process, if it is known
 
 
 class Queue(Protocol):
@@ -67,7 +69,7 @@ class Queue(Protocol):
         """Remove every trace of an analysis; an attempt that is running is stopped within 2 seconds."""
 
     def requeue_lost(self) -> None:
-        """Put back the analyses whose worker has died, or give them up when no attempt is left."""
+        """Put back the analyses whose worker has died, or give them up when no attempt is left; end pauses."""
 
     def workers_alive(self) -> int:
         """How many workers have sent a heartbeat recently."""

@@ -32,11 +32,12 @@ from service.worker.parent_death import parent_death_guard
 
 log = structlog.get_logger("phasegate.serve")
 
-STOP_GRACE_S = 7.0
-"""API and workers get this long after SIGTERM."""
+STOP_MARGIN_S = 3.0
+"""API and workers get this long after SIGTERM, beyond the time that they may go on for."""
 
 SERVER_STOP_GRACE_S = 2.0
-"""The embedded server gets this long after them; with STOP_GRACE_S less than the 10 s that a stop may take."""
+"""The embedded server gets this long after them; with STOP_MARGIN_S and PHASEGATE_DRAIN_S the most that a stop takes,
+9 s unless that is set."""
 
 MAX_SERVER_START_DEATHS = 3
 _STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT}
@@ -67,9 +68,10 @@ def serve(
 ) -> int:
     """Run the tree until SIGTERM or SIGINT; returns the exit code: 0 after a stop that was asked for.
 
-    A dead child is started again at once, or after at most 5 s if it keeps dying.  The stop takes less than 10 s, and
-    a second signal makes it immediate.  When this process is killed, the kernel kills every child.  `on_ready` is
-    called once, with the base URL, when GET /readyz has answered 200.  Must run in the main thread.
+    A dead child is started again at once, or after at most 5 s if it keeps dying.  The stop takes less than 6 s more
+    than `settings.drain_s`, and a second signal makes it immediate.  When this process is killed, the kernel kills
+    every child.  `on_ready` is called once, with the base URL, when GET /readyz has answered 200.  Must run in the main
+    thread.
 
     Raises QueueNotConfigured when a server is named and its password cannot be used.
     """
@@ -114,7 +116,7 @@ def serve(
         except ServerFailed as error:
             return _refuse(str(error))
         finally:
-            _stop(others, STOP_GRACE_S)
+            _stop(others, settings.drain_s + STOP_MARGIN_S)
             _stop(servers, SERVER_STOP_GRACE_S)
 
 

@@ -66,6 +66,16 @@ class Attempt:
         return exit_code == _WATCHDOG_EXIT_CODE and self.elapsed_s() > time_limit_s
 
 
+def signal_name(exit_code: int) -> str:
+    """Name of the signal that ended a process with this exit code; empty if none did."""
+    if exit_code >= 0:
+        return ""
+    try:
+        return signal.Signals(-exit_code).name
+    except ValueError:
+        return f"SIG{-exit_code}"  # a real-time signal
+
+
 def fork_attempt(
     execution: str,
     function: Callable[[str], None],

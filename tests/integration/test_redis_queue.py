@@ -385,7 +385,7 @@ def test_a_clock_set_back_lets_no_lease_pause_handover_or_worker_last(connection
         queue.requeue_lost()
     states = [entry.state for entry in queue.find_many([running, paused, popped]) if entry]
     assert states == [QueueState.WAITING] * 3
-    assert set(connection.lrange(keys.QUEUE, 0, -1)) == {paused.encode(), popped.encode()}
+    assert {paused.encode(), popped.encode()} <= set(connection.lrange(keys.QUEUE, 0, -1))
 
 
 def test_popped_but_never_started_comes_back(

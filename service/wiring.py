@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from service.analyses.ports import Queue, Store
+from service.analyses.ports import Queue, Stores
 from service.settings import Settings
-from service.storage.disk import DiskStore
+from service.storage.disk import DiskStores
 from service.storage.measures import Measures
 from service.storage.redis_password import PasswordRefused, read_password, with_password
 from service.storage.redis_queue import RedisQueue, open_brief_connection, open_connection, open_measure
@@ -28,7 +28,7 @@ class Services:
     """What API and workers work with."""
 
     settings: Settings
-    store: Store
+    stores: Stores
     queue: Queue
     redis_url: str = field(repr=False)  # may hold a password
     measure: Callable[[], Measures]
@@ -49,17 +49,17 @@ def queue_url(settings: Settings) -> str:
         raise QueueNotConfigured(str(error)) from error
 
 
-def open_store(settings: Settings) -> DiskStore:
-    """The store, its folders in place.  Raises StoreNotUsable."""
-    store = DiskStore(settings.data_dir, settings.max_label_bytes)
+def open_stores(settings: Settings) -> DiskStores:
+    """The stores, their folders in place.  Raises StoreNotUsable."""
+    stores = DiskStores(settings.data_dir, settings.max_label_bytes)
     try:
-        store.prepare()
+        stores.prepare()
     except OSError as error:
         raise StoreNotUsable(
             f"The data directory {settings.data_dir} cannot be used: {error.strerror or error}. Choose one that you "
             "can write to, with --data-dir or PHASEGATE_DATA_DIR."
         ) from error
-    return store
+    return stores
 
 
 def build(settings: Settings) -> Services:
@@ -77,4 +77,4 @@ def build_api(settings: Settings) -> Services:
 
 
 def _services(settings: Settings, queue: Queue, url: str) -> Services:
-    return Services(settings, open_store(settings), queue, url, open_measure(url))
+    return Services(settings, open_stores(settings), queue, url, open_measure(url))

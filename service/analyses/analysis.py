@@ -12,7 +12,9 @@ from service.analyses.dataset import Dataset, LabelSet
 from service.estimation.options import Options
 from service.estimation.spiked_model import SpikedModel
 
-RECORD_VERSION = 3  # 3: datasets and label sets are resources of their own, and an analysis refers to them
+RECORD_VERSION = 4
+"""3: datasets and label sets are resources of their own; 4: tenants.  Fields that came later have defaults: records of
+every version from 3 on are read."""
 
 
 class State(StrEnum):

@@ -213,14 +213,14 @@ class AnalysisStore(Protocol):
         """
 
     def unsettled(self) -> Iterator[Submission]:
-        """All analyses without an outcome, oldest first."""
+        """The tenant's analyses without an outcome, oldest first."""
 
     def remove(self, analysis_id: str) -> None:
         """Remove an analysis: its record, outcome and report."""
 
 
 class Store(Protocol):
-    """The truth about datasets, label sets and analyses."""
+    """The truth about the datasets, label sets and analyses of one tenant; nothing of another's is in reach."""
 
     @property
     def datasets(self) -> DatasetStore:
@@ -229,6 +229,25 @@ class Store(Protocol):
     @property
     def analyses(self) -> AnalysisStore:
         """Submissions and outcomes."""
+
+    def check(self) -> None:
+        """Raise StoreUnavailable unless the store can be written."""
+
+
+class Stores(Protocol):
+    """The stores of all tenants, for those who work for all of them: workers, reconciliation, sweeping."""
+
+    def of(self, tenant: str) -> Store:
+        """A tenant's store; one that nothing has been put into is empty."""
+
+    def tenants(self) -> Sequence[str]:
+        """Everybody who may have something."""
+
+    def holder_of(self, analysis_id: str) -> Store | None:
+        """The store that holds an analysis without an outcome; None if there is no such analysis."""
+
+    def unsettled(self) -> Iterator[Submission]:
+        """Everybody's analyses without an outcome, oldest first."""
 
     def sweep(self) -> None:
         """Remove what processes that have died left behind: received files, marks, links."""

@@ -9,7 +9,7 @@ import structlog
 from service.analyses.analysis import RECORD_VERSION, Outcome
 from service.analyses.errors import AnalysisLost, AnalysisStopped, JobRefused, TimeLimitExceeded, WorkerLost
 from service.analyses.execution import failure_of, settle
-from service.analyses.ports import LossReason, Queue, Store
+from service.analyses.ports import LossReason, Queue, Stores
 
 REQUEUE_AFTER = timedelta(seconds=10)  # longer than a submission takes from the store to the queue
 
@@ -31,21 +31,22 @@ LOST: dict[LossReason, AnalysisLost] = {
 log = structlog.get_logger()
 
 
-def reconcile_queue(store: Store, queue: Queue) -> None:
+def reconcile_queue(stores: Stores, queue: Queue) -> None:
     """Put back what dead workers held, and settle what the queue has given up on."""
     queue.requeue_lost()
     for entry in queue.exhausted():
-        if store.analyses.find(entry.analysis_id) is not None:
+        store = stores.holder_of(entry.analysis_id)
+        if store is not None:
             reason = LOST[entry.loss or LossReason.WORKER_LOST]
             outcome = Outcome(RECORD_VERSION, entry.started_at, datetime.now(UTC), failure_of(reason))
             settle(store, queue, entry.analysis_id, outcome)
         queue.forget(entry.analysis_id)
 
 
-def reconcile_store(store: Store, queue: Queue) -> None:
+def reconcile_store(stores: Stores, queue: Queue) -> None:
     """Queue every stored analysis that has neither outcome nor queue entry: the queue was lost, or never reached."""
     latest = datetime.now(UTC) - REQUEUE_AFTER
-    waiting = [submission.id for submission in store.analyses.unsettled() if submission.submitted_at < latest]
+    waiting = [submission.id for submission in stores.unsettled() if submission.submitted_at < latest]
     for start in range(0, len(waiting), ASKED_AT_ONCE):
         some = waiting[start : start + ASKED_AT_ONCE]
         for analysis_id, entry in zip(some, queue.find_many(some), strict=True):

@@ -15,8 +15,9 @@ from service.analyses import lifecycle, submission
 from service.analyses.analysis import Analysis, State
 from service.analyses.errors import AnalysisError, InvalidRequest
 from service.analyses.metadata import check_metadata
+from service.analyses.ports import Store
 from service.api import problems
-from service.api.access import ServicesDep
+from service.api.access import ServicesDep, StoreDep
 from service.api.bodies import JSON, read_form, read_json, unsupported
 from service.api.body_limit import FORM, media_type
 from service.api.datasets import Cursor, Limit
@@ -109,6 +110,7 @@ METADATA_FILTER = {
 )
 async def submit(
     services: ServicesDep,
+    store: StoreDep,
     request: Request,
     response: Response,
     prefer: Annotated[
@@ -122,12 +124,12 @@ async def submit(
     """
     kind = media_type(request.headers)
     if kind == FORM:
-        analysis = await _submit_upload(services, request)
+        analysis = await _submit_upload(services, store, request)
     elif kind == JSON:
         asked = await read_json(request, REQUEST)
         analysis = await run_in_threadpool(
             submission.submit,
-            services.store,
+            store,
             services.queue,
             asked.dataset_id,
             asked.label_set_id,
@@ -146,9 +148,9 @@ async def submit(
                 services.redis_url,
                 analysis_id,
                 wait_s,
-                lambda: services.store.analyses.outcome(analysis_id) is not None,
+                lambda: store.analyses.outcome(analysis_id) is not None,
             )
-            analysis = await run_in_threadpool(lifecycle.describe, services.store, services.queue, analysis_id)
+            analysis = await run_in_threadpool(lifecycle.describe, store, services.queue, analysis_id)
         response.headers["Preference-Applied"] = f"wait={wait_s:g}"
     response.headers["Location"] = analysis_address(analysis_id)
     if analysis.state.final:
@@ -166,6 +168,7 @@ async def submit(
 )
 def list_analyses(
     services: ServicesDep,
+    store: StoreDep,
     request: Request,
     state: Annotated[list[State] | None, Query(description="Only analyses in this state, or in one of these.")] = None,
     cursor: Cursor = None,
@@ -176,7 +179,7 @@ def list_analyses(
     A filter that few analyses pass gives short pages with a `next_cursor`: go on until it is null.
     """
     page = lifecycle.list_analyses(
-        services.store,
+        store,
         services.queue,
         states=frozenset(state or ()),
         metadata=_metadata_filter(request),
@@ -191,9 +194,9 @@ def list_analyses(
     summary="Look at an analysis",
     responses={200: {"headers": RETRY_AFTER, "description": "The analysis as it stands."}, 404: UNKNOWN},
 )
-def look(services: ServicesDep, response: Response, analysis_id: AnalysisId) -> AnalysisView:
+def look(services: ServicesDep, store: StoreDep, response: Response, analysis_id: AnalysisId) -> AnalysisView:
     """State, progress, times, and the error of a failed analysis."""
-    analysis = lifecycle.describe(services.store, services.queue, analysis_id)
+    analysis = lifecycle.describe(store, services.queue, analysis_id)
     if not analysis.state.final:
         response.headers["Retry-After"] = str(problems.RETRY_AFTER_S)
     return view_analysis(analysis)
@@ -208,12 +211,12 @@ def look(services: ServicesDep, response: Response, analysis_id: AnalysisId) -> 
         409: problem("Not finished (`report_not_ready`), or none (`no_report`).", RETRY_AFTER),
     },
 )
-def report(services: ServicesDep, analysis_id: AnalysisId) -> Response:
+def report(store: StoreDep, analysis_id: AnalysisId) -> Response:
     """The report, byte for byte as it was stored when the analysis ended; it never changes.
 
     That of a simulation has the form that a small simulation is answered with at once.
     """
-    return Response(lifecycle.report(services.store, analysis_id), media_type="application/json")
+    return Response(lifecycle.report(store, analysis_id), media_type="application/json")
 
 
 @router.post(
@@ -222,12 +225,12 @@ def report(services: ServicesDep, analysis_id: AnalysisId) -> Response:
     summary="Cancel an analysis",
     responses={202: {"description": "The analysis as it stands: cancelled, unless it had ended before."}, 404: UNKNOWN},
 )
-def cancel(services: ServicesDep, analysis_id: AnalysisId) -> AnalysisView:
+def cancel(services: ServicesDep, store: StoreDep, analysis_id: AnalysisId) -> AnalysisView:
     """Take it out of the queue, or stop it within 2 seconds. Repeating the call changes nothing.
 
     An analysis that has ended stays as it is.
     """
-    return view_analysis(lifecycle.cancel(services.store, services.queue, analysis_id))
+    return view_analysis(lifecycle.cancel(store, services.queue, analysis_id))
 
 
 @router.delete(
@@ -236,18 +239,18 @@ def cancel(services: ServicesDep, analysis_id: AnalysisId) -> AnalysisView:
     summary="Delete an analysis",
     responses={204: {"description": "Gone."}, 404: UNKNOWN, 409: problem("It has not finished.")},
 )
-def delete(services: ServicesDep, analysis_id: AnalysisId) -> None:
+def delete(services: ServicesDep, store: StoreDep, analysis_id: AnalysisId) -> None:
     """Remove a finished analysis: its record and its report. Its dataset and label set stay."""
-    lifecycle.delete(services.store, services.queue, analysis_id)
+    lifecycle.delete(store, services.queue, analysis_id)
 
 
-async def _submit_upload(services: Services, request: Request) -> Analysis:
+async def _submit_upload(services: Services, store: Store, request: Request) -> Analysis:
     async with read_form(request, UploadForm) as form:
         chosen = read_options(form.texts.get("options") or "{}")
         metadata = read_metadata(form.texts.get("metadata"))
         return await run_in_threadpool(
             submission.submit_upload,
-            services.store,
+            store,
             services.queue,
             form.files,
             chosen.options(),

@@ -16,7 +16,7 @@ from fastapi_offline import FastAPIOffline
 from service import __version__
 from service.analyses.errors import QueueUnavailable
 from service.analyses.intake import sweep_datasets
-from service.analyses.ports import Queue, Store
+from service.analyses.ports import Queue, Stores
 from service.analyses.reconciliation import reconcile_queue, reconcile_store
 from service.api import analyses, datasets, health, limits, metrics, model, problems
 from service.api.body_limit import BodyLimit
@@ -38,7 +38,7 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         services = build_api(settings)
-        await run_in_threadpool(services.store.sweep)
+        await run_in_threadpool(services.stores.sweep)
         app.state.services = services
         app.openapi()  # takes a moment, which no request should wait for
         app.state.metrics = metrics.new_metrics(services.measure)
@@ -74,17 +74,18 @@ def create_app(settings: Settings) -> FastAPI:
     return app
 
 
-def _sweep(store: Store, queue: Queue) -> None:
+def _sweep(stores: Stores, queue: Queue) -> None:
     """Remove the datasets whose time is over, and what processes that have died left behind."""
-    sweep_datasets(store, datetime.now(UTC))
-    store.sweep()
+    for tenant in stores.tenants():
+        sweep_datasets(stores.of(tenant), datetime.now(UTC))
+    stores.sweep()
 
 
-async def _repeat(step: Callable[[Store, Queue], None], services: Services, interval_s: float) -> None:
+async def _repeat(step: Callable[[Stores, Queue], None], services: Services, interval_s: float) -> None:
     """Run a reconciliation step again and again; what keeps it from working now is tried again later."""
     while True:
         try:
-            await run_in_threadpool(step, services.store, services.queue)
+            await run_in_threadpool(step, services.stores, services.queue)
         except QueueUnavailable:
             log.warning("queue_unavailable", step=step.__name__)
         except Exception:

@@ -14,7 +14,7 @@ from service.analyses.dataset import LabelSet
 from service.analyses.identity import Kind
 from service.analyses.pages import Page, page_of
 from service.analyses.ports import Receiver
-from service.api.access import ServicesDep
+from service.api.access import ServicesDep, StoreDep
 from service.api.bodies import JSON, read_form, read_json, unsupported
 from service.api.body_limit import FORM, media_type
 from service.api.describing import ID_EXAMPLES, LOCATION, form_content, json_content, problem, request_body
@@ -51,7 +51,7 @@ UNKNOWN = problem("Unknown id.")
         json_content(OpenDataset, parts={"parts": ["x", "y", "groups"]}, features={}),
     ),
 )
-async def create(services: ServicesDep, request: Request, response: Response) -> DatasetView:
+async def create(services: ServicesDep, store: StoreDep, request: Request, response: Response) -> DatasetView:
     """Send all parts as a form, and the dataset is ready; or open it with JSON, and send its parts one by one.
 
     Shapes, types, groups and covariates are checked before the answer; finiteness and variance when it is analysed.
@@ -61,10 +61,10 @@ async def create(services: ServicesDep, request: Request, response: Response) ->
     if kind == FORM:
         async with read_form(request, DatasetForm) as form:
             types = read_types(form.texts.get("covariate_types"), "covariate_types")
-            dataset = await run_in_threadpool(intake.create_dataset, services.store, form.files, types, retention)
+            dataset = await run_in_threadpool(intake.create_dataset, store, form.files, types, retention)
     elif kind == JSON:
         asked = await read_json(request, OPEN_DATASET)
-        dataset = await run_in_threadpool(intake.open_dataset, services.store, asked.parts, asked.covariate_types)
+        dataset = await run_in_threadpool(intake.open_dataset, store, asked.parts, asked.covariate_types)
     else:
         raise unsupported(f"{FORM} or {JSON}")
     response.headers["Location"] = dataset_address(dataset.id)
@@ -77,9 +77,9 @@ async def create(services: ServicesDep, request: Request, response: Response) ->
     tags=["datasets"],
     responses={200: {"description": "A page, newest first."}},
 )
-def list_datasets(services: ServicesDep, cursor: Cursor = None, limit: Limit = DEFAULT_PAGE) -> DatasetPage:
+def list_datasets(store: StoreDep, cursor: Cursor = None, limit: Limit = DEFAULT_PAGE) -> DatasetPage:
     """All datasets, open or ready, newest first."""
-    datasets = services.store.datasets
+    datasets = store.datasets
     page = page_of(datasets.ids, lambda ids: map(datasets.find, ids), Kind.DATASET, cursor, limit)
     return DatasetPage(items=[view_dataset(dataset) for dataset in page.items], next_cursor=page.next_cursor)
 
@@ -90,9 +90,9 @@ def list_datasets(services: ServicesDep, cursor: Cursor = None, limit: Limit = D
     tags=["datasets"],
     responses={200: {"description": "The dataset as it stands."}, 404: UNKNOWN},
 )
-def look(services: ServicesDep, dataset_id: DatasetId) -> DatasetView:
+def look(store: StoreDep, dataset_id: DatasetId) -> DatasetView:
     """Shapes, types, digests, expiry, and the parts still to come."""
-    return view_dataset(intake.find_dataset(services.store, dataset_id))
+    return view_dataset(intake.find_dataset(store, dataset_id))
 
 
 @router.put(
@@ -117,6 +117,7 @@ def look(services: ServicesDep, dataset_id: DatasetId) -> DatasetView:
 )
 async def put_part(
     services: ServicesDep,
+    store: StoreDep,
     request: Request,
     dataset_id: DatasetId,
     part: Annotated[str, Path(description="x, y, groups or covariates.", examples=["x"])],
@@ -125,13 +126,13 @@ async def put_part(
 
     While the dataset is open a part may be sent again. What does not go with the other parts is not kept.
     """
-    await run_in_threadpool(intake.awaited, services.store, dataset_id, part)
-    async with contextmanager_in_threadpool(services.store.datasets.stage()) as staged:
+    await run_in_threadpool(intake.awaited, store, dataset_id, part)
+    async with contextmanager_in_threadpool(store.datasets.stage()) as staged:
         receiver = await run_in_threadpool(staged.begin, part)
         await _pour(request, receiver)
         await run_in_threadpool(receiver.finish)
         retention = timedelta(seconds=services.settings.retention_s)
-        dataset = await run_in_threadpool(intake.put_part, services.store, dataset_id, part, staged, retention)
+        dataset = await run_in_threadpool(intake.put_part, store, dataset_id, part, staged, retention)
     return view_dataset(dataset)
 
 
@@ -146,9 +147,9 @@ async def put_part(
         409: problem("An analysis of it has not finished."),
     },
 )
-def delete(services: ServicesDep, dataset_id: DatasetId) -> None:
+def delete(store: StoreDep, dataset_id: DatasetId) -> None:
     """Remove a dataset, open or ready, with its label sets. Reports that were made of it stay."""
-    intake.delete_dataset(services.store, dataset_id)
+    intake.delete_dataset(store, dataset_id)
 
 
 @router.post(
@@ -169,15 +170,13 @@ def delete(services: ServicesDep, dataset_id: DatasetId) -> None:
         form_content(LabelSetForm, "some_rows", labels="labels.csv", rows="rows.npy", label_types="categorical")
     ),
 )
-async def add_label_set(
-    services: ServicesDep, request: Request, response: Response, dataset_id: DatasetId
-) -> LabelSetView:
+async def add_label_set(store: StoreDep, request: Request, response: Response, dataset_id: DatasetId) -> LabelSetView:
     """Labels for some or all rows of a ready dataset, which may have several label sets."""
     if media_type(request.headers) != FORM:
         raise unsupported(FORM)
     async with read_form(request, LabelSetForm) as form:
         types = read_types(form.texts.get("label_types"), "label_types")
-        label_set = await run_in_threadpool(intake.add_label_set, services.store, dataset_id, form.files, types)
+        label_set = await run_in_threadpool(intake.add_label_set, store, dataset_id, form.files, types)
     response.headers["Location"] = label_set_address(label_set.id)
     return view_label_set(label_set)
 
@@ -192,11 +191,11 @@ async def add_label_set(
     },
 )
 def list_label_sets(
-    services: ServicesDep, dataset_id: DatasetId, cursor: Cursor = None, limit: Limit = DEFAULT_PAGE
+    store: StoreDep, dataset_id: DatasetId, cursor: Cursor = None, limit: Limit = DEFAULT_PAGE
 ) -> LabelSetPage:
     """The label sets of one dataset, newest first."""
-    intake.find_dataset(services.store, dataset_id)
-    datasets = services.store.datasets
+    intake.find_dataset(store, dataset_id)
+    datasets = store.datasets
     page: Page[LabelSet] = page_of(
         lambda before: datasets.label_set_ids(dataset_id, before),
         lambda ids: map(datasets.find_label_set, ids),
@@ -213,9 +212,9 @@ def list_label_sets(
     tags=["label sets"],
     responses={200: {"description": "The label set."}, 404: UNKNOWN},
 )
-def look_at_label_set(services: ServicesDep, label_set_id: LabelSetId) -> LabelSetView:
+def look_at_label_set(store: StoreDep, label_set_id: LabelSetId) -> LabelSetView:
     """Label columns with their types, sizes and digests."""
-    return view_label_set(intake.find_label_set(services.store, label_set_id))
+    return view_label_set(intake.find_label_set(store, label_set_id))
 
 
 @router.delete(
@@ -229,9 +228,9 @@ def look_at_label_set(services: ServicesDep, label_set_id: LabelSetId) -> LabelS
         409: problem("An analysis with it has not finished."),
     },
 )
-def delete_label_set(services: ServicesDep, label_set_id: LabelSetId) -> None:
+def delete_label_set(store: StoreDep, label_set_id: LabelSetId) -> None:
     """Remove a label set. Reports that were made with it stay."""
-    intake.delete_label_set(services.store, label_set_id)
+    intake.delete_label_set(store, label_set_id)
 
 
 async def _pour(request: Request, receiver: Receiver) -> None:

@@ -29,7 +29,7 @@ async def healthz() -> Health:  # not in a thread: they may all be busy
 @router.get("/readyz", summary="Can the service take and run analyses?", responses=NOT_READY, response_model=Readiness)
 def readyz(services: ServicesDep) -> Readiness | JSONResponse:
     """Ready when queue and store can be reached and at least one worker is alive."""
-    services.store.check()
+    services.stores.check()
     workers = services.queue.workers_alive()
     if workers == 0:
         return problems.respond(problems.no_worker())

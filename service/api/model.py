@@ -10,7 +10,7 @@ from fastapi.responses import JSONResponse
 from service.analyses.analysis import SimulatedProblem
 from service.analyses.submission import submit_simulation
 from service.api import problems
-from service.api.access import ServicesDep
+from service.api.access import ServicesDep, StoreDep
 from service.api.describing import LOCATION, RETRY_AFTER, problem
 from service.api.observation import request_id
 from service.api.views import analysis_address, view_analysis
@@ -117,7 +117,7 @@ def diagram(
     },
 )
 def simulation(
-    services: ServicesDep, request: Annotated[SimulationRequest, Body(openapi_examples=SIMULATIONS)]
+    services: ServicesDep, store: StoreDep, request: Annotated[SimulationRequest, Body(openapi_examples=SIMULATIONS)]
 ) -> Simulation | JSONResponse:
     """Draw pairs of a spiked model, solve alignment and prediction on them, and compare with the truth.
 
@@ -130,6 +130,6 @@ def simulation(
     if is_small(model, request.n_pairs, estimated=request.n_labeled is not None):
         return simulate(model, request.n_pairs, request.seed)
     asked = SimulatedProblem(model, request.n_pairs, request.seed, request.n_labeled, options)
-    analysis = submit_simulation(services.store, services.queue, asked, request_id())
+    analysis = submit_simulation(store, services.queue, asked, request_id())
     headers = {"Location": analysis_address(analysis.submission.id), "Retry-After": str(problems.RETRY_AFTER_S)}
     return JSONResponse(view_analysis(analysis).model_dump(mode="json"), status_code=202, headers=headers)

@@ -10,7 +10,7 @@ import uvicorn
 from service.api.app import create_app
 from service.api.observation import observed
 from service.settings import Settings
-from service.wiring import open_store, queue_url
+from service.wiring import open_stores, queue_url
 
 SHUTDOWN_TIMEOUT_S = 5  # open requests get this long after SIGTERM
 
@@ -19,7 +19,7 @@ def run_api(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT.  Raises QueueNotConfigured, StoreNotUsable."""
     queue_url(settings)
     # Uploads are spooled to the disk on which they end up: /tmp may be memory, or too small.
-    tempfile.tempdir = str(open_store(settings).tmp)
+    tempfile.tempdir = str(open_stores(settings).tmp)
     config = uvicorn.Config(
         observed(create_app(settings)),
         host=settings.host,

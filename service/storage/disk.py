@@ -8,14 +8,18 @@ from __future__ import annotations
 import secrets
 import shutil
 import time
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
+from service.analyses.analysis import Submission
 from service.analyses.errors import StoreUnavailable
+from service.analyses.identity import Kind
+from service.analyses.tenancy import DEFAULT_TENANT, is_tenant
 from service.storage.disk_analyses import DiskAnalyses
 from service.storage.disk_datasets import DiskDatasets
-from service.storage.disk_files import locked_if_unused, write_file
-from service.storage.disk_layout import Layout
+from service.storage.disk_files import locked_if_unused, stored, sync_folder, write_file
+from service.storage.disk_layout import Layout, ids_in
 from service.storage.disk_staging import STAGED
 
 ABANDONED_S = 3600.0  # nothing takes this long from its mark or its link to the thing itself
@@ -23,46 +27,12 @@ PROBE_BYTES = 64 * 1024  # a file system that is full still makes empty files
 
 
 class DiskStore:
-    """The store under one directory; `max_label_bytes` bounds every part that is read whole: all but x and y."""
+    """`service.analyses.ports.Store`: what one tenant has under the data directory."""
 
-    def __init__(self, data_dir: Path, max_label_bytes: int) -> None:
-        self._layout = Layout(data_dir)
-        self.datasets = DiskDatasets(self._layout, max_label_bytes)
-        self.analyses = DiskAnalyses(self._layout)
-
-    @property
-    def tmp(self) -> Path:
-        """Where files are while they are being received."""
-        return self._layout.tmp.resolve()
-
-    def prepare(self) -> None:
-        """Create the store's folders, readable by their owner alone."""
-        layout = self._layout
-        for folder in (layout.data_dir, layout.tmp, layout.datasets, layout.links, layout.analyses, layout.unsettled):
-            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-
-    def sweep(self) -> None:
-        """Remove what processes that have died left behind: received files, marks and links that lead nowhere.
-
-        Files are somebody's while their folder is locked; everything else is left alone for an hour.
-        """
-        layout, latest = self._layout, time.time() - ABANDONED_S
-        for left in layout.tmp.iterdir():
-            with suppress(FileNotFoundError):
-                if left.name.startswith(STAGED):
-                    with locked_if_unused(left) as unused:
-                        if unused:
-                            shutil.rmtree(left, ignore_errors=True)
-                elif left.stat().st_mtime < latest:
-                    shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink()
-        for mark in layout.unsettled.iterdir():
-            with suppress(FileNotFoundError):
-                if not (layout.analyses / mark.name).exists() and mark.stat().st_mtime < latest:
-                    mark.unlink()
-        for link in layout.links.iterdir():
-            with suppress(FileNotFoundError):
-                if not link.exists() and link.lstat().st_mtime < latest:
-                    link.unlink()
+    def __init__(self, layout: Layout, max_label_bytes: int) -> None:
+        self._layout = layout
+        self.datasets = DiskDatasets(layout, max_label_bytes)
+        self.analyses = DiskAnalyses(layout)
 
     def check(self) -> None:
         """Raise StoreUnavailable unless a file with some content can be written."""
@@ -73,3 +43,91 @@ class DiskStore:
             raise StoreUnavailable("The array store cannot be written. Tell the operator.") from error
         finally:
             probe.unlink(missing_ok=True)
+
+
+class DiskStores:
+    """`service.analyses.ports.Stores` under one directory.
+
+    `max_label_bytes` bounds every part that is read whole: all but x and y.
+    """
+
+    def __init__(self, data_dir: Path, max_label_bytes: int) -> None:
+        self._data_dir, self._max_label_bytes = data_dir, max_label_bytes
+        self._layout = Layout(data_dir)
+
+    @property
+    def tmp(self) -> Path:
+        """Where files are while they are being received."""
+        return self._layout.tmp.resolve()
+
+    def prepare(self) -> None:
+        """Create the folders that all share, and those of the default tenant, readable by their owner alone."""
+        layout = self._layout
+        layout.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for folder in (layout.tmp, layout.unsettled, layout.tenants, *layout.folders):
+            folder.mkdir(mode=0o700, exist_ok=True)
+        sync_folder(layout.data_dir)
+
+    def of(self, tenant: str) -> DiskStore:
+        """A tenant's store, with its folders.  Raises StoreUnavailable."""
+        layout = Layout(self._data_dir, tenant)
+        # The default tenant's were there at the start: if they are not, what is mounted here is not the store.
+        if tenant != DEFAULT_TENANT and not layout.folders[-1].exists():
+            with stored():
+                for folder in layout.folders:
+                    folder.mkdir(mode=0o700, exist_ok=True)
+                    sync_folder(folder.parent)
+        return DiskStore(layout, self._max_label_bytes)
+
+    def tenants(self) -> Sequence[str]:
+        """Everybody who has a folder, the default tenant first."""
+        with suppress(FileNotFoundError):
+            names = sorted(folder.name for folder in self._layout.tenants.iterdir())
+            return [DEFAULT_TENANT, *(name for name in names if is_tenant(name))]
+        return [DEFAULT_TENANT]
+
+    def holder_of(self, analysis_id: str) -> DiskStore | None:
+        """The store that holds an analysis without an outcome; None if there is no such analysis."""
+        try:
+            mark = (self._layout.unsettled / analysis_id).read_text(encoding="ascii")
+        except FileNotFoundError:
+            return None
+        tenant = mark or DEFAULT_TENANT  # marks were empty before there were tenants
+        return self.of(tenant) if is_tenant(tenant) else None
+
+    def unsettled(self) -> Iterator[Submission]:
+        """Everybody's analyses without an outcome, oldest first."""
+        for analysis_id in reversed(ids_in(self._layout.unsettled, Kind.ANALYSIS, None)):
+            holder = self.holder_of(analysis_id)
+            found = holder.analyses.find_unsettled(analysis_id) if holder else None
+            if found is not None:
+                yield found
+
+    def sweep(self) -> None:
+        """Remove what processes that have died left behind: received files, marks and links that lead nowhere.
+
+        Files are somebody's while their folder is locked; everything else is left alone for an hour.
+        """
+        latest = time.time() - ABANDONED_S
+        for left in self._layout.tmp.iterdir():
+            with suppress(FileNotFoundError):
+                if left.name.startswith(STAGED):
+                    with locked_if_unused(left) as unused:
+                        if unused:
+                            shutil.rmtree(left, ignore_errors=True)
+                elif left.stat().st_mtime < latest:
+                    shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink()
+        for tenant in self.tenants():
+            for link in Layout(self._data_dir, tenant).links.iterdir():
+                with suppress(FileNotFoundError):
+                    if not link.exists() and link.lstat().st_mtime < latest:
+                        link.unlink()
+        for mark in self._layout.unsettled.iterdir():
+            with suppress(FileNotFoundError):
+                holder = self.holder_of(mark.name)
+                if (holder is None or holder.analyses.find(mark.name) is None) and mark.stat().st_mtime < latest:
+                    mark.unlink()
+
+    def check(self) -> None:
+        """Raise StoreUnavailable unless a file with some content can be written."""
+        self.of(DEFAULT_TENANT).check()

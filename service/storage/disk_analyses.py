@@ -36,7 +36,7 @@ class DiskAnalyses:
                 write_file(draft / "submission.json", SUBMISSION.dump_json(submission, by_alias=True))
                 sync_folder(draft)
                 # The mark comes first: one without an analysis does no harm, an analysis without one could be lost.
-                (self._layout.unsettled / submission.id).touch(mode=0o600)
+                write_file(self._layout.unsettled / submission.id, self._layout.tenant.encode())
                 sync_folder(self._layout.unsettled)
                 os.rename(draft, self._layout.analyses / submission.id)
                 sync_folder(self._layout.analyses)
@@ -89,13 +89,19 @@ class DiskAnalyses:
             return True
 
     def unsettled(self) -> Iterator[Submission]:
-        """All analyses without an outcome, oldest first."""
+        """The tenant's analyses without an outcome, oldest first."""
         for analysis_id in reversed(ids_in(self._layout.unsettled, Kind.ANALYSIS, None)):
-            if any((self._layout.analyses / analysis_id / name).exists() for name in OUTCOME_FILES):
-                # Whoever settled it died before the mark was gone.
-                (self._layout.unsettled / analysis_id).unlink(missing_ok=True)
-            elif (found := self.find(analysis_id)) is not None:
+            found = self.find_unsettled(analysis_id)
+            if found is not None:
                 yield found
+
+    def find_unsettled(self, analysis_id: str) -> Submission | None:
+        """What was submitted, of an analysis of this tenant that is marked as without an outcome and has none."""
+        if any((self._layout.analyses / analysis_id / name).exists() for name in OUTCOME_FILES):
+            # Whoever settled it died before the mark was gone.
+            (self._layout.unsettled / analysis_id).unlink(missing_ok=True)
+            return None
+        return self.find(analysis_id)
 
     def remove(self, analysis_id: str) -> None:
         """Remove an analysis: its record, outcome and report."""

@@ -1,14 +1,16 @@
 """Where everything is in the array store on a local directory.
 
-{data_dir}/tmp/                                     received files, until they are kept; what is being removed
-{data_dir}/datasets/{id}/x.npy  y.npy               and groups, covariates (.npy|.csv), if they were sent
-                         dataset.json
-                         label-sets/{id}/labels.npy|labels.csv  rows  label-set.json
-{data_dir}/label-sets/{id}                          a link to the label set's folder
-{data_dir}/analyses/{id}/submission.json
-                         report.json | failure.json      the outcome, written once; failure.json says cancelled too
-                         outcome.json                    when it ran, beside report.json
-{data_dir}/unsettled/{id}                           an empty file for each analysis without an outcome
+{data_dir}/tmp/                                 received files, until they are kept; what is being removed
+{data_dir}/unsettled/{id}                       a file for each analysis without an outcome, with its tenant's name
+{data_dir}/tenants/{tenant}/                    the root of a tenant; that of the default one is {data_dir} itself
+
+{root}/datasets/{id}/x.npy  y.npy               and groups, covariates (.npy|.csv), if they were sent
+                     dataset.json
+                     label-sets/{id}/labels.npy|labels.csv  rows  label-set.json
+{root}/label-sets/{id}                          a link to the label set's folder
+{root}/analyses/{id}/submission.json
+                     report.json | failure.json      the outcome, written once; failure.json says cancelled too
+                     outcome.json                    when it ran, beside report.json
 """
 
 from __future__ import annotations
@@ -22,6 +24,7 @@ from pathlib import Path
 
 from service.analyses.dataset import LabelSet
 from service.analyses.identity import Kind, is_id
+from service.analyses.tenancy import DEFAULT_TENANT, is_tenant
 from service.storage.disk_files import sync_folder
 
 LABEL_SETS = "label-sets"
@@ -29,9 +32,24 @@ LABEL_SETS = "label-sets"
 
 @dataclass(frozen=True)
 class Layout:
-    """The folders under one data directory."""
+    """The folders of one tenant under a data directory."""
 
     data_dir: Path
+    tenant: str = DEFAULT_TENANT
+
+    def __post_init__(self) -> None:
+        if not is_tenant(self.tenant):
+            raise ValueError(f"not a tenant: {self.tenant!r}")
+
+    @property
+    def tenants(self) -> Path:
+        """A folder for each tenant but the default one."""
+        return self.data_dir / "tenants"
+
+    @property
+    def root(self) -> Path:
+        """What is the tenant's."""
+        return self.data_dir if self.tenant == DEFAULT_TENANT else self.tenants / self.tenant
 
     @property
     def tmp(self) -> Path:
@@ -41,22 +59,27 @@ class Layout:
     @property
     def datasets(self) -> Path:
         """A folder for each dataset."""
-        return self.data_dir / "datasets"
+        return self.root / "datasets"
 
     @property
     def links(self) -> Path:
         """A link for each label set."""
-        return self.data_dir / LABEL_SETS
+        return self.root / LABEL_SETS
 
     @property
     def analyses(self) -> Path:
         """A folder for each analysis."""
-        return self.data_dir / "analyses"
+        return self.root / "analyses"
 
     @property
     def unsettled(self) -> Path:
-        """A mark for each analysis without an outcome, so that nobody has to look through all of them."""
+        """A mark for each analysis without an outcome, everybody's, so that nobody has to look through all of them."""
         return self.data_dir / "unsettled"
+
+    @property
+    def folders(self) -> tuple[Path, ...]:
+        """What has to be there before the tenant's first dataset, parents first."""
+        return (self.root, self.datasets, self.links, self.analyses)
 
     def label_sets_of(self, dataset_id: str) -> Path:
         """A folder for each label set of a dataset."""
@@ -68,7 +91,7 @@ class Layout:
 
     def link(self, label_set: LabelSet) -> None:
         """Make a label set known by its id; before it is there the link leads nowhere, which is as good as none."""
-        target = Path("..") / self.label_set(label_set).relative_to(self.data_dir)
+        target = Path("..") / self.label_set(label_set).relative_to(self.root)
         os.symlink(target, self.links / label_set.id)
         sync_folder(self.links)
 

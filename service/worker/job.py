@@ -11,6 +11,8 @@ from service.storage.redis_queue import open_connection, publish_progress
 from service.wiring import build
 from service.worker.entry import run_worker
 
+log = structlog.get_logger("phasegate.worker")
+
 PROGRESS_TIMEOUT_S = 0.5  # an analysis never waits longer than this to say how far it is
 
 
@@ -24,9 +26,12 @@ def work(settings: Settings) -> None:
         def publish(progress: Progress) -> None:
             publish_progress(connection, analysis_id, progress)
 
-        submission = services.store.analyses.find(analysis_id)
-        request_id = submission.request_id if submission else None
-        with structlog.contextvars.bound_contextvars(analysis_id=analysis_id, request_id=request_id):
-            run(services.store, services.queue, analysis_id, publish)
+        store = services.stores.holder_of(analysis_id)
+        submission = store.analyses.find(analysis_id) if store else None
+        if store is None or submission is None:
+            log.warning("analysis_skipped", analysis_id=analysis_id)  # settled or removed while it waited
+            return
+        with structlog.contextvars.bound_contextvars(analysis_id=analysis_id, request_id=submission.request_id):
+            run(store, services.queue, analysis_id, publish)
 
     run_worker(settings, run_analysis)

@@ -23,12 +23,13 @@ from service.analyses.errors import (
 )
 from service.analyses.ports import LossReason, QueueState
 from service.analyses.submission import submit_upload
+from service.analyses.tenancy import DEFAULT_TENANT
 from service.estimation.errors import InvalidOption, LabelTypeRequired, UnpairedRows
 from service.estimation.labels import LabelType
 from service.estimation.options import Options
 from service.estimation.terms import Method
 from service.storage import keys, queue_scripts
-from service.storage.disk import DiskStore
+from service.storage.disk import DiskStore, DiskStores
 from service.storage.measures import read_measures
 from service.storage.queue_scripts import Ending
 from service.storage.redis_queue import RedisQueue, open_connection
@@ -57,10 +58,15 @@ def submitted(store, queue, options=None, types=None, covariate_types=None, **ch
 
 
 @pytest.fixture
-def store(tmp_path) -> DiskStore:
-    store = DiskStore(tmp_path / "data", max_label_bytes=1_000_000)
-    store.prepare()
-    return store
+def stores(tmp_path) -> DiskStores:
+    stores = DiskStores(tmp_path / "data", max_label_bytes=1_000_000)
+    stores.prepare()
+    return stores
+
+
+@pytest.fixture
+def store(stores) -> DiskStore:
+    return stores.of(DEFAULT_TENANT)
 
 
 @pytest.fixture
@@ -141,25 +147,27 @@ def test_types_of_covariates_that_were_not_sent_are_refused(store, queue):
         submitted(store, queue, covariate_types={"depth": LabelType.NUMERIC})
 
 
-def test_a_submission_stands_when_the_queue_is_away_and_is_queued_when_it_is_back(store, queue, tmp_path, monkeypatch):
+def test_a_submission_stands_when_the_queue_is_away_and_is_queued_when_it_is_back(
+    stores, store, queue, tmp_path, monkeypatch
+):
     away = unreachable(tmp_path)
     analysis_id = submitted(store, away)
     assert lifecycle.describe(store, away, analysis_id).state is State.QUEUED
-    reconciliation.reconcile_store(store, queue)
+    reconciliation.reconcile_store(stores, queue)
     assert queue.find(analysis_id) is None  # too fresh: its submission may be on its way to the queue
     monkeypatch.setattr(reconciliation, "REQUEUE_AFTER", timedelta(0))
-    reconciliation.reconcile_store(store, queue)
-    reconciliation.reconcile_store(store, queue)
+    reconciliation.reconcile_store(stores, queue)
+    reconciliation.reconcile_store(stores, queue)
     assert queue.find(analysis_id).state is QueueState.WAITING
 
 
-def test_each_outcome_is_counted_once_and_only_when_it_was_written(store, queue, connection, tmp_path):
+def test_each_outcome_is_counted_once_and_only_when_it_was_written(stores, store, queue, connection, tmp_path):
     lost, succeeding, failing, cancelled = (submitted(store, queue, Options()) for _ in range(4))
     execution.run(store, queue, succeeding, quiet)
     file_of(store, tmp_path, failing, "x").write_bytes(b"no array")
     execution.run(store, queue, failing, quiet)
     queue_scripts.end(connection, lost, popped(connection, lost), Ending.GIVE_UP, LossReason.WORKER_LOST)
-    reconciliation.reconcile_queue(store, queue)
+    reconciliation.reconcile_queue(stores, queue)
     lifecycle.cancel(store, queue, cancelled)
     for analysis_id in (succeeding, failing, lost, cancelled):
         connection.delete(keys.counted_key(analysis_id))
@@ -200,10 +208,10 @@ def test_an_outcome_is_stored_when_the_queue_is_away(store, queue, tmp_path):
         (LossReason.REFUSED, "job_refused"),
     ],
 )
-def test_what_the_queue_gives_up_on_ends_failed(store, queue, connection, reason, code):
+def test_what_the_queue_gives_up_on_ends_failed(stores, store, queue, connection, reason, code):
     analysis_id = submitted(store, queue)
     queue_scripts.end(connection, analysis_id, popped(connection, analysis_id), Ending.GIVE_UP, reason)
-    reconciliation.reconcile_queue(store, queue)
+    reconciliation.reconcile_queue(stores, queue)
     analysis = lifecycle.describe(store, queue, analysis_id)
     assert (analysis.state, analysis.failure.code) == (State.FAILED, code)
     assert queue.find(analysis_id) is None

@@ -1,6 +1,7 @@
 """The model's calls: every example is sent and answered, and what is refused says which field and what to do."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -25,7 +26,8 @@ from service.estimation.spiked_model import (
 from service.settings import Settings
 
 APP = create_app(Settings())
-APP.state.services = None  # is looked up, but what is answered at once needs neither store nor queue
+# Looked up, but not used: what is answered at once needs neither store nor queue.
+APP.state.services = SimpleNamespace(stores=SimpleNamespace(of=lambda tenant: None))
 ANSWERS = {"separation": ModelSeparation, "phase-diagram": PhaseDiagram, "simulation": Simulation}
 
 

@@ -15,9 +15,10 @@ from service.analyses.analysis import RECORD_VERSION, Estimation, Failure, Outco
 from service.analyses.dataset import Dataset, DatasetState, LabelSet, StoredArray
 from service.analyses.errors import DatasetNotFound, InvalidArrayFile, InvalidTable, LabelsTooLarge, StoreUnavailable
 from service.analyses.identity import Kind, new_id
+from service.analyses.tenancy import DEFAULT_TENANT
 from service.estimation.labels import LabelType
 from service.estimation.options import Options
-from service.storage.disk import DiskStore
+from service.storage.disk import DiskStore, DiskStores
 
 NOW = datetime(2026, 11, 26, tzinfo=UTC)
 
@@ -30,10 +31,15 @@ def npy(values) -> io.BytesIO:
 
 
 @pytest.fixture
-def store(tmp_path) -> DiskStore:
-    store = DiskStore(tmp_path / "data", max_label_bytes=10_000)
-    store.prepare()
-    return store
+def stores(tmp_path) -> DiskStores:
+    stores = DiskStores(tmp_path / "data", max_label_bytes=10_000)
+    stores.prepare()
+    return stores
+
+
+@pytest.fixture
+def store(stores) -> DiskStore:
+    return stores.of(DEFAULT_TENANT)
 
 
 def an_upload(**parts) -> dict[str, io.BytesIO]:
@@ -104,7 +110,7 @@ FAILURE = (Outcome(RECORD_VERSION, None, datetime.now(UTC), Failure("worker_lost
 
 def test_what_is_kept_is_read_back_by_another_store(store, tmp_path):
     submission = committed(store)
-    other = DiskStore(tmp_path / "data", max_label_bytes=10_000)
+    other = DiskStores(tmp_path / "data", max_label_bytes=10_000).of(DEFAULT_TENANT)
     assert other.analyses.find(submission.id) == submission
     assert other.datasets.find(submission.subject.dataset.id) == submission.subject.dataset
     assert other.datasets.find_label_set(submission.subject.label_set.id) == submission.subject.label_set
@@ -346,7 +352,7 @@ def aged(path: Path) -> None:
     os.utime(path, (moment, moment), follow_symlinks=False)
 
 
-def test_sweeping_removes_what_nobody_receives_any_more(store, tmp_path):
+def test_sweeping_removes_what_nobody_receives_any_more(stores, store, tmp_path):
     submission = committed(store)
     tmp = tmp_path / "data" / "tmp"
     (tmp / "upload-left").mkdir()
@@ -357,27 +363,27 @@ def test_sweeping_removes_what_nobody_receives_any_more(store, tmp_path):
         aged(tmp / name)
     with store.datasets.stage() as staged:
         staged.receive("x", an_upload()["x"])
-        store.sweep()
+        stores.sweep()
         assert staged.array("x").shape == (20, 3)
         assert sorted(path.name.partition("-")[0] for path in tmp.iterdir()) == ["new", "upload"]
-    store.sweep()
+    stores.sweep()
     assert [path.name for path in tmp.iterdir()] == ["new-fresh"]
     assert store.analyses.find(submission.id) == submission
 
 
-def test_sweeping_removes_marks_and_links_that_lead_nowhere(store, tmp_path):
+def test_sweeping_removes_marks_and_links_that_lead_nowhere(stores, store, tmp_path):
     submission = committed(store)
     data = tmp_path / "data"
     mark, link = data / "unsettled" / new_id(Kind.ANALYSIS), data / "label-sets" / new_id(Kind.LABEL_SET)
     mark.touch()
     link.symlink_to("../datasets/gone/label-sets/gone")
-    store.sweep()
+    stores.sweep()
     assert (mark.exists(), link.is_symlink()) == (True, True), "they may be about to lead somewhere"
     aged(mark)
     aged(link)
     for kept_mark in (data / "unsettled" / submission.id, data / "label-sets" / submission.subject.label_set.id):
         aged(kept_mark)
-    store.sweep()
+    stores.sweep()
     assert [path.name for path in (data / "unsettled").iterdir()] == [submission.id]
     assert [path.name for path in (data / "label-sets").iterdir()] == [submission.subject.label_set.id]
 
@@ -416,7 +422,57 @@ def test_a_store_that_is_gone_is_reported(store, tmp_path):
 def test_the_store_is_its_owners_alone(store, tmp_path):
     submission = committed(store)
     data = tmp_path / "data"
-    folders = [data, *(data / name for name in ("tmp", "datasets", "label-sets", "analyses"))]
+    folders = [data, *(data / name for name in ("tmp", "tenants", "datasets", "label-sets", "analyses"))]
     folders += [data / "datasets" / submission.subject.dataset.id, data / "analyses" / submission.id]
     for folder in folders:
         assert folder.stat().st_mode & 0o777 == 0o700, folder
+
+
+def test_what_one_tenant_has_no_other_reaches(stores, store, tmp_path):
+    other = stores.of("acme")
+    submission = committed(other)
+    dataset, label_set = submission.subject.dataset, submission.subject.label_set
+    assert other.analyses.find(submission.id) == submission
+    assert other.datasets.labels_of(label_set).rows is None
+    assert other.datasets.find_label_set(label_set.id) == label_set
+    for stranger in (store, stores.of("acme-2")):
+        assert stranger.analyses.find(submission.id) is None
+        assert stranger.datasets.find(dataset.id) is None
+        assert stranger.datasets.find_label_set(label_set.id) is None
+        assert [*stranger.analyses.ids(), *stranger.datasets.ids(), *stranger.analyses.unsettled()] == []
+        assert stranger.analyses.settle(submission.id, *REPORT) is False
+        with pytest.raises(DatasetNotFound), stranger.datasets.hold(dataset.id, alone=False):
+            pass
+    assert stores.tenants() == ["default", "acme", "acme-2"]
+    assert (tmp_path / "data" / "tenants" / "acme").stat().st_mode & 0o777 == 0o700
+
+
+def test_those_who_work_for_all_tenants_find_the_holder_of_an_analysis(stores, store):
+    mine, theirs = committed(store), committed(stores.of("acme"))
+    assert {s.id for s in stores.unsettled()} == {mine.id, theirs.id}
+    for submission in (mine, theirs):
+        holder = stores.holder_of(submission.id)
+        assert holder.analyses.find(submission.id) == submission
+        assert holder.analyses.settle(submission.id, *REPORT)
+        assert stores.holder_of(submission.id) is None
+    assert list(stores.unsettled()) == []
+
+
+def test_an_empty_mark_is_of_the_time_before_tenants(stores, store, tmp_path):
+    submission = committed(store)
+    (tmp_path / "data" / "unsettled" / submission.id).write_bytes(b"")
+    assert list(stores.unsettled()) == [submission]
+    assert stores.holder_of(submission.id).analyses.find(submission.id) == submission
+
+
+@pytest.mark.parametrize("name", ["", "..", "A", "a/b", "-a", "a" * 33, "a\n"])
+def test_a_name_that_is_no_tenants_never_becomes_a_path(stores, name):
+    with pytest.raises(ValueError, match="not a tenant"):
+        stores.of(name)
+
+
+def test_a_store_that_is_not_mounted_is_not_made_anew(stores, tmp_path):
+    (tmp_path / "data").rename(tmp_path / "elsewhere")
+    with pytest.raises(StoreUnavailable):
+        stores.of("acme")
+    assert not (tmp_path / "data").exists()

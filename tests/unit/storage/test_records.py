@@ -1,0 +1,63 @@
+"""Records of every version, as they were written then: a data directory outlives the release that made it."""
+
+from pathlib import Path
+
+import pytest
+from pydantic import TypeAdapter
+
+from service.analyses.analysis import RECORD_VERSION, AnalysisKind, Outcome, State, Submission
+from service.analyses.dataset import Dataset, DatasetState, LabelSet
+from service.storage.disk_files import read_record
+
+SAMPLES = Path(__file__).parents[2] / "records"
+VERSIONS = sorted(int(folder.name.removeprefix("v")) for folder in SAMPLES.iterdir() if folder.is_dir())
+every_version = pytest.mark.parametrize("version", VERSIONS)
+
+
+def read(version: int, name: str, kind: type):
+    record = read_record(SAMPLES / f"v{version}" / f"{name}.json", TypeAdapter(kind))
+    assert record is not None, f"{name} of version {version} can no longer be read"
+    assert record.version == version
+    return record
+
+
+def test_there_are_samples_of_every_version_that_is_read():
+    assert list(range(3, RECORD_VERSION + 1)) == VERSIONS
+
+
+@every_version
+def test_datasets_are_read(version):
+    dataset = read(version, "dataset", Dataset)
+    assert dataset.state is DatasetState.READY
+    assert (dataset.x.shape, dataset.y.shape, dataset.n_pairs) == ((60, 3), (60, 4), 60)
+    assert set(dataset.files) == {"x", "y", "groups", "covariates"}
+    assert dataset.typed_covariates == {"batch": "categorical", "depth": "numeric"}
+    opened = read(version, "open-dataset", Dataset)
+    assert opened.missing_parts == ("x", "y", "groups")
+
+
+@every_version
+def test_label_sets_are_read(version):
+    label_set = read(version, "label-set", LabelSet)
+    assert label_set.dataset_id == read(version, "dataset", Dataset).id
+    assert (label_set.n_labeled, set(label_set.files)) == (40, {"labels", "rows"})
+    assert label_set.label_types == {"kind": "categorical", "size": "numeric"}
+
+
+@every_version
+def test_submissions_are_read(version):
+    submission = read(version, "submission", Submission)
+    assert submission.subject.kind is AnalysisKind.ESTIMATION
+    assert submission.subject.dataset == read(version, "dataset", Dataset)
+    assert (submission.subject.options.seed, submission.metadata) == (5, {"team": "vision"})
+    simulation = read(version, "simulation-submission", Submission)
+    assert simulation.subject.kind is AnalysisKind.SIMULATION
+    assert (simulation.subject.n_labeled, simulation.subject.model.dx, simulation.subject.model.dy) == (100, 12, 8)
+
+
+@every_version
+def test_outcomes_are_read(version):
+    assert read(version, "outcome", Outcome).state is State.SUCCEEDED
+    failed = read(version, "failure", Outcome)
+    assert (failed.state, failed.failure.code, failed.failure.part) == (State.FAILED, "constant_modality", "x")
+    assert read(version, "cancelled", Outcome).state is State.CANCELLED

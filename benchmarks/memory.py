@@ -7,6 +7,7 @@ Then the same is run once more under the limit that the estimate gives, and must
 
 from __future__ import annotations
 
+import importlib
 import resource
 import subprocess
 import sys
@@ -19,9 +20,10 @@ import numpy as np
 from benchmarks.results import DIRECTORY, write
 from service.estimation.estimate import estimate
 from service.estimation.labels import label_columns
-from service.estimation.memory import Sizes, needed_bytes
+from service.estimation.memory import Sizes, needed_bytes, take_what_stays
 from service.estimation.options import Options
 from service.estimation.terms import Method
+from service.worker.entry import PRELOADED
 
 SEED = 0
 MEGABYTE = 1e6
@@ -66,7 +68,9 @@ LABELED_WHOLE = 5_000  # the published procedure holds the labeled rows: beyond 
 
 def main() -> None:
     """Print a table of estimate and measurement for every size and both methods, and write it as JSON."""
-    print(f"{'method':11}{'n':>9}{'dx':>8}{'dy':>6}{'labeled':>9}{'targets':>8}{'takes':>9}{'said':>9}{'factor':>8}  MB")
+    print(
+        f"{'method':11}{'n':>9}{'dx':>8}{'dy':>6}{'labeled':>9}{'targets':>8}{'takes':>9}{'said':>9}{'factor':>8}  MB"
+    )
     rows = []
     for case in CASES:
         with tempfile.TemporaryDirectory(prefix="phasegate-bench-") as name:
@@ -100,16 +104,16 @@ def _draw(case: Case, folder: Path) -> None:
             mapped[rows] = rng.standard_normal((rows.stop - rows.start, d))
             mapped[rows, :3] += 2 * shared[rows]
         mapped.flush()
-    rows = np.sort(rng.choice(case.n, case.n_labeled, replace=False))
+    labeled = np.sort(rng.choice(case.n, case.n_labeled, replace=False))
     noise = rng.standard_normal((case.n_labeled, case.n_targets))
-    np.save(folder / "labels.npy", shared[rows] @ rng.standard_normal((3, case.n_targets)) + noise)
-    np.save(folder / "rows.npy", rows)
+    np.save(folder / "labels.npy", shared[labeled] @ rng.standard_normal((3, case.n_targets)) + noise)
+    np.save(folder / "rows.npy", labeled)
 
 
 def _measured(case: Case, folder: Path, method: Method, limit_bytes: int | None) -> int | None:
     """Bytes that an estimation takes in a process of its own; None when it does not end within the limit."""
     command = [sys.executable, "-m", "benchmarks.memory", str(folder), method, str(limit_bytes or 0)]
-    result = subprocess.run(command, capture_output=True, text=True)  # noqa: S603
+    result = subprocess.run(command, capture_output=True, text=True)
     if result.returncode != 0:
         print(result.stderr[-500:], file=sys.stderr)
     return int(result.stdout) if result.returncode == 0 else None
@@ -117,6 +121,9 @@ def _measured(case: Case, folder: Path, method: Method, limit_bytes: int | None)
 
 def _estimate_here(folder: Path, method: Method, limit_bytes: int) -> None:
     """Estimate, and print by how much the address space grew at the most."""
+    for module in PRELOADED:
+        importlib.import_module(module)
+    take_what_stays()
     x, y = (np.load(folder / f"{part}.npy", mmap_mode="r") for part in ("x", "y"))
     labels, rows = np.load(folder / "labels.npy"), np.load(folder / "rows.npy")
     columns = label_columns({f"t{number}": column for number, column in enumerate(labels.T)}, None)

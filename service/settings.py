@@ -41,6 +41,12 @@ class Settings(BaseSettings):
     analysis_time_limit_s: PositiveInt = Field(
         1800, description="An analysis that runs longer is stopped and ends failed (seconds)."
     )
+    analysis_memory_limit_bytes: PositiveInt | None = Field(
+        None,
+        description="Memory that one analysis may take, its mapped features not counted; what is known to need more "
+        "is refused when it is submitted (bytes). Without it `phasegate serve` gives every worker an equal share of "
+        "three quarters of the memory there is; a worker or an API started by itself sets no limit.",
+    )
     drain_s: PositiveInt = Field(
         4,
         description="After SIGTERM, requests in progress and a running analysis may go on for this long (seconds); an "

@@ -10,6 +10,7 @@ AnalysisError
 |   +-- InvalidMetadata     invalid_metadata
 |   +-- InvalidCursor       invalid_cursor
 |   +-- LabelSetMismatch    label_set_mismatch
++-- MemoryLimitExceeded     memory_limit_exceeded
 +-- NotFound                what an id names does not exist
 |   +-- AnalysisNotFound    analysis_not_found
 |   +-- DatasetNotFound     dataset_not_found
@@ -31,6 +32,7 @@ AnalysisError
     +-- JobRefused          job_refused
     +-- OutOfMemory         out_of_memory
     +-- InputLost           input_lost
+    +-- InputAltered        input_altered
     +-- InternalError       internal_error
 """
 
@@ -98,6 +100,12 @@ class LabelSetMismatch(InvalidRequest):
     """The label set belongs to another dataset."""
 
     code = "label_set_mismatch"
+
+
+class MemoryLimitExceeded(AnalysisError):
+    """The analysis would need more memory than an analysis may take."""
+
+    code = "memory_limit_exceeded"
 
 
 class NotFound(AnalysisError):
@@ -218,6 +226,12 @@ class InputLost(AnalysisLost):
     """The stored input of the analysis is gone or unreadable."""
 
     code = "input_lost"
+
+
+class InputAltered(AnalysisLost):
+    """The stored input of the analysis is not what was received."""
+
+    code = "input_altered"
 
 
 class InternalError(AnalysisLost):

@@ -172,6 +172,9 @@ class DatasetStore(Protocol):
     def hold(self, dataset_id: str, *, alone: bool) -> AbstractContextManager[None]:
         """Keep a dataset from being removed or, alone, from being used.  Raises DatasetNotFound."""
 
+    def verify(self, dataset: Dataset, label_set: LabelSet) -> None:
+        """Read every file of both and raise InputAltered unless it is byte for byte what was received."""
+
     def remove(self, dataset_id: str) -> None:
         """Remove a dataset with its label sets.  Only while held alone."""
 

@@ -136,6 +136,7 @@ async def submit(
             asked.options.options(),
             asked.metadata,
             request_id(),
+            services.settings.analysis_memory_limit_bytes,
         )
     else:
         raise unsupported(f"{FORM} or {JSON}")
@@ -259,6 +260,7 @@ async def _submit_upload(services: Services, store: Store, request: Request) -> 
             metadata,
             retention=timedelta(seconds=services.settings.retention_s),
             request_id=request_id(),
+            memory_limit_bytes=services.settings.analysis_memory_limit_bytes,
         )
 
 

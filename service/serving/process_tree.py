@@ -26,6 +26,7 @@ from service.serving.embedded_server import (
     remove_socket,
 )
 from service.serving.listening import Address, AddressUnavailable, address_of, is_ready, listen, published
+from service.serving.machine_memory import memory_per_analysis
 from service.settings import Settings
 from service.wiring import queue_url
 from service.worker.parent_death import parent_death_guard
@@ -77,6 +78,9 @@ def serve(
     """
     if settings.redis_url is not None:
         queue_url(settings)  # a password that is missing is said here, once, and not by children that die of it
+    if settings.analysis_memory_limit_bytes is None:
+        limit_bytes = memory_per_analysis(settings.workers)
+        settings = settings.model_copy(update={"analysis_memory_limit_bytes": limit_bytes})
     with _blocked_signals(), ExitStack() as resources:
         try:
             data_dir = settings.data_dir.resolve()

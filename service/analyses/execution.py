@@ -32,6 +32,8 @@ from service.estimation.simulation_records import Simulation
 
 log = structlog.get_logger()
 
+RESERVE_BYTES = 4 * 1024**2  # kept for storing that the rest was not enough
+
 TOO_LITTLE_MEMORY = (
     "The analysis needed more memory than it may take. Send fewer pairs or features, or ask the operator to raise "
     "PHASEGATE_ANALYSIS_MEMORY_LIMIT_BYTES."
@@ -48,6 +50,7 @@ def run(store: Store, queue: Queue, analysis_id: str, progress: Callable[[Progre
         log.warning("analysis_skipped", analysis_id=analysis_id, known=submission is not None)
         return
     started_at = datetime.now(UTC)
+    in_reserve = bytearray(RESERVE_BYTES)
 
     def finish(result: Report | Simulation | None, failure: Failure | None) -> None:
         outcome = Outcome(RECORD_VERSION, started_at, datetime.now(UTC), failure)
@@ -60,9 +63,11 @@ def run(store: Store, queue: Queue, analysis_id: str, progress: Callable[[Progre
     except (EstimationError, UploadError, InputAltered) as error:
         finish(None, failure_of(error))
     except MemoryError:
+        del in_reserve
         finish(None, failure_of(OutOfMemory(TOO_LITTLE_MEMORY)))
     except OSError as error:
         if error.errno == errno.ENOMEM:  # what cannot be mapped
+            del in_reserve
             finish(None, failure_of(OutOfMemory(TOO_LITTLE_MEMORY)))
             return
         log.exception("store_failed", analysis_id=analysis_id)

@@ -29,7 +29,7 @@ class LossReason(StrEnum):
 
     TIME_LIMIT = "time_limit"  # it ran longer than the time limit
     WORKER_LOST = "worker_lost"  # the process that ran it died, in every attempt
-    OUT_OF_MEMORY = "out_of_memory"  # the kernel killed the process that ran it for lack of memory, in the last attempt
+    OUT_OF_MEMORY = "out_of_memory"  # the process that ran it was killed for lack of memory, or could not go on
     STOPPED = "stopped"  # somebody told the worker to stop it
     REFUSED = "refused"  # the job was not one that a worker may run
 

@@ -32,8 +32,8 @@ LOST: dict[LossReason, AnalysisLost] = {
         "features, or ask the operator for larger workers."
     ),
     LossReason.OUT_OF_MEMORY: OutOfMemory(
-        "The process that ran the analysis died in every attempt: there was not enough memory, and the system killed "
-        "it. Send fewer pairs or features, or ask the operator for workers with more memory."
+        "There was not enough memory: the process that ran the analysis could not go on, or was killed for it in every "
+        "attempt. Send fewer pairs or features, or ask the operator for workers with more memory."
     ),
     LossReason.STOPPED: AnalysisStopped("The analysis was stopped by the operator. Submit it again if you need it."),
     LossReason.REFUSED: JobRefused("The queue held a job under this name that a worker must not run. Submit again."),

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import linalg
+from threadpoolctl import threadpool_limits
 
 from service.estimation.basis import EXACT_LIMIT, MATRIX_BYTES, OVERSAMPLING
 from service.estimation.chunks import CHUNK_BYTES
@@ -53,9 +54,12 @@ def needed_bytes(sizes: Sizes, options: Options) -> int:
 def take_what_stays() -> None:
     """Take now what BLAS and LAPACK take at their first call and keep: a limit that is set afterwards leaves it alone.
 
-    OpenBLAS does not survive that this memory is refused.
+    When it is refused, OpenBLAS asks again without end.  In a process that was forked it gives back what its parent
+    took as soon as somebody sets its number of threads, which the estimate does: hence twice.
     """
     matrix = np.eye(WARM_UP_ORDER) + 1.0
+    with threadpool_limits(limits=1, user_api="blas"):
+        linalg.eigh(matrix @ matrix)
     linalg.eigh(matrix @ matrix)
 
 
@@ -81,7 +85,7 @@ def _calibrated(sizes: Sizes, options: Options) -> float:
         products + 5.0 * chunk + one_hot + 4.0 * _chunk(n, width, chunk / max(sum(columns), 1)) + halves + blocks
     )
     scores = float(m * width)
-    afterwards = products + halves / 4 + 7.0 * blocks + 6.0 * scores + 40.0 * width**2
+    afterwards = products + halves / 4 + 7.0 * blocks + 7.5 * scores + 40.0 * width**2
     return rows + directions + of_labels + labels + max(first_pass, second_pass + scores, afterwards)
 
 

@@ -42,7 +42,7 @@ from service.storage.queue_jobs import FUNCTION_NAME
 from service.storage.queue_scripts import Ending
 from service.storage.redis_queue import timestamp
 from service.worker.analysis_queue import AnalysisQueue
-from service.worker.attempt import STORE_AWAY_EXIT_CODE, Attempt, fork_attempt, signal_name
+from service.worker.attempt import OUT_OF_MEMORY_EXIT_CODE, STORE_AWAY_EXIT_CODE, Attempt, fork_attempt, signal_name
 from service.worker.parent_death import parent_death_guard
 
 log = structlog.get_logger("phasegate.worker")
@@ -285,6 +285,8 @@ class QueueWorker(Worker):
             return Ended(Ending.GIVE_UP, LossReason.STOPPED)
         if exit_code == STORE_AWAY_EXIT_CODE:
             return Ended(Ending.HAND_BACK, pause=True)
+        if exit_code == OUT_OF_MEMORY_EXIT_CODE:
+            return Ended(Ending.GIVE_UP, LossReason.OUT_OF_MEMORY)
         if killed_for is not None:
             return killed_for
         if attempt.was_stopped_by_watchdog(exit_code, self._time_limit_s):

@@ -5,8 +5,11 @@ from __future__ import annotations
 import errno
 import io
 import json
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -35,7 +38,9 @@ from service.storage.disk import DiskStore, DiskStores
 from service.storage.measures import read_measures
 from service.storage.queue_scripts import Ending
 from service.storage.redis_queue import RedisQueue, open_connection
+from service.worker.attempt import OUT_OF_MEMORY_EXIT_CODE
 
+ROOT = Path(__file__).parents[2]
 RETENTION = timedelta(days=7)
 QUICK = Options(method=Method.REFERENCE)
 
@@ -466,3 +471,17 @@ def test_nobody_removes_a_dataset_between_its_upload_and_its_analysis(store, que
             removals[0].result(10)
     execution.run(store, queue, analysis_id, quiet)
     assert lifecycle.describe(store, queue, analysis_id).state is State.SUCCEEDED
+
+
+@pytest.mark.parametrize("method", list(Method))
+def test_an_analysis_takes_no_more_memory_than_it_may_and_says_so(store, queue, tmp_path, method):
+    """Refused to numpy, LAPACK or Python itself, wherever it is asked for: the analysis ends, and the process lives."""
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((2000, 60)), rng.standard_normal((2000, 40))
+    upload = {"x": x, "y": y, "labels": x[:, 0] + y[:, 0]}
+    limits = [2_000_000, 7_000_000, 8_500_000, 10_000_000, 2**29]  # the first is not enough to say so
+    ids = [submitted(store, queue, Options(method=method), **{n: part(v) for n, v in upload.items()}) for _ in limits]
+    command = [sys.executable, "-m", "tests.integration.memory_stand_in", str(tmp_path / "data")]
+    command += [f"{analysis_id}:{limit}" for analysis_id, limit in zip(ids, limits, strict=True)]
+    endings = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60).stderr
+    assert endings.split() == [f"exit-code={OUT_OF_MEMORY_EXIT_CODE}", *["out_of_memory"] * 3, "succeeded"]

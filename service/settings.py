@@ -56,6 +56,17 @@ class Settings(BaseSettings):
     analysis_time_limit_s: PositiveInt = Field(
         1800, description="An analysis that runs longer is stopped and ends failed (seconds)."
     )
+    analysis_memory_limit_bytes: PositiveInt | None = Field(
+        None,
+        description="Memory that one analysis may take, its mapped features not counted; what is known to need more "
+        "is refused when it is submitted (bytes). Without it `phasegate serve` gives every worker an equal share of "
+        "three quarters of the memory there is; a worker or an API started by itself sets no limit.",
+    )
+    drain_s: PositiveInt = Field(
+        4,
+        description="After SIGTERM, requests in progress and a running analysis may go on for this long (seconds); an "
+        "analysis that needs longer is handed back.",
+    )
     max_upload_bytes: PositiveInt = Field(2 * 1024**3, description="Largest request body the API accepts (bytes).")
     max_label_bytes: PositiveInt = Field(
         64 * 1024**2, description="Largest labels, rows, groups or covariates part (bytes)."

@@ -18,6 +18,7 @@ AnalysisError
 |   +-- InvalidCursor       invalid_cursor
 |   +-- LabelSetMismatch    label_set_mismatch
 |   +-- IdempotencyKeyReused  idempotency_key_reused
++-- MemoryLimitExceeded     memory_limit_exceeded
 +-- NotFound                what an id names does not exist
 |   +-- AnalysisNotFound    analysis_not_found
 |   +-- DatasetNotFound     dataset_not_found
@@ -45,6 +46,7 @@ AnalysisError
     +-- JobRefused          job_refused
     +-- OutOfMemory         out_of_memory
     +-- InputLost           input_lost
+    +-- InputAltered        input_altered
     +-- InternalError       internal_error
 """
 
@@ -158,6 +160,12 @@ class IdempotencyKeyReused(InvalidRequest):
     """The key belongs to another call."""
 
     code = "idempotency_key_reused"
+
+
+class MemoryLimitExceeded(AnalysisError):
+    """The analysis would need more memory than an analysis may take."""
+
+    code = "memory_limit_exceeded"
 
 
 class NotFound(AnalysisError):
@@ -316,6 +324,12 @@ class InputLost(AnalysisLost):
     """The stored input of the analysis is gone or unreadable."""
 
     code = "input_lost"
+
+
+class InputAltered(AnalysisLost):
+    """The stored input of the analysis is not what was received."""
+
+    code = "input_altered"
 
 
 class InternalError(AnalysisLost):

@@ -266,6 +266,7 @@ async def _submit_stored(
         request_id(),
         stem=stem,
         reuse_within=services.settings.retention if asked.reuse else None,
+        memory_limit_bytes=services.settings.analysis_memory_limit_bytes,
     )
 
 
@@ -291,6 +292,7 @@ async def _submit_upload(
             request_id=request_id(),
             stem=stem,
             reuse_within=services.settings.retention if reuse else None,
+            memory_limit_bytes=services.settings.analysis_memory_limit_bytes,
         )
 
 

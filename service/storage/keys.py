@@ -13,7 +13,10 @@ RQ's own keys, under the names that RQ gives them, so that `rq info` and dashboa
                                                                                              last heartbeat
 Phasegate's own:
 
+    phasegate:delayed                    zset    ids that wait after a lost attempt, score =   when due, by recover()
+                                                 when they are due
     phasegate:dequeued                   zset    ids seen in the intermediate list, and when   when moved on
+    phasegate:recovered                  string  when recover() was here last                  never
     phasegate:announced:<id>             channel "the outcome of this analysis is stored"      not stored
     phasegate:counters                   hash    ended analyses, fields in `counters`          never
     phasegate:counted:<id>               string  a mark: this analysis is counted              after COUNTED_TTL_S
@@ -23,6 +26,8 @@ Phasegate's own:
     phasegate:rate/<caller>/...          list    times of a caller's calls, by `limits`        a minute after the last
     phasegate:calls-of:<stem>            set     keys of the calls whose answers name ids      with the last of them
                                                  that end in this stem
+
+All times are the server's own.  It may be set forwards or back: `recover` in `queue_scripts` says what follows.
 """
 
 from __future__ import annotations
@@ -41,7 +46,9 @@ WORKERS = f"{RQ_KEY_PREFIX}:workers:{QUEUE_NAME}"
 ALL_WORKERS = f"{RQ_KEY_PREFIX}:workers"
 WORKER_PREFIX = f"{RQ_KEY_PREFIX}:worker:"
 JOB_PREFIX = f"{RQ_KEY_PREFIX}:job:"
+DELAYED = "phasegate:delayed"
 DEQUEUED = "phasegate:dequeued"
+RECOVERED = "phasegate:recovered"
 COUNTERS = "phasegate:counters"
 
 HEARTBEAT_INTERVAL_S = 3
@@ -52,6 +59,16 @@ LEASE_CHECK_S = 1
 
 LEASE_S = 3 * HEARTBEAT_INTERVAL_S
 """An analysis whose lease is not renewed for this long has lost its worker."""
+
+LEAP_S = LEASE_S - HEARTBEAT_INTERVAL_S
+"""When the server's clock has gone on by more than this since `recover` was here last, it was set forwards, or nobody
+was here: leases that have run out meanwhile say nothing of their holders."""
+
+SPARE_S = 5
+"""So long such a lease still lasts: a holder that lives renews it, or hands its analysis back."""
+
+BACKOFF_S = (1, 5)
+"""An analysis waits for this long after its first lost attempt, and after its second."""
 
 HANDOVER_S = 5
 """An analysis that a worker has popped but not started for this long has lost its worker."""

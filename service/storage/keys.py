@@ -62,7 +62,7 @@ WORKER_TTL_S = 20
 COUNTED_TTL_S = 60
 """A command that counts may be sent again within this time, and counts once."""
 
-CALL_LEASE_S = 30
+CALL_LEASE_S = 6
 """A call with a key whose lease is not renewed for this long has lost the process that answered it."""
 
 RATE_PREFIX = "phasegate:rate"

@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 from pydantic import Field, NonNegativeInt, PositiveInt, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from service.access.hosts import read_names
+
 
 class Settings(BaseSettings):
     """What a process of the service may be told.  Frozen: nothing changes a setting while the process runs."""
@@ -22,6 +24,18 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address the API listens on.")
     port: int = Field(8000, ge=0, le=65535, description="Port the API listens on; 0 picks a free one.")
+    require_keys: bool = Field(
+        False, description="Whether every call needs an API key; without, the API listens on loopback alone."
+    )
+    metrics_key_file: Path | None = Field(
+        None, description="File with a key, made beforehand, that may read /metrics and nothing else."
+    )
+    allowed_hosts: str = Field(
+        "", description="Names, separated by commas, under which the API is reached, besides those of loopback."
+    )
+    let_anyone_on_the_network_use_this_service: bool = Field(
+        False, description="Whether the API may listen on any address without asking for keys."
+    )
     data_dir: Path = Field(
         Path("phasegate-data"), description="Directory of the array store and of the embedded server's data."
     )
@@ -76,6 +90,12 @@ class Settings(BaseSettings):
     def retention(self) -> timedelta:
         """`retention_s` as a duration."""
         return timedelta(seconds=self.retention_s)
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _are_names(cls, names: str) -> str:
+        read_names(names)
+        return names
 
     @field_validator("redis_password_file")
     @classmethod

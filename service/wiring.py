@@ -4,19 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
 from redis import Redis
 
+from service.access.errors import InvalidKey
+from service.access.keys import Keys, Scope, given_key
+from service.access.ring import KeyRing
 from service.analyses.claims import Claims
 from service.analyses.ports import Queue, Stores
+from service.analyses.tenancy import DEFAULT_TENANT
 from service.settings import Settings
 from service.storage.disk import DiskStores
+from service.storage.disk_keys import DiskKeys
 from service.storage.idempotency import RedisClaims
 from service.storage.measures import Measures
 from service.storage.rates import CallRates
 from service.storage.redis_password import PasswordRefused, read_password, with_password
 from service.storage.redis_queue import RedisQueue, open_brief_connection, open_connection, open_measure
 
+METRICS_KEY_NAME = "metrics"
 ABSENCE_S = 1.0  # for so long the API takes a queue that was away to be away still
 
 
@@ -26,6 +33,10 @@ class QueueNotConfigured(Exception):
 
 class StoreNotUsable(Exception):
     """The data directory cannot be created or written."""
+
+
+class KeyFileRefused(Exception):
+    """The file of PHASEGATE_METRICS_KEY_FILE holds no key."""
 
 
 @dataclass(frozen=True)
@@ -67,6 +78,28 @@ def open_stores(settings: Settings) -> DiskStores:
             "can write to, with --data-dir or PHASEGATE_DATA_DIR."
         ) from error
     return stores
+
+
+def open_keys(settings: Settings) -> Keys:
+    """The keys, which are kept where the store is."""
+    return DiskKeys(settings.data_dir)
+
+
+def open_ring(settings: Settings) -> KeyRing:
+    """The keys that let callers in: those of the store, and the one for the metrics.  Raises KeyFileRefused."""
+    path = settings.metrics_key_file
+    if path is None:
+        return KeyRing(open_keys(settings))
+    try:
+        text = path.read_text(encoding="ascii").strip()
+        given = given_key(text, METRICS_KEY_NAME, DEFAULT_TENANT, {Scope.ADMIN}, datetime.now(UTC))
+    except OSError as error:
+        reason = f"{error.strerror or error}. Name a file that can be read, or unset it."
+        raise KeyFileRefused(f"PHASEGATE_METRICS_KEY_FILE: {path} cannot be read: {reason}") from error
+    except (InvalidKey, ValueError) as error:
+        reason = "It holds no key: pg_, 12 hexadecimal digits, _, 64 hexadecimal digits. `make secrets` makes one."
+        raise KeyFileRefused(f"PHASEGATE_METRICS_KEY_FILE: {path} cannot be used. {reason}") from error
+    return KeyRing(open_keys(settings), [given])
 
 
 def build(settings: Settings) -> Services:

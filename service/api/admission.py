@@ -1,115 +1,103 @@
-"""Is there room for a call?  Asked before its body is read, so that nobody sends 2 GB to be refused."""
+"""Who comes in: ASGI middleware before everything that reads a request, and after which nobody need ask again."""
 
 from __future__ import annotations
 
-import math
-from collections import Counter
-from collections.abc import Iterator
-from contextlib import contextmanager
-from itertools import islice
-from typing import Annotated
-
-from fastapi import Depends, Request
 from fastapi.concurrency import run_in_threadpool
+from starlette.datastructures import Headers
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.analyses.errors import QueueFull, QueueUnavailable, RateLimited, TooManyDatasets, TooManyUploads
-from service.analyses.ports import Store
-from service.api.access import Caller, CallerDep, ServicesDep, StoreDep
-from service.wiring import Services
+from service.access.audit import audit_call
+from service.access.callers import ANYONE, READING, Caller, check_scopes, demanded
+from service.access.errors import AccessRefused, Unauthenticated
+from service.access.hosts import check_host, host_rule, read_names
+from service.access.keys import id_in
+from service.access.origins import check_origin
+from service.access.ring import NO_KEY, KeyRing
+from service.analyses.errors import StoreUnavailable
+from service.api import problems
+from service.api.observation import UNANSWERED, route_template
+from service.settings import Settings
 
-CHANGING = frozenset({"POST", "PUT", "DELETE"})
-RETRY_BOUNDS_S = (1, 60)
-USUAL_RUN_S = 10.0  # as long as nothing has been counted
-UPLOAD_RETRY_S = 5
-
-
-async def check_rate(request: Request, services: ServicesDep, caller: CallerDep) -> None:
-    """Dependency of every call: refuse what a caller changes too often.  Raises RateLimited."""
-    if request.method not in CHANGING or services.settings.rate_per_minute == 0:
-        return
-    left_s = await run_in_threadpool(services.rates.take, _name(caller))
-    if left_s is not None:
-        raise RateLimited(
-            f"This is more than {services.settings.rate_per_minute} calls within a minute. Go on after the time in "
-            "Retry-After; looking is free.",
-            retry_after_s=max(1, math.ceil(left_s)),
-        )
+CHALLENGE = {"WWW-Authenticate": "Bearer"}
+CALLER = "caller"
+"""Name in the state of a request."""
 
 
 class Admission:
-    """What one caller may still add.  Calls look at store and queue: not for the event loop."""
+    """Checks host, origin and key of every request; answers those that may not come in; writes the audit log.
 
-    def __init__(self, services: Services, store: Store, caller: Caller, uploads: Counter[str]) -> None:
-        self._services, self._store, self._uploads, self._caller = services, store, uploads, _name(caller)
+    The body of a request that is turned away is never read.  The caller is left in the state of the request.
+    """
 
-    def to_queue(self) -> None:
-        """May another analysis wait?  Raises QueueFull.
+    def __init__(self, app: ASGIApp, settings: Settings) -> None:
+        self._app = app
+        self._require_keys = settings.require_keys
+        names = read_names(settings.allowed_hosts)
+        self._hosts = host_rule(settings.host, names, require_keys=settings.require_keys)
 
-        While the queue is away, those are counted that the store knows to have no outcome.
-        """
-        most = self._services.settings.max_queued
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass on what may come in."""
+        if scope["type"] != "http":  # the start and the end of the application: it has no other calls
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        status, location = UNANSWERED, None
+        caller: Caller | None = None
+        is_refused = False
+
+        async def sending(message: Message) -> None:
+            nonlocal status, location
+            if message["type"] == "http.response.start":
+                status, location = message["status"], Headers(raw=message["headers"]).get("location")
+            await send(message)
+
         try:
-            waiting = self._services.queue.waiting()
-        except QueueUnavailable:
-            waiting = sum(1 for _ in islice(self._services.stores.unsettled(), most))
-        if waiting >= most:
-            raise QueueFull(
-                f"{most} analyses wait already, which is as many as this service takes. Try again after the time in "
-                "Retry-After, or tell the operator to start more workers.",
-                retry_after_s=self._place_in_s(),
-            )
-
-    def to_store(self) -> None:
-        """May there be another dataset?  Raises TooManyDatasets."""
-        most = self._services.settings.max_datasets
-        if len(self._store.datasets.ids()) >= most:
-            raise TooManyDatasets(
-                f"There are {most} datasets, which is as many as this service keeps. Delete some, wait until they "
-                "expire, or analyse one that is there."
-            )
-
-    def to_both(self) -> None:
-        """`to_queue` and `to_store`."""
-        self.to_queue()
-        self.to_store()
-
-    @contextmanager
-    def uploading(self) -> Iterator[None]:
-        """While the caller sends a large body.  Raises TooManyUploads."""
-        most = self._services.settings.max_concurrent_uploads
-        if self._uploads[self._caller] >= most:
-            raise TooManyUploads(
-                f"{most} uploads are on their way already, which is as many as this service takes from one caller. "
-                "Send this one when another has come.",
-                retry_after_s=UPLOAD_RETRY_S,
-            )
-        self._uploads[self._caller] += 1
-        try:
-            yield
+            try:
+                caller = await self._admit(scope, headers)
+            except (AccessRefused, StoreUnavailable) as error:
+                is_refused = isinstance(error, AccessRefused)
+                challenge = CHALLENGE if isinstance(error, Unauthenticated) else None
+                answer = problems.respond(problems.problem_of(error), challenge)
+                await answer(scope, receive, sending)
+            else:
+                scope.setdefault("state", {})[CALLER] = caller
+                await self._app(scope, receive, sending)
+        except Exception:
+            status = 500  # answered further out
+            raise
         finally:
-            self._uploads[self._caller] -= 1
-            if not self._uploads[self._caller]:
-                del self._uploads[self._caller]
+            if is_refused or scope["method"] not in READING:
+                claimed = id_in(bearer(headers) or "") if self._require_keys else None
+                client = scope["client"][0] if scope.get("client") else None
+                action = f"{scope['method'][:16]} {route_template(scope['app'], scope)}"
+                audit_call(caller, claimed, client, action, resource_of(scope, location), status)
 
-    def _place_in_s(self) -> int:
-        """How soon one of the waiting ones is likely to start: analyses take their time, divided among workers."""
-        try:
-            measures = self._services.measure()
-        except QueueUnavailable:
-            return RETRY_BOUNDS_S[1]
-        ended = sum(measures.counts.runs.counts.values())
-        run_s = measures.counts.runs.total_s / ended if ended else USUAL_RUN_S
-        least, most = RETRY_BOUNDS_S
-        return min(most, max(least, math.ceil(run_s / max(1, measures.workers_alive))))
+    async def _admit(self, scope: Scope, headers: Headers) -> Caller:
+        """Who calls.  Raises AccessRefused, StoreUnavailable."""
+        check_host(headers.getlist("host"), self._hosts)
+        check_origin(scope["method"], headers["host"], headers.get("sec-fetch-site"), headers.get("origin"))
+        scopes = demanded(scope["method"], scope["path"])
+        if not self._require_keys or not scopes:
+            return ANYONE
+        presented = bearer(headers)
+        if presented is None:
+            raise Unauthenticated(NO_KEY)
+        ring: KeyRing = scope["app"].state.ring
+        caller = await run_in_threadpool(ring.authenticate, presented)
+        check_scopes(caller, scopes)
+        return caller
 
 
-async def _admission(request: Request, services: ServicesDep, store: StoreDep, caller: CallerDep) -> Admission:
-    return Admission(services, store, caller, request.app.state.uploads)
+def bearer(headers: Headers) -> str | None:
+    """What the one `Authorization` header presents as a bearer; None for another scheme, for none, and for several."""
+    given = headers.getlist("authorization")
+    scheme, _, presented = given[0].partition(" ") if len(given) == 1 else ("", "", "")
+    return presented.strip() if scheme.lower() == "bearer" else None
 
 
-AdmissionDep = Annotated[Admission, Depends(_admission)]
-
-
-def _name(caller: Caller) -> str:
-    """Who is counted by himself: a key, or all callers of a tenant where no key is asked for."""
-    return f"{caller.tenant}:{caller.key_id or ''}"
+def resource_of(scope: Scope, location: str | None) -> str | None:
+    """The id of what a call is about: of what has come of it, or else the last one in its address."""
+    if location:
+        return location.rpartition("/")[2]
+    ids = [value for name, value in scope.get("path_params", {}).items() if name.endswith("_id")]
+    return str(ids[-1])[:64] if ids else None

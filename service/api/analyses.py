@@ -20,9 +20,9 @@ from service.analyses.metadata import check_metadata
 from service.analyses.ports import Store
 from service.api import problems
 from service.api.access import ServicesDep, StoreDep
-from service.api.admission import Admission, AdmissionDep
 from service.api.bodies import JSON, read_form, read_json, unsupported
 from service.api.body_limit import FORM, media_type
+from service.api.capacity import Capacity, CapacityDep
 from service.api.datasets import Cursor, Limit
 from service.api.describing import (
     APPLIED,
@@ -117,7 +117,7 @@ async def submit(
     services: ServicesDep,
     store: StoreDep,
     once: OnceDep,
-    admission: AdmissionDep,
+    capacity: CapacityDep,
     request: Request,
     prefer: Annotated[
         list[str] | None, Header(description="`wait=N`: answer when finished, or after N seconds.")
@@ -132,11 +132,11 @@ async def submit(
     kind = media_type(request.headers)
     if kind == FORM:
         if not await once.is_known():
-            await run_in_threadpool(admission.to_both)
-        with admission.uploading():
-            analysis = await _submit_upload(services, store, once, admission, request)
+            await run_in_threadpool(capacity.to_both)
+        with capacity.uploading():
+            analysis = await _submit_upload(services, store, once, capacity, request)
     elif kind == JSON:
-        analysis = await _submit_stored(services, store, once, admission, request)
+        analysis = await _submit_stored(services, store, once, capacity, request)
     else:
         raise unsupported(f"{FORM} or {JSON}")
     analysis_id = analysis.submission.id
@@ -251,11 +251,11 @@ def delete(services: ServicesDep, store: StoreDep, analysis_id: AnalysisId) -> N
 
 
 async def _submit_stored(
-    services: Services, store: Store, once: Once, admission: Admission, request: Request
+    services: Services, store: Store, once: Once, capacity: Capacity, request: Request
 ) -> Analysis:
     asked = await read_json(request, REQUEST)
     stem = await once.begin(await request.body())
-    await run_in_threadpool(admission.to_queue)
+    await run_in_threadpool(capacity.to_queue)
     return await run_in_threadpool(
         submission.submit,
         store,
@@ -271,14 +271,14 @@ async def _submit_stored(
 
 
 async def _submit_upload(
-    services: Services, store: Store, once: Once, admission: Admission, request: Request
+    services: Services, store: Store, once: Once, capacity: Capacity, request: Request
 ) -> Analysis:
     async with read_form(request, UploadForm) as form:
         chosen = read_options(form.texts.get("options") or "{}")
         metadata = read_metadata(form.texts.get("metadata"))
         reuse = read_flag(form.texts.get("reuse"), "reuse", otherwise=True)
         stem = await once.begin(form)
-        await run_in_threadpool(admission.to_queue)  # again: the upload may have taken long
+        await run_in_threadpool(capacity.to_queue)  # again: the upload may have taken long
         return await run_in_threadpool(
             submission.submit_upload,
             store,

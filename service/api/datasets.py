@@ -15,9 +15,9 @@ from service.analyses.identity import Kind
 from service.analyses.pages import Page, page_of
 from service.analyses.ports import Receiver
 from service.api.access import ServicesDep, StoreDep
-from service.api.admission import AdmissionDep
 from service.api.bodies import JSON, read_form, read_json, unsupported
 from service.api.body_limit import FORM, media_type
+from service.api.capacity import CapacityDep
 from service.api.describing import ID_EXAMPLES, LOCATION, form_content, json_content, problem, request_body
 from service.api.once import OnceDep
 from service.api.views import dataset_address, label_set_address, view_dataset, view_label_set
@@ -58,7 +58,7 @@ async def create(
     services: ServicesDep,
     store: StoreDep,
     once: OnceDep,
-    admission: AdmissionDep,
+    capacity: CapacityDep,
     request: Request,
     response: Response,
 ) -> DatasetView:
@@ -70,9 +70,9 @@ async def create(
     if kind not in (FORM, JSON):
         raise unsupported(f"{FORM} or {JSON}")
     if not await once.is_known():
-        await run_in_threadpool(admission.to_store)
+        await run_in_threadpool(capacity.to_store)
     if kind == FORM:
-        with admission.uploading():
+        with capacity.uploading():
             async with read_form(request, DatasetForm) as form:
                 types = read_types(form.texts.get("covariate_types"), "covariate_types")
                 stem = await once.begin(form)
@@ -133,7 +133,7 @@ def look(store: StoreDep, dataset_id: DatasetId) -> DatasetView:
 async def put_part(
     services: ServicesDep,
     store: StoreDep,
-    admission: AdmissionDep,
+    capacity: CapacityDep,
     request: Request,
     dataset_id: DatasetId,
     part: Annotated[str, Path(description="x, y, groups or covariates.", examples=["x"])],
@@ -145,7 +145,7 @@ async def put_part(
     await run_in_threadpool(intake.awaited, store, dataset_id, part)
     async with contextmanager_in_threadpool(store.datasets.stage()) as staged:
         receiver = await run_in_threadpool(staged.begin, part)
-        with admission.uploading():
+        with capacity.uploading():
             await _pour(request, receiver)
         await run_in_threadpool(receiver.finish)
         retention = services.settings.retention
@@ -190,7 +190,7 @@ def delete(services: ServicesDep, store: StoreDep, dataset_id: DatasetId) -> Non
 async def add_label_set(
     store: StoreDep,
     once: OnceDep,
-    admission: AdmissionDep,
+    capacity: CapacityDep,
     request: Request,
     response: Response,
     dataset_id: DatasetId,
@@ -198,7 +198,7 @@ async def add_label_set(
     """Labels for some or all rows of a ready dataset, which may have several label sets."""
     if media_type(request.headers) != FORM:
         raise unsupported(FORM)
-    with admission.uploading():
+    with capacity.uploading():
         async with read_form(request, LabelSetForm) as form:
             types = read_types(form.texts.get("label_types"), "label_types")
             stem = await once.begin(form)

@@ -11,7 +11,7 @@ from service.analyses.analysis import SimulatedProblem
 from service.analyses.submission import submit_simulation
 from service.api import problems
 from service.api.access import ServicesDep, StoreDep
-from service.api.admission import AdmissionDep
+from service.api.capacity import CapacityDep
 from service.api.describing import LOCATION, RETRY_AFTER, problem
 from service.api.observation import request_id
 from service.api.once import IN_USE, StemDep, begun
@@ -127,7 +127,7 @@ def diagram(
 def simulation(
     services: ServicesDep,
     store: StoreDep,
-    admission: AdmissionDep,
+    capacity: CapacityDep,
     stem: StemDep,
     request: Annotated[SimulationRequest, Body(openapi_examples=SIMULATIONS)],
 ) -> Simulation | JSONResponse:
@@ -142,7 +142,7 @@ def simulation(
     if is_small(model, request.n_pairs, estimated=request.n_labeled is not None):
         return simulate(model, request.n_pairs, request.seed)
     asked = SimulatedProblem(model, request.n_pairs, request.seed, request.n_labeled, options)
-    admission.to_queue()
+    capacity.to_queue()
     analysis = submit_simulation(store, services.queue, asked, request_id(), stem)
     headers = {"Location": analysis_address(analysis.submission.id), "Retry-After": str(problems.RETRY_AFTER_S)}
     return JSONResponse(

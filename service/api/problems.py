@@ -12,6 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from service.access.errors import CrossOrigin, Forbidden, Unauthenticated, UnknownHost
 from service.analyses.analysis import Failure
 from service.analyses.errors import (
     AnalysisError,
@@ -47,6 +48,10 @@ STATUS: dict[type[Exception], int] = {
     LabelsTooLarge: 413,
     InvalidRequest: 422,
     UnreadableBody: 400,
+    Unauthenticated: 401,
+    Forbidden: 403,
+    CrossOrigin: 403,
+    UnknownHost: 421,
     NotFound: 404,
     Conflict: 409,
     TooMuch: 429,

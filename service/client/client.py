@@ -41,13 +41,23 @@ class Client:
     that send files raise OSError for one that cannot be read.  Lists are fetched a page at a time, as they are used.
     """
 
-    def __init__(self, base_url: str, timeout_s: float = 60.0, use_proxies: bool = True) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        timeout_s: float = 60.0,
+        use_proxies: bool = True,
+        *,
+        api_key: str | None = None,
+        key_over_http: bool = False,
+    ) -> None:
         """Arguments: base_url, such as http://127.0.0.1:8000; timeout_s, longest silence of the service (seconds);
-        use_proxies, whether to use those of the environment, which are never used for loopback addresses.
+        use_proxies, whether to use those of the environment, which are never used for loopback addresses; api_key, sent
+        to this service alone, never to where it redirects; key_over_http, whether the key may be sent to another
+        machine without TLS, for everybody on the way to read.
 
-        Raises InvalidAddress.
+        Raises InvalidAddress, KeyWithheld.
         """
-        self._connection = Connection(base_url, timeout_s, use_proxies)
+        self._connection = Connection(base_url, timeout_s, use_proxies, api_key, key_over_http)
         self._timeout_s = timeout_s
 
     def __enter__(self) -> Self:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 from uuid import uuid4
@@ -12,8 +12,10 @@ from uuid import uuid4
 import httpx2
 from pydantic import TypeAdapter, ValidationError
 
-from service.client.addresses import is_loopback, parse_address, sentence, shown
-from service.client.errors import ClientError, InvalidAddress
+from service.access.hosts import is_loopback
+from service.access.keys import id_in
+from service.client.addresses import parse_address, sentence, shown
+from service.client.errors import ClientError, InvalidAddress, KeyWithheld
 from service.client.refusals import PROXIES, refusal, unanswered, unexpected
 from service.client.repeating import HEADER, pause_s
 from service.client.uploads import OnProgress, opened
@@ -39,15 +41,26 @@ class Connection:
     Requests raise ClientError: NotReachable, UnexpectedAnswer, ProblemReceived.
     """
 
-    def __init__(self, base_url: str, timeout_s: float, use_proxies: bool) -> None:
-        """Raises InvalidAddress.  Proxies of the environment are never asked for a loopback address."""
+    def __init__(
+        self,
+        base_url: str,
+        timeout_s: float,
+        use_proxies: bool,
+        api_key: str | None = None,
+        key_over_http: bool = False,
+    ) -> None:
+        """Raises InvalidAddress, KeyWithheld.  Proxies of the environment are never asked for a loopback address."""
         address = parse_address(base_url)
+        if api_key is not None:
+            check_key(api_key, address, key_over_http)
         self._address = shown(address)
         self._timeout_s = timeout_s
         try:
             self._http = httpx2.Client(
                 base_url=address,
+                auth=None if api_key is None else _bearer(api_key),
                 verify=httpx2.create_ssl_context(),
+                follow_redirects=False,  # the key is for the service that was named, whatever it answers
                 trust_env=use_proxies and not is_loopback(address.host),
             )
         except (ValueError, ImportError) as error:
@@ -148,3 +161,27 @@ class Connection:
         answer = self.ask("DELETE", path)
         if answer.status_code != httpx2.codes.NO_CONTENT:
             raise unexpected(self._address, f"DELETE {path} is answered {answer.status_code}")
+
+
+def check_key(api_key: str, address: httpx2.URL, key_over_http: bool) -> None:
+    """Raises KeyWithheld for what is no key, and for a key that would cross a network unencrypted; never repeats it."""
+    if id_in(api_key) is None:
+        raise KeyWithheld(
+            "The API key is not one of Phasegate: pg_, 12 hexadecimal digits, _, 64 hexadecimal digits. Give the whole "
+            "key, as `phasegate keys create` printed it."
+        )
+    if address.userinfo:
+        raise KeyWithheld("The address has a name and a password in it, and there is an API key too. Give one of them.")
+    if address.scheme != "https" and not is_loopback(address.host) and not key_over_http:
+        raise KeyWithheld(
+            f"The API key is not sent to {shown(address)}: without TLS everybody on the way could read it. Use an "
+            "https:// address or, if you trust the network, PHASEGATE_API_KEY_OVER_HTTP=true (key_over_http=True)."
+        )
+
+
+def _bearer(api_key: str) -> Callable[[httpx2.Request], httpx2.Request]:
+    def present(request: httpx2.Request) -> httpx2.Request:
+        request.headers["Authorization"] = f"Bearer {api_key}"
+        return request
+
+    return present

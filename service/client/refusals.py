@@ -8,10 +8,11 @@ from collections.abc import Iterator
 import httpx2
 from pydantic import ValidationError
 
-from service.client.errors import ClientError, NotReachable, NotSecure, ProblemReceived, UnexpectedAnswer
+from service.client.errors import AccessDenied, ClientError, NotReachable, NotSecure, ProblemReceived, UnexpectedAnswer
 from service.schemas.wire import Problem
 
 PROBLEM = "application/problem+json"
+CREDENTIALS_WANTED = (401, 403, 407)
 GATEWAY_ANSWERS = (502, 503, 504)  # what stands before a service that is away says so
 PROXIES = "HTTP_PROXY, HTTPS_PROXY or ALL_PROXY"
 
@@ -27,6 +28,11 @@ def refusal(address: str, answer: httpx2.Response) -> ClientError:
         return NotReachable(
             f"What stands before {address} answers {answer.status_code}: the service behind it is away. Try again in a "
             "moment, or tell the operator."
+        )
+    if answer.status_code in CREDENTIALS_WANTED:
+        return AccessDenied(
+            f"What stands before {address} answers {answer.status_code}: it lets nobody through whom it does not know, "
+            "and asks for something other than an API key of Phasegate. Ask the operator for the service's own address."
         )
     if answer.has_redirect_location:
         return UnexpectedAnswer(

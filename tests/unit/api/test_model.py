@@ -46,7 +46,7 @@ def http(tmp_path_factory):
     """The application; the queue is away, and what is answered at once does not ask it."""
     folder = tmp_path_factory.mktemp("api")
     app = create_app(Settings(data_dir=folder / "data", redis_url=f"unix://{folder}/nothing.sock", rate_per_minute=0))
-    with TestClient(app) as client:
+    with TestClient(app, "http://127.0.0.1") as client:
         yield client
 
 

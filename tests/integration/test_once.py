@@ -45,7 +45,7 @@ def settings(tmp_path, valkey: Valkey) -> Settings:
 
 @pytest.fixture
 def client(settings: Settings) -> Iterator[TestClient]:
-    with TestClient(api.create_app(settings), raise_server_exceptions=False) as client:
+    with TestClient(api.create_app(settings), "http://127.0.0.1", raise_server_exceptions=False) as client:
         yield client
 
 

@@ -60,6 +60,9 @@ class Settings(BaseSettings):
     max_label_bytes: PositiveInt = Field(
         64 * 1024**2, description="Largest labels, rows, groups or covariates part (bytes)."
     )
+    body_silence_s: Annotated[float, Field(gt=0)] = Field(
+        30.0, description="A request whose head or body pauses for longer is ended with 408 (seconds)."
+    )
     max_wait_s: Annotated[float, Field(gt=0)] = Field(
         60.0, description="Longest wait that `Prefer: wait=N` may ask for (seconds)."
     )

@@ -84,7 +84,6 @@ METADATA_FILTER = {
             "description": "Stored and queued; it survives a crash from here on.",
             "headers": LOCATION | RETRY_AFTER | APPLIED,
         },
-        400: problem("The body cannot be read."),
         404: problem("Unknown dataset or label set."),
         409: problem("The dataset is not ready, there are too many, or the call is still being answered."),
         413: problem("Too large."),

@@ -107,6 +107,23 @@ def test_a_dataset_may_come_in_parts(client, files):
     assert ready.id in {found.id for found in client.datasets(page_size=2)}
 
 
+def test_a_part_that_changes_while_it_is_sent_is_refused_and_not_kept(client, tmp_path):
+    x = tmp_path / "x.npy"
+    np.save(x, np.zeros((1000, 100)))
+    opened = client.open_dataset()
+
+    def change_the_end(sent, total):
+        with x.open("r+b") as file:
+            file.seek(total - 8)
+            file.write(b"otherwise"[:8])
+
+    with pytest.raises(ProblemReceived) as received:
+        client.put_part(opened.id, "x", x, change_the_end)
+    assert (received.value.problem.status, received.value.problem.code) == (400, "digest_mismatch")
+    assert client.dataset(opened.id).missing_parts == ["x", "y"]
+    client.delete_dataset(opened.id)
+
+
 def test_lists_of_analyses_are_filtered_and_go_over_all_pages(client, files):
     upload = (files["x"], files["y"], files["labels"], files["rows"], PUBLISHED)
     ids = [client.submit(*upload, metadata={"series": "pages", "run": str(run)}, wait_s=30).id for run in range(3)]

@@ -268,7 +268,7 @@ def test_a_file_damaged_on_the_store_fails_that_analysis(store, queue, tmp_path)
     path.write_bytes(path.read_bytes()[:-8])
     for analysis_id in (damaged, whole):
         execution.run(store, queue, analysis_id, quiet)
-    assert lifecycle.describe(store, queue, damaged).failure.code == "invalid_npy"
+    assert lifecycle.describe(store, queue, damaged).failure.code == "npy_truncated"
     assert lifecycle.describe(store, queue, whole).state is State.SUCCEEDED
 
 

@@ -88,7 +88,7 @@ class Settings(BaseSettings):
     max_queued: PositiveInt = Field(1000, description="Most analyses that wait at the same time.")
     max_datasets: PositiveInt = Field(1000, description="Most datasets of one tenant.")
     max_concurrent_uploads: PositiveInt = Field(
-        16, description="Most uploads of one caller that an API takes at the same time."
+        64, description="Most uploads of one caller that an API takes at the same time."
     )
     rate_per_minute: NonNegativeInt = Field(
         600, description="Most calls of one caller within a minute that change something; 0 for no limit."

@@ -179,7 +179,7 @@ def settings(tmp_path, valkey: Valkey) -> Settings:
 
 @pytest.fixture
 def client(settings: Settings) -> Iterator[TestClient]:
-    with TestClient(api.create_app(settings)) as client:
+    with TestClient(api.create_app(settings), "http://127.0.0.1") as client:
         yield client
 
 

@@ -103,6 +103,11 @@ class DiskStores:
             if found is not None:
                 yield found
 
+    def mend(self) -> None:
+        """Mark every analysis without an outcome: a copy may have its mark from before, or its folder from after."""
+        for tenant in self.tenants():
+            self.of(tenant).analyses.mark_unsettled()
+
     def sweep(self) -> None:
         """Remove what processes that have died left behind: received files, marks and links that lead nowhere.
 
@@ -118,6 +123,7 @@ class DiskStores:
                 elif left.stat().st_mtime < latest:
                     shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink()
         for tenant in self.tenants():
+            self.of(tenant).analyses.sweep_fingerprints()
             for link in Layout(self._data_dir, tenant).links.iterdir():
                 with suppress(FileNotFoundError):
                     if not link.exists() and link.lstat().st_mtime < latest:

@@ -34,10 +34,10 @@ def submit(
     options: Options,
     metadata: Mapping[str, str] | None = None,
     request_id: str | None = None,
-    memory_limit_bytes: int | None = None,
     *,
     stem: str | None = None,
     reuse_within: timedelta | None = None,
+    memory_limit_bytes: int | None = None,
 ) -> Analysis:
     """Queue an analysis of a stored dataset with one of its label sets.  When this returns, it survives a crash.
 
@@ -102,7 +102,17 @@ def submit_upload(
         return known
     if stem is not None and store.datasets.find(new_id(Kind.DATASET, stem)) is not None:
         ids = new_id(Kind.DATASET, stem), new_id(Kind.LABEL_SET, stem)
-        return submit(store, queue, *ids, options, metadata, request_id, stem=stem, reuse_within=reuse_within)
+        return submit(
+            store,
+            queue,
+            *ids,
+            options,
+            metadata,
+            request_id,
+            stem=stem,
+            reuse_within=reuse_within,
+            memory_limit_bytes=memory_limit_bytes,
+        )
     with store.datasets.stage() as staged:
         receive(staged, sources)
         features = staged.features()

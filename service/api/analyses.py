@@ -84,6 +84,7 @@ METADATA_FILTER = {
             "description": "Stored and queued; it survives a crash from here on.",
             "headers": LOCATION | RETRY_AFTER | APPLIED,
         },
+        400: problem("The body cannot be read."),
         404: problem("Unknown dataset or label set."),
         409: problem("The dataset is not ready, there are too many, or the call is still being answered."),
         413: problem("Too large."),
@@ -264,9 +265,9 @@ async def _submit_stored(
         asked.options.options(),
         asked.metadata,
         request_id(),
+        memory_limit_bytes=services.settings.analysis_memory_limit_bytes,
         stem=stem,
         reuse_within=services.settings.retention if asked.reuse else None,
-        memory_limit_bytes=services.settings.analysis_memory_limit_bytes,
     )
 
 
@@ -290,9 +291,9 @@ async def _submit_upload(
             metadata,
             retention=services.settings.retention,
             request_id=request_id(),
+            memory_limit_bytes=services.settings.analysis_memory_limit_bytes,
             stem=stem,
             reuse_within=services.settings.retention if reuse else None,
-            memory_limit_bytes=services.settings.analysis_memory_limit_bytes,
         )
 
 

@@ -84,8 +84,8 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(BodyDigest)
     app.add_middleware(BodyLimit, max_upload_bytes=settings.max_upload_bytes)
     app.add_middleware(BodyPace, silence_s=settings.body_silence_s)
-    app.add_middleware(Admission, settings=settings)  # what is added last is asked first
     once.install(app)
+    app.add_middleware(Admission, settings=settings)  # what is added last is asked first
     problems.install(app)
     for router in (datasets.router, analyses.router, model.router, limits.router):
         app.include_router(router, dependencies=[Depends(check_query), Depends(check_rate)])

@@ -2,8 +2,6 @@
 
 import json
 import socket
-import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -23,11 +21,13 @@ FLAG = "--let-anyone-on-the-network-use-this-service"
 
 @pytest.fixture(scope="module")
 def guarded(tmp_path_factory):
-    """A service that requires keys."""
+    """A service that requires keys, and so may listen on every address."""
     service = start(
-        tmp_path_factory.mktemp("guarded") / "data", "--workers", "1", PHASEGATE_REQUIRE_KEYS="true",
+        tmp_path_factory.mktemp("guarded") / "data",
+        *("--workers", "1", "--host", "0.0.0.0"),
+        PHASEGATE_REQUIRE_KEYS="true",
         FORWARDED_ALLOW_IPS="*",
-    )  # fmt: skip
+    )
     yield service
     assert stop(service) == 0
 
@@ -77,17 +77,13 @@ def test_from_a_new_key_to_a_report_on_the_command_line(phasegate, guarded):
         assert "[analysis_not_found]" in said
 
 
-def test_a_command_without_a_key_or_with_one_that_does_not_count_says_what_to_do(phasegate, guarded):
-    for key in ({}, {"PHASEGATE_API_KEY": "pg_" + "0" * 12 + "_" + "0" * 64}):
-        said = refused(phasegate("list", **key), 2)
-        assert "[unauthenticated]" in said
-        assert "phasegate keys create" in said
-        assert "PHASEGATE_API_KEY" in said
+def test_a_command_without_a_key_or_without_its_scope_says_what_to_do(phasegate, guarded):
+    said = refused(phasegate("list"), 2)
+    assert "[unauthenticated]" in said
+    assert "phasegate keys create" in said
+    assert "PHASEGATE_API_KEY" in said
     reader = new_key(phasegate, guarded, "--scope", "read")
-    said = refused(phasegate("submit", *UPLOAD, PHASEGATE_API_KEY=reader), 2)
-    assert "needs the scope `submit`" in said
-    said = refused(phasegate("list", PHASEGATE_API_KEY="nonsense"), 2)
-    assert "nonsense" not in said
+    assert "needs the scope `submit`" in refused(phasegate("submit", *UPLOAD, PHASEGATE_API_KEY=reader), 2)
 
 
 def test_a_revoked_key_stops_counting_without_a_restart(phasegate, guarded):
@@ -145,37 +141,7 @@ def test_strangers_are_not_let_in_by_accident(command, host, tmp_path, folder):
     assert "PHASEGATE_REQUIRE_KEYS=true" in said
 
 
-@pytest.mark.parametrize(
-    ("options", "environment", "expected"),
-    [
-        ((), {"PHASEGATE_REQUIRE_KEYS": "true"}, 401),
-        ((FLAG,), {}, 200),
-    ],
-)
-def test_every_address_is_listened_on_with_keys_or_with_the_flag(own, options, environment, expected):
-    running = own("--workers", "1", "--host", "0.0.0.0", *options, **environment)
-    answer = httpx2.get(f"{running.address}/v1/limits")
-    assert answer.status_code == expected
-    rebound = httpx2.get(f"{running.address}/v1/limits", headers={"Host": "evil.example"})
-    assert rebound.status_code == (421 if expected == 200 else 401)
-
-
-def test_a_file_that_holds_no_key_for_the_metrics_is_refused_at_start(tmp_path, folder):
-    for content, words in (("changeme", "holds no key"), (None, "cannot be read")):
-        file = tmp_path / "metrics_key"
-        file.unlink(missing_ok=True)
-        if content:
-            file.write_text(content)
-        environment = {"PHASEGATE_METRICS_KEY_FILE": str(file), "PHASEGATE_DATA_DIR": str(tmp_path / "data")}
-        said = refused(Shell(folder, None)("serve", "--port", "0", **environment), 2)
-        assert words in said
-        assert "changeme" not in said
-
-
-def test_a_key_is_never_an_argument_of_a_process():
-    help_text = subprocess.run(
-        [sys.executable, "-m", "service.cli", "submit", "--help"], capture_output=True, text=True, check=True
-    ).stdout
-    assert "PHASEGATE_API_KEY" in help_text
-    assert "--api-key" not in help_text
-    assert "--key" not in help_text
+def test_with_the_flag_anyone_is_let_in_but_no_page_that_calls_itself_otherwise(own):
+    running = own("--workers", "1", "--host", "0.0.0.0", FLAG)
+    assert httpx2.get(f"{running.address}/v1/limits").status_code == 200
+    assert httpx2.get(f"{running.address}/v1/limits", headers={"Host": "evil.example"}).status_code == 421

@@ -7,6 +7,8 @@ import pytest
 from typer.testing import CliRunner
 
 from service.cli import app
+from service.settings import Settings
+from service.wiring import KeyFileRefused, open_ring
 
 CREATE = ("keys", "create", "--name", "ci", "--scope", "read")
 
@@ -70,3 +72,22 @@ def test_a_command_that_cannot_be_read_ends_with_its_usage(run, arguments):
     result = run(*arguments)
     assert (result.exit_code, result.stdout) == (2, "")
     assert "Usage: " in result.stderr
+
+
+@pytest.mark.parametrize("command", ["submit", "report", "list", "cancel"])
+def test_a_key_is_never_an_argument_of_a_process(run, command):
+    said = run(command, "--help").stdout
+    assert "PHASEGATE_API_KEY" in said
+    assert not re.search(r"--(api-)?key\b", said)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"), [("changeme", "holds no key"), (b"\xff", "holds no key"), (None, "No such")]
+)
+def test_a_file_that_holds_no_key_for_the_metrics_is_refused_without_repeating_it(tmp_path, content, words):
+    file = tmp_path / "metrics_key"
+    if content:
+        file.write_bytes(content if isinstance(content, bytes) else content.encode())
+    with pytest.raises(KeyFileRefused, match=words) as refused:
+        open_ring(Settings(metrics_key_file=file))
+    assert "changeme" not in str(refused.value)

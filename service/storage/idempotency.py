@@ -42,7 +42,9 @@ local held = redis.call('HMGET', record, 'fingerprint', 'stem', 'holder', 'lease
 if held[1] then
     if held[1] ~= fingerprint then return {'other'} end
     if held[5] then return {'answered', held[2], held[5]} end
-    if held[3] ~= holder and tonumber(held[4]) > now then return {'in_use'} end
+    local left_s = tonumber(held[4]) - now
+    -- A lease that ends later than one that began now was given before the clock was set back.
+    if held[3] ~= holder and left_s > 0 and left_s <= lease_s then return {'in_use'} end
     stem = held[2]
 end
 redis.call('HSET', record, 'fingerprint', fingerprint, 'stem', stem, 'holder', holder, 'leased_until', now + lease_s)

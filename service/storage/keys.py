@@ -28,7 +28,8 @@ Phasegate's own:
     phasegate:calls-of:<stem>            set     keys of the calls whose answers name ids      with the last of them
                                                  that end in this stem
 
-All times are the server's own.  It may be set forwards or back: `recover` in `queue_scripts` says what follows.
+All times but those of rates are the server's own.  Its clock may be set forwards or back: `recover` in `queue_scripts`
+says what follows.
 """
 
 from __future__ import annotations

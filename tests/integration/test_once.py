@@ -346,6 +346,16 @@ def test_a_long_answer_is_made_again_from_what_is_there(client, connection):
     assert stored(client) == [1, 1]
 
 
+@pytest.mark.parametrize("jump_s", [3600, -3600])
+def test_a_clock_that_is_set_leaves_no_key_in_use_for_ever(connection, jump_s):
+    """The next attempt may then run beside one that lives: both make the same, under the same ids."""
+    claims = RedisClaims(connection, ttl_s=500)
+    stem = claims.claim(KeyedCall("scope", "key", "fingerprint", "one"), "9" * 32).stem
+    (record,) = connection.keys(f"{keys.CALL_PREFIX}*")
+    connection.hincrbyfloat(record, "leased_until", -jump_s)
+    assert claims.claim(KeyedCall("scope", "key", "fingerprint", "two"), "8" * 32).stem == stem
+
+
 def test_a_lease_is_renewed_by_its_holder_alone(connection):
     claims = RedisClaims(connection, ttl_s=500)
     call, other = (KeyedCall("scope", "key", "fingerprint", holder) for holder in ("one", "two"))

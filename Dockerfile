@@ -44,6 +44,7 @@ RUN --network=none --mount=type=bind,from=package,source=/dist,target=/dist \
 ENV PATH=/opt/phasegate/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PHASEGATE_HOST=0.0.0.0 \
+    PHASEGATE_REQUIRE_KEYS=true \
     PHASEGATE_DATA_DIR=/data
 VOLUME /data
 USER 10001:10001

@@ -71,7 +71,7 @@ test-real: .venv/dev ## Check the published values on real data: make test-real 
 image: ## Build the container image (needs Docker).
 	docker compose build api
 
-secrets: ## Make random passwords for the containers in docker/secrets; those that exist stay.
+secrets: ## Make random passwords and a key for the containers in docker/secrets; those that exist stay.
 	@sh docker/make-secrets.sh
 
 test-containers: .venv/dev ## Build the image, run the stack, kill parts of it (needs Docker; minutes).

@@ -29,6 +29,7 @@ class LossReason(StrEnum):
 
     TIME_LIMIT = "time_limit"  # it ran longer than the time limit
     WORKER_LOST = "worker_lost"  # the process that ran it died, in every attempt
+    OUT_OF_MEMORY = "out_of_memory"  # the process that ran it was killed for lack of memory, or could not go on
     STOPPED = "stopped"  # somebody told the worker to stop it
     REFUSED = "refused"  # the job was not one that a worker may run
 
@@ -43,6 +44,7 @@ class QueueEntry:
     started_at: datetime | None  # aware, UTC; start of the latest attempt
     progress: Progress | None
     loss: LossReason | None  # set exactly when state is EXHAUSTED
+    signal: str | None = None  # name of the signal that ended the last attempt's process, if it is known
 
 
 class Queue(Protocol):
@@ -66,8 +68,16 @@ class Queue(Protocol):
     def forget(self, analysis_id: str) -> None:
         """Remove every trace of an analysis; an attempt that is running is stopped within 2 seconds."""
 
+    def erase(self, an_id: str) -> None:
+        """Remove every trace of an analysis, a dataset or a label set that is on the store no longer: also that it was
+        counted, and answers to calls that name it.
+        """
+
+    def waiting(self) -> int:
+        """How many analyses wait for a worker."""
+
     def requeue_lost(self) -> None:
-        """Put back the analyses whose worker has died, or give them up when no attempt is left."""
+        """Put back the analyses whose worker has died, or give them up when no attempt is left; end pauses."""
 
     def workers_alive(self) -> int:
         """How many workers have sent a heartbeat recently."""
@@ -170,6 +180,9 @@ class DatasetStore(Protocol):
     def hold(self, dataset_id: str, *, alone: bool) -> AbstractContextManager[None]:
         """Keep a dataset from being removed or, alone, from being used.  Raises DatasetNotFound."""
 
+    def verify(self, dataset: Dataset, label_set: LabelSet) -> None:
+        """Read every file of both and raise InputAltered unless it is byte for byte what was received."""
+
     def remove(self, dataset_id: str) -> None:
         """Remove a dataset with its label sets.  Only while held alone."""
 
@@ -207,14 +220,18 @@ class AnalysisStore(Protocol):
     def settle(self, analysis_id: str, outcome: Outcome, report: str | None) -> bool:
         """Write the outcome of an analysis once, with its report if it succeeded.
 
-        Returns False, and changes nothing, if it has an outcome already, or is not there any more.
+        Returns False, and changes nothing, if it has an outcome already, or is not there any more.  A report is found
+        again by the fingerprint of its submission, in place of one that was there before.
         """
+
+    def find_report(self, fingerprint: str) -> str | None:
+        """The latest analysis with this fingerprint that has a report, or None."""
 
     def unsettled(self) -> Iterator[Submission]:
         """The tenant's analyses without an outcome, oldest first."""
 
     def remove(self, analysis_id: str) -> None:
-        """Remove an analysis: its record, outcome and report."""
+        """Remove an analysis: its record, outcome and report, and what leads to that."""
 
 
 class Store(Protocol):

@@ -12,8 +12,10 @@ from service.analyses.submission import submit_simulation
 from service.api import problems
 from service.api.access import ServicesDep, StoreDep
 from service.api.bodies import json_body
+from service.api.capacity import CapacityDep
 from service.api.describing import LOCATION, RETRY_AFTER, json_examples, problem, request_body
 from service.api.observation import request_id
+from service.api.once import IN_USE, StemDep, begun
 from service.api.views import analysis_address, view_analysis
 from service.estimation.phase_diagram import PhaseDiagram, phase_diagram
 from service.estimation.simulation import check_simulation, is_small, simulate
@@ -26,6 +28,7 @@ router = APIRouter(prefix="/v1/model", tags=["model"])
 
 REFUSED: dict[int | str, dict[str, Any]] = {
     413: problem("Too large."),
+    409: IN_USE,
     415: problem("Not JSON."),
     422: problem("No such model, or out of bounds; `code` and `detail` say what to mend."),
 }
@@ -85,6 +88,7 @@ SIMULATIONS: dict[str, Any] = {
     "/separation",
     summary="Closed forms of a spiked model",
     responses=REFUSED,
+    dependencies=[Depends(begun)],
     openapi_extra=request_body(json_examples(ModelParameters, SEPARATIONS)),
 )
 def separation(
@@ -101,6 +105,7 @@ def separation(
     "/phase-diagram",
     summary="Phase diagram of the spiked model",
     responses=REFUSED,
+    dependencies=[Depends(begun)],
     openapi_extra=request_body(json_examples(PhaseDiagramRequest, DIAGRAMS)),
 )
 def diagram(
@@ -129,7 +134,11 @@ def diagram(
     openapi_extra=request_body(json_examples(SimulationRequest, SIMULATIONS)),
 )
 def simulation(
-    services: ServicesDep, store: StoreDep, request: Annotated[SimulationRequest, Depends(json_body(SimulationRequest))]
+    services: ServicesDep,
+    store: StoreDep,
+    capacity: CapacityDep,
+    request: Annotated[SimulationRequest, Depends(json_body(SimulationRequest))],
+    stem: StemDep,
 ) -> Simulation | JSONResponse:
     """Draw pairs of a spiked model, solve alignment and prediction on them, and compare with the truth.
 
@@ -142,6 +151,9 @@ def simulation(
     if is_small(model, request.n_pairs, estimated=request.n_labeled is not None):
         return simulate(model, request.n_pairs, request.seed)
     asked = SimulatedProblem(model, request.n_pairs, request.seed, request.n_labeled, options)
-    analysis = submit_simulation(store, services.queue, asked, request_id())
+    capacity.to_queue()
+    analysis = submit_simulation(store, services.queue, asked, request_id(), stem)
     headers = {"Location": analysis_address(analysis.submission.id), "Retry-After": str(problems.RETRY_AFTER_S)}
-    return JSONResponse(view_analysis(analysis).model_dump(mode="json"), status_code=202, headers=headers)
+    return JSONResponse(
+        view_analysis(analysis, services.settings.retention).model_dump(mode="json"), status_code=202, headers=headers
+    )

@@ -14,15 +14,18 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 from starlette.routing import compile_path
 
+from service.access.errors import CrossOrigin, Forbidden, Unauthenticated, UnknownHost
 from service.analyses.analysis import Failure
 from service.analyses.errors import (
     AnalysisError,
     AnalysisLost,
     AnalysisStopped,
     Conflict,
+    IdempotencyKeyInUse,
     InternalError,
     InvalidRequest,
     LabelsTooLarge,
+    MemoryLimitExceeded,
     NoReport,
     NotFound,
     QueueUnavailable,
@@ -30,6 +33,7 @@ from service.analyses.errors import (
     SlowBody,
     StoreUnavailable,
     TimeLimitExceeded,
+    TooMuch,
     UnreadableBody,
     UploadError,
 )
@@ -47,10 +51,16 @@ STATUS: dict[type[Exception], int] = {
     UploadError: 422,
     LabelsTooLarge: 413,
     InvalidRequest: 422,
+    MemoryLimitExceeded: 422,
     UnreadableBody: 400,
     SlowBody: 408,
+    Unauthenticated: 401,
+    Forbidden: 403,
+    CrossOrigin: 403,
+    UnknownHost: 421,
     NotFound: 404,
     Conflict: 409,
+    TooMuch: 429,
     ReportNotReady: 409,
     NoReport: 409,
     QueueUnavailable: 503,
@@ -60,6 +70,7 @@ STATUS: dict[type[Exception], int] = {
     AnalysisStopped: 409,
 }
 RETRIED = {503, 429}
+PASSING = {ReportNotReady.code, IdempotencyKeyInUse.code}  # conflicts that pass by themselves
 CLIENT_GONE = 499  # as proxies log it: the client hung up before it had sent everything
 
 # Problems that the framework finds before any of our code runs.
@@ -122,7 +133,7 @@ def problem_without_route(code: str, title: str, status: int, detail: str) -> Pr
 def respond(problem: Problem, headers: dict[str, str] | None = None) -> JSONResponse:
     """A problem as a response; one that passes with time says when to try again."""
     headers = dict(headers or {})
-    if problem.status in RETRIED or problem.code == ReportNotReady.code:
+    if problem.status in RETRIED or problem.code in PASSING:
         headers.setdefault("Retry-After", str(RETRY_AFTER_S))
     if problem.status == STATUS[SlowBody]:
         headers["Connection"] = "close"  # the rest of the request may never come
@@ -135,7 +146,9 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(EstimationError)
     @app.exception_handler(AnalysisError)
     async def known(request: Request, error: Any) -> JSONResponse:
-        return respond(problem_of(error))
+        return respond(
+            problem_of(error), {"Retry-After": str(error.retry_after_s)} if isinstance(error, TooMuch) else None
+        )
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:

@@ -123,6 +123,7 @@ class DiskStores:
                 elif left.stat().st_mtime < latest:
                     shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink()
         for tenant in self.tenants():
+            self.of(tenant).analyses.sweep_fingerprints()
             for link in Layout(self._data_dir, tenant).links.iterdir():
                 with suppress(FileNotFoundError):
                     if not link.exists() and link.lstat().st_mtime < latest:

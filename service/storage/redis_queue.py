@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -13,18 +11,20 @@ from redis import Redis
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 from rq.command import send_command
 
 from service.analyses.analysis import Progress
 from service.analyses.counting import EndedAnalysis
-from service.analyses.errors import QueueUnavailable
+from service.analyses.identity import stem_of
 from service.analyses.ports import QueueEntry, QueueState
 from service.storage import counters, keys, queue_scripts
 from service.storage.announcements import wait_for_announcement
+from service.storage.idempotency import forget_calls
+from service.storage.kernel_kills import kernel_kills
 from service.storage.measures import Measures, read_measures
-from service.storage.queue_jobs import decode_loss, decode_progress, encode_progress, job_fields
+from service.storage.queue_jobs import decode_loss, decode_progress, decode_signal, encode_progress, job_fields
+from service.storage.reaching import Absence, reachable
 
 __all__ = [
     "RedisQueue",
@@ -40,7 +40,6 @@ log = structlog.get_logger("phasegate.queue")
 MEASURE_TIMEOUT_S = 1.0
 BRIEF_TIMEOUT_S = 1.0
 
-AWAY = "The queue cannot be reached. Try again later."
 _TIMESTAMP = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 
@@ -85,8 +84,7 @@ class RedisQueue:
     def __init__(self, connection: Redis, *, time_limit_s: int, absence_s: float = 0.0) -> None:
         self._connection = connection
         self._time_limit_s = time_limit_s
-        self._absence_s = absence_s
-        self._away_until: float | None = None
+        self._reachable = Absence(absence_s).asked
 
     def enqueue(self, analysis_id: str) -> None:
         """Add an analysis; one that the queue has already is left alone."""
@@ -125,10 +123,26 @@ class RedisQueue:
             if worker_name:
                 send_command(self._connection, worker_name, "stop-job", job_id=analysis_id)
 
-    def requeue_lost(self) -> None:
-        """Put back the analyses whose worker has died, or give them up when no attempt is left."""
+    def erase(self, an_id: str) -> None:
+        """Remove every trace of what is on the store no longer."""
+        if keys.is_analysis_id(an_id):
+            self.forget(an_id)
         with self._reachable():
-            queue_scripts.recover(self._connection)
+            self._connection.delete(keys.counted_key(an_id))
+            forget_calls(self._connection, stem_of(an_id))
+
+    def waiting(self) -> int:
+        """How many analyses wait for a worker."""
+        with self._reachable(), self._connection.pipeline(transaction=True) as pipeline:
+            pipeline.llen(keys.QUEUE)
+            pipeline.llen(keys.INTERMEDIATE)
+            pipeline.zcard(keys.DELAYED)
+            return int(sum(pipeline.execute()))
+
+    def requeue_lost(self) -> None:
+        """Put back the analyses whose worker has died, or give them up when no attempt is left; end pauses."""
+        with self._reachable():
+            queue_scripts.recover(self._connection, kernel_kills())
 
     def workers_alive(self) -> int:
         """How many workers have sent a heartbeat within `keys.WORKER_TTL_S` seconds."""
@@ -157,34 +171,19 @@ class RedisQueue:
         with self._reachable():
             counters.count(self._connection, ended)
 
-    @contextmanager
-    def _reachable(self) -> Iterator[None]:
-        now = time.monotonic()
-        if self._away_until is not None:
-            if now < self._away_until:
-                raise QueueUnavailable(AWAY)
-            self._away_until = now + self._absence_s  # this call finds out for the others
-        try:
-            with _reachable():
-                yield
-        except QueueUnavailable as error:
-            is_away = isinstance(error.__cause__, RedisConnectionError | RedisTimeoutError)
-            self._away_until = time.monotonic() + self._absence_s if is_away else None
-            raise
-        self._away_until = None
-
     def _find_many(self, analysis_ids: Sequence[str]) -> list[QueueEntry | None]:
         if not analysis_ids:
             return []
         with self._connection.pipeline(transaction=True) as pipeline:
             for analysis_id in analysis_ids:
-                pipeline.hmget(keys.job_key(analysis_id), "status", "started_at", "meta", "loss")
+                pipeline.hmget(keys.job_key(analysis_id), "status", "started_at", "meta", "loss", "signal")
                 pipeline.lpos(keys.QUEUE, analysis_id)
                 pipeline.lpos(keys.INTERMEDIATE, analysis_id)
+                pipeline.zscore(keys.DELAYED, analysis_id)
             # A key of another type, which only a stranger can have written, is an entry that is not there.
             answers: list[Any] = pipeline.execute(raise_on_error=False)
-        rows = zip(analysis_ids, answers[0::3], answers[1::3], answers[2::3], strict=True)
-        return [_entry(analysis_id, fields, place, handover) for analysis_id, fields, place, handover in rows]
+        rows = zip(analysis_ids, answers[0::4], answers[1::4], answers[2::4], answers[3::4], strict=True)
+        return [_entry(*row) for row in rows]
 
 
 def publish_progress(connection: Redis, analysis_id: str, progress: Progress) -> None:
@@ -206,18 +205,10 @@ def open_measure(url: str) -> Callable[[], Measures]:
     connection = open_connection(url, timeout_s=MEASURE_TIMEOUT_S, retries=0)
 
     def measure() -> Measures:
-        with _reachable():
+        with reachable():
             return read_measures(connection)
 
     return measure
-
-
-@contextmanager
-def _reachable() -> Iterator[None]:
-    try:
-        yield
-    except RedisError as error:
-        raise QueueUnavailable(AWAY) from error
 
 
 def timestamp(moment: datetime) -> str:
@@ -225,19 +216,22 @@ def timestamp(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime(_TIMESTAMP)
 
 
-def _entry(analysis_id: str, fields: object, place: int | None, handover: int | None) -> QueueEntry | None:
+def _entry(analysis_id: str, fields: object, place: object, handover: object, due: object) -> QueueEntry | None:
     if not isinstance(fields, list):
         return None
-    status, started_at, meta, loss = fields
+    status, started_at, meta, loss, signal = fields
     if status == b"queued" and isinstance(place, int):
         return QueueEntry(analysis_id, QueueState.WAITING, place, None, None, None)
-    if status == b"queued" and isinstance(handover, int):
+    if status == b"queued" and (isinstance(handover, int) or isinstance(due, float)):
         return QueueEntry(analysis_id, QueueState.WAITING, 0, None, None, None)
     if status == b"started":
         moment = _moment(started_at)
         return QueueEntry(analysis_id, QueueState.STARTED, None, moment, decode_progress(meta), None)
     if status == b"failed":
-        return QueueEntry(analysis_id, QueueState.EXHAUSTED, None, _moment(started_at), None, decode_loss(loss))
+        moment = _moment(started_at)
+        return QueueEntry(
+            analysis_id, QueueState.EXHAUSTED, None, moment, None, decode_loss(loss), decode_signal(signal)
+        )
     return None
 
 

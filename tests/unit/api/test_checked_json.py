@@ -48,7 +48,7 @@ NAMES = [
 def http(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     folder = tmp_path_factory.mktemp("api")
     app = create_app(Settings(data_dir=folder / "data", redis_url=f"unix://{folder}/nothing.sock"))
-    with TestClient(app) as client:
+    with TestClient(app, "http://127.0.0.1") as client:
         yield client
 
 

@@ -45,7 +45,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="module")
 def http(folder: Path) -> Iterator[TestClient]:
     app = create_app(Settings(data_dir=folder / "data", redis_url=f"unix://{folder}/nothing.sock"))
-    with TestClient(app) as client:
+    with TestClient(app, "http://127.0.0.1") as client:
         yield client
 
 

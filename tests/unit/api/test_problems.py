@@ -20,7 +20,7 @@ from service.settings import Settings
 )
 def test_allow_names_every_method_that_an_address_takes(tmp_path, address, allowed):
     app = create_app(Settings(data_dir=tmp_path / "data", redis_url=f"unix://{tmp_path}/nothing.sock"))
-    with TestClient(app) as http:
+    with TestClient(app, "http://127.0.0.1") as http:
         answer = http.options(address)
     assert (answer.status_code, answer.json()["code"]) == (405, "method_not_allowed")
     assert answer.headers["allow"] == allowed

@@ -31,6 +31,8 @@ AnalysisError
     +-- JobRefused          job_refused
     +-- OutOfMemory         out_of_memory
     +-- InputLost           input_lost
+    +-- InputAltered        input_altered
+    +-- CacheTooSmall       cache_too_small
     +-- InternalError       internal_error
 """
 
@@ -218,6 +220,18 @@ class InputLost(AnalysisLost):
     """The stored input of the analysis is gone or unreadable."""
 
     code = "input_lost"
+
+
+class InputAltered(AnalysisLost):
+    """The stored input of the analysis is not what was uploaded."""
+
+    code = "input_altered"
+
+
+class CacheTooSmall(AnalysisLost):
+    """The files of the analysis do not fit into the cache of a worker."""
+
+    code = "cache_too_small"
 
 
 class InternalError(AnalysisLost):

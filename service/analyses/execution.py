@@ -11,6 +11,7 @@ from service.analyses.analysis import RECORD_VERSION, Estimation, Failure, Outco
 from service.analyses.counting import ended_analysis
 from service.analyses.errors import (
     AnalysisError,
+    AnalysisLost,
     InputLost,
     InternalError,
     OutOfMemory,
@@ -50,7 +51,7 @@ def run(store: Store, queue: Queue, analysis_id: str, progress: Callable[[Progre
         finish(_result(store, submission.subject, progress), None)
     except StoreUnavailable:
         raise
-    except (EstimationError, UploadError) as error:
+    except (EstimationError, UploadError, AnalysisLost) as error:
         finish(None, failure_of(error))
     except MemoryError:
         message = "The analysis needed more memory than the worker has. Send fewer pairs or features."

@@ -20,7 +20,7 @@ from service.storage.disk_analyses import DiskAnalyses
 from service.storage.disk_datasets import DiskDatasets
 from service.storage.disk_files import locked_if_unused, stored, sync_folder, write_file
 from service.storage.disk_layout import Layout, ids_in
-from service.storage.disk_staging import STAGED
+from service.storage.staging import STAGED
 
 ABANDONED_S = 3600.0  # nothing takes this long from its mark or its link to the thing itself
 PROBE_BYTES = 64 * 1024  # a file system that is full still makes empty files

@@ -179,13 +179,16 @@ class DatasetStore(Protocol):
     def hold(self, dataset_id: str, *, alone: bool) -> AbstractContextManager[None]:
         """Use a dataset or, alone, change or remove it.  Raises DatasetNotFound.
 
-        Whoever adds an analysis or a label set while he holds it, and whoever removes it while he holds it alone, cannot
-        both succeed without knowing of each other: the one waits, or the call with which he adds or removes raises
-        DatasetNotFound or DatasetInUse.
+        Whoever adds an analysis or a label set while he holds it, and whoever removes it while he holds it alone,
+        cannot both succeed without knowing of each other: one of them waits, or the call with which he adds or removes
+        raises DatasetNotFound or DatasetInUse.
         """
 
     def remove(self, dataset_id: str) -> None:
-        """Remove a dataset with its label sets, while it is held alone.  Raises DatasetInUse if that is not so any more."""
+        """Remove a dataset with its label sets, while it is held alone.
+
+        Raises DatasetInUse if that is not so any more.
+        """
 
     def find_label_set(self, label_set_id: str) -> LabelSet | None:
         """A label set, or None for an unknown one."""

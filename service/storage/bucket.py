@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterable, Iterator, Sequence
+import secrets
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -126,7 +127,7 @@ class Bucket:
         return True
 
     def replace(self, key: str, content: bytes, tag: str) -> str | None:
-        """Write an object in place of the version with this tag; returns the tag of the new one, None for other versions.
+        """Write an object in place of the version with this tag; returns the tag of the new one, None if there is another.
 
         No two contents of one key may ever be the same.
         """
@@ -198,26 +199,24 @@ class Bucket:
         with reached():
             return obstore.head(self._store, key)["last_modified"]
 
-    def admit(self, key: str) -> None:
-        """Do once, with an object of this name, all that a store does.
+    def admit(self, folder: str) -> None:
+        """Do once, with an object in this folder, all that a store does.
 
         Raises BucketRefused if that is not allowed, StoreUnavailable if the bucket is away.
         """
+        key = f"{folder}/{secrets.token_hex(8)}"
         with _told_apart(self.address):
-            obstore.put(self._store, key, b"1", use_multipart=False)
+            obstore.put(self._store, key, b"1", mode="create")
             tag = obstore.get(self._store, key).meta["e_tag"]
             obstore.put(self._store, key, b"2", mode={"e_tag": tag})
-            with_conditions = False
-            try:
-                obstore.put(self._store, key, b"3", mode={"e_tag": tag})
-            except PreconditionError:
-                with_conditions = True
-            next(iter(obstore.list(self._store, key.rpartition("/")[0])), None)
-            obstore.delete(self._store, key)
-        if not with_conditions:
+            is_kept = _is_kept(lambda: obstore.put(self._store, key, b"3", mode={"e_tag": tag}))
+            is_kept = _is_kept(lambda: obstore.put(self._store, key, b"4", mode="create")) and is_kept
+            next(iter(obstore.list(self._store, folder)), None)
+            obstore.delete(self._store, [key])
+        if not is_kept:
             raise BucketRefused(
-                f"The bucket {self.address.shown} takes no notice of If-Match, without which two writers cannot be kept "
-                "apart. Use a bucket with conditional writes."
+                f"The bucket {self.address.shown} takes no notice of If-Match or If-None-Match, without which writers "
+                "cannot be kept apart. Use a bucket with conditional writes."
             )
 
     @property
@@ -301,6 +300,15 @@ def _told_apart(address: BucketAddress) -> Iterator[None]:
                 "host, and that they may get, put, list and delete objects there."
             ) from None
         raise _away(error) from None
+
+
+def _is_kept(put: Callable[[], object]) -> bool:
+    """Whether a write on a condition that does not hold is refused."""
+    try:
+        put()
+    except (AlreadyExistsError, PreconditionError):
+        return True
+    return False
 
 
 def chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:

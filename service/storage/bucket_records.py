@@ -26,7 +26,7 @@ from pydantic import TypeAdapter
 
 from service.analyses.dataset import Dataset
 from service.analyses.errors import DatasetInUse, DatasetNotFound, StoreUnavailable
-from service.storage.bucket import Bucket, Tagged
+from service.storage.bucket import Bucket
 from service.storage.bucket_layout import Keys
 from service.storage.records import decode_record
 
@@ -71,13 +71,13 @@ class DatasetRecords:
 
     def find(self, dataset_id: str) -> Held | None:
         """The record of a dataset that is not removed, or None."""
-        tagged = self._bucket.read_tagged(self._keys.dataset_record(dataset_id))
-        return None if tagged is None else self.read(tagged, dataset_id)
+        held = self._read(dataset_id)
+        return held if held is not None and held.entry.dataset is not None else None
 
-    def read(self, tagged: Tagged, dataset_id: str) -> Held | None:
-        """What an object that was found holds; None if that is no dataset, or none any more."""
-        entry = decode_record(tagged.content, ENTRY, f"{dataset_id}/dataset.json")
-        return None if entry is None or entry.dataset is None else Held(entry, tagged.tag)
+    def is_removed(self, dataset_id: str) -> bool:
+        """Whether there is a record that says that the dataset is removed."""
+        held = self._read(dataset_id)
+        return held is not None and held.entry.dataset is None
 
     def create(self, dataset: Dataset) -> None:
         """Make a dataset known.  Raises StoreUnavailable if there is one with its id."""
@@ -85,7 +85,7 @@ class DatasetRecords:
         if not self._bucket.create(self._keys.dataset_record(dataset.id), content):
             raise StoreUnavailable("The dataset is being stored by another call. Try again later.")
 
-    def change(self, dataset_id: str, held: Held, entry: Entry) -> Held | None:
+    def _change(self, dataset_id: str, held: Held, entry: Entry) -> Held | None:
         """Replace a version by another; None if it is not the latest any more."""
         fresh = replace(entry, revision=_revision())
         tag = self._bucket.replace(self._keys.dataset_record(dataset_id), ENTRY.dump_json(fresh), held.tag)
@@ -104,7 +104,7 @@ class DatasetRecords:
             held = self._mine.pop(dataset_id)
             if held.entry.claim is not None:
                 with suppress(StoreUnavailable):  # whoever comes next does not wait for ever
-                    self.change(dataset_id, held, replace(held.entry, claim=None))
+                    self._change(dataset_id, held, replace(held.entry, claim=None))
 
     def commit(self, dataset_id: str, make: Callable[[Entry], Entry]) -> bool:
         """Replace the version that this thread has claimed, or the latest; False if the dataset is gone.
@@ -116,7 +116,7 @@ class DatasetRecords:
         held = mine or self.find(dataset_id)
         if held is None or held.entry.dataset is None:
             return False
-        changed = self.change(dataset_id, held, make(held.entry))
+        changed = self._change(dataset_id, held, make(held.entry))
         if changed is None:
             raise DatasetInUse("The dataset is being used or changed by another call. Try again.")
         if mine is not None:
@@ -132,7 +132,7 @@ class DatasetRecords:
             held = self._there(dataset_id)
             if label_set_id is not None and label_set_id in held.entry.removed_label_sets:
                 raise DatasetNotFound("The label set has been removed meanwhile. Send it again.")
-            if held.entry.claim is None or self.change(dataset_id, held, replace(held.entry, claim=None)):
+            if held.entry.claim is None or self._change(dataset_id, held, replace(held.entry, claim=None)):
                 return
         raise StoreUnavailable(BUSY)
 
@@ -146,10 +146,15 @@ class DatasetRecords:
             if held.entry.claim is not None and time.monotonic() - since < CLAIM_PATIENCE_S:
                 time.sleep(LOOK_INTERVAL_S)
                 continue
-            claimed = self.change(dataset_id, held, replace(held.entry, claim=secrets.token_hex(8)))
+            claimed = self._change(dataset_id, held, replace(held.entry, claim=secrets.token_hex(8)))
             if claimed is not None:
                 return claimed
         raise StoreUnavailable(BUSY)
+
+    def _read(self, dataset_id: str) -> Held | None:
+        tagged = self._bucket.read_tagged(self._keys.dataset_record(dataset_id))
+        entry = None if tagged is None else decode_record(tagged.content, ENTRY, f"{dataset_id}/dataset.json")
+        return None if tagged is None or entry is None else Held(entry, tagged.tag)
 
     @property
     def _mine(self) -> dict[str, Held]:

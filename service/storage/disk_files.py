@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -15,6 +16,7 @@ from service.analyses.errors import StoreUnavailable
 from service.storage.records import decode_record
 
 NOT_STORED = "The upload could not be stored: the disk may be full. Try again later."
+PROBE_BYTES = 64 * 1024  # a file system that is full still makes empty files
 LOCK = "lock"
 Record = TypeVar("Record")
 
@@ -90,6 +92,17 @@ def _is_unused(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def check_writable(folder: Path) -> None:
+    """Raise StoreUnavailable unless a file with some content can be written into a folder."""
+    probe = folder / f"probe-{secrets.token_hex(8)}"
+    try:
+        write_file(probe, bytes(PROBE_BYTES))
+    except OSError as error:
+        raise StoreUnavailable("The array store cannot be written. Tell the operator.") from error
+    finally:
+        probe.unlink(missing_ok=True)
 
 
 @contextmanager

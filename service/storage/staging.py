@@ -6,7 +6,7 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from service.analyses.dataset import FEATURES, Dataset, LabelSet, StoredFile
 from service.analyses.ports import Features, Labels, Source
-from service.storage.disk_files import locked, stored
+from service.storage.disk_files import locked, locked_if_unused, stored
 from service.storage.disk_receiving import COPY_BYTES, ReceivedFile
 from service.storage.input_files import open_features, open_labels
 from service.storage.npy import open_npy
@@ -139,3 +139,18 @@ def staging(tmp: Path, max_label_bytes: int, keeper: Keeper, suffix: str = "") -
     finally:
         for left in (draft, folder):
             shutil.rmtree(left, ignore_errors=True)
+
+
+def sweep_staged(tmp: Path, latest: float) -> None:
+    """Remove what processes that have died were receiving or removing.
+
+    Files are somebody's while their folder is locked; everything else is left alone if it is of `latest` or younger.
+    """
+    for left in tmp.iterdir():
+        with suppress(FileNotFoundError):
+            if left.name.startswith(STAGED):
+                with locked_if_unused(left) as unused:
+                    if unused:
+                        shutil.rmtree(left, ignore_errors=True)
+            elif left.stat().st_mtime < latest:
+                shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink()

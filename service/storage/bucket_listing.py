@@ -1,0 +1,21 @@
+"""Listing what is on a bucket: newest first, and no further than wanted."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+from service.analyses.identity import Kind, is_id
+from service.storage.bucket import Bucket
+from service.storage.bucket_layout import backwards, forwards
+
+AFTER_ALL = "zz"  # sorts after every name in a folder
+
+
+def newest_first(
+    bucket: Bucket, folder: str, kind: Kind, record: str, before: str | None, at_most: int | None
+) -> list[str]:
+    """Ids of what has a record of this name in a folder of its own, newest first, and so many of them."""
+    after = None if before is None else f"{folder}/{backwards(before)}/{AFTER_ALL}"
+    found = (item.key.removeprefix(f"{folder}/").split("/") for item in bucket.listed(folder, after))
+    ids = (forwards(parts[0]) for parts in found if len(parts) == 2 and parts[1] == record)
+    return list(islice((an_id for an_id in ids if is_id(an_id, kind)), at_most))

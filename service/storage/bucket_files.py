@@ -38,9 +38,8 @@ class BucketFiles:
 
     def features_with(self, dataset: Dataset, here: Mapping[str, Path]) -> Features:
         """The features of a dataset of which some parts are local still; x and y that are not have no values."""
-        arrays = {
-            part: _outline(file) for part, file in (("x", dataset.x), ("y", dataset.y)) if part not in here and file
-        }
+        kept = {"x": dataset.x, "y": dataset.y}
+        arrays = {part: _outline(file) for part, file in kept.items() if part not in here and file}
         read = {part: file for part, file in dataset.files.items() if part not in here and part not in arrays}
         cached = self._cache.fetch(self._wanted(self._keys.dataset(dataset.id), read))
         with _let_go(cached):

@@ -1,4 +1,4 @@
-"""Received files become a dataset, or part of one, on a bucket: files first, under names of their own, the record last."""
+"""Received files become a dataset, or part of one, on a bucket: files first, under names of their own, records last."""
 
 from __future__ import annotations
 
@@ -85,9 +85,8 @@ class BucketKeeper:
             log.warning("objects_left", count=len(self._loose))
 
     def _write(self, received: Received, label_set: LabelSet) -> None:
-        self._upload(
-            received, self._keys.label_set(label_set), [part for part in LABEL_PARTS if part in received.files]
-        )
+        parts = [part for part in LABEL_PARTS if part in received.files]
+        self._upload(received, self._keys.label_set(label_set), parts)
         record = self._keys.label_set_record(label_set.id)
         if not self._bucket.create(record, LABEL_SET.dump_json(label_set)):
             raise StoreUnavailable("The label set is being stored by another call. Try again later.")

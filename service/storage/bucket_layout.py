@@ -1,13 +1,13 @@
 """Where everything is in the array store on a bucket.
 
-Buckets list keys in ascending order, and lists are wanted newest first: {backwards} is an id whose 32 hexadecimal digits
-are each subtracted from 15.
+Buckets list keys in ascending order, and lists are wanted newest first: {backwards} is an id whose 32 hexadecimal
+digits are each subtracted from 15.
 
 unsettled/{analysis}/{tenant}[/{dataset}/{label set}]   a mark for each analysis without an outcome, and what it needs
 probe/                                                  written to see whether that can be done, and what time it is
 tenants/{tenant}/                                       the root of a tenant; that of the default one is empty
 
-{root}datasets/{backwards}/dataset.json                 the record: who changes the dataset replaces it, see bucket_records
+{root}datasets/{backwards}/dataset.json                 the record, replaced by who changes it: see bucket_records
                            x-*.npy  y-*.npy             and groups-*, covariates-* (.npy|.csv), if they were sent
                            label-sets/{id}/labels-*.npy|csv  rows-*
 {root}label-sets/{id}.json                              the record of a label set

@@ -3,8 +3,8 @@
 There are no locks: a host that holds one may die, and clocks of hosts differ.  Everything hangs on one object,
 dataset.json, which is only ever replaced in the version that was read (If-Match):
 
-- whoever is about to change or remove a dataset claims it: a version with his claim in it.  He then looks for users, and
-  replaces that version, and no other, by what he has made of it: the changed dataset, or none.
+- whoever is about to change or remove a dataset claims it: a version with his claim in it.  He then looks for users,
+  and replaces that version, and no other, by what he has made of it: the changed dataset, or none.
 - whoever needs it for something that he adds (an analysis, a label set) writes that first, and confirms it then: if the
   record is there and unclaimed, nobody who removes it can have looked before; a claim he takes away, so that whoever
   claimed it fails, or looks again; if there is none, he withdraws what he has written.

@@ -1,7 +1,7 @@
 """What processes that have died left on a bucket: objects that belong to nothing.
 
-They are left alone for a time by the clock of the bucket, for whoever is writing them may be about to name them.  Uploads
-of large files that were not completed are no objects: a lifecycle rule of the bucket removes them.
+They are left alone for a time by the clock of the bucket, for whoever is writing them may be about to name them.
+Uploads of large files that were not completed are no objects: a lifecycle rule of the bucket removes them.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """A bounded cache of files on local disk, by their digests; all workers of a host share it.
 
-Files are verified while they come, and have their names only then.  Whoever uses one holds its lock with others; the least
-recently used that nobody holds goes first.  A lock goes with the process that holds it, and what a dead process was
-fetching is no file.
+Files are verified while they come, and have their names only then.  Whoever uses one holds its lock with others; the
+least recently used that nobody holds goes first.  A lock goes with the process that holds it, and what a dead process
+was fetching is no file.
 
 {folder}/lock                held by whoever makes room
 {folder}/{sha256}            a file
@@ -69,7 +69,8 @@ class FileCache:
         if total > self._limit_bytes:
             raise CacheTooSmall(
                 f"The files of the analysis have {total} bytes together, and the cache of a worker takes "
-                f"{self._limit_bytes}. Send fewer pairs or features, or ask the operator to raise PHASEGATE_CACHE_BYTES."
+                f"{self._limit_bytes}. Send fewer pairs or features, or ask the operator to raise "
+                "PHASEGATE_CACHE_BYTES."
             )
         until = time.monotonic() + PATIENCE_S
         while time.monotonic() < until:
@@ -86,8 +87,7 @@ class FileCache:
                         os.rename(self._part(sha256), self._folder / sha256)
                         fcntl.flock(held[sha256], fcntl.LOCK_SH)
                 kept = {part: self._folder / want.file.sha256 for part, want in wanted.items()}
-                taken = {part: Cached(path, os.dup(held[path.name])) for part, path in kept.items()}
-                return taken
+                return {part: Cached(path, os.dup(held[path.name])) for part, path in kept.items()}
         raise StoreUnavailable("The cache of this worker is full of files that are in use. Try again later.")
 
     def _reserved(self, wanted: Mapping[str, Wanted], held: dict[str, int]) -> list[Wanted] | None:

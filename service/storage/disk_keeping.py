@@ -1,4 +1,4 @@
-"""Received files become a dataset, or part of one, on a local directory: by renaming, complete before they have names."""
+"""Received files become a dataset, or part of one, on a local directory: renamed, complete before they have names."""
 
 from __future__ import annotations
 

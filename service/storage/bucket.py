@@ -127,7 +127,7 @@ class Bucket:
         return True
 
     def replace(self, key: str, content: bytes, tag: str) -> str | None:
-        """Write an object in place of the version with this tag; returns the tag of the new one, None if there is another.
+        """Write an object in place of the version with this tag; returns the new tag, or None if there is another.
 
         No two contents of one key may ever be the same.
         """

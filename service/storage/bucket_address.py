@@ -80,8 +80,8 @@ def read_credentials(path: Path) -> Credentials:
             lines = file.read(MAX_CREDENTIALS_BYTES).decode("ascii").split()
     except OSError as error:
         raise BucketRefused(
-            f"PHASEGATE_STORE_CREDENTIALS_FILE cannot be read: {error.strerror or 'unknown reason'}. Check its path and "
-            "mode."
+            f"PHASEGATE_STORE_CREDENTIALS_FILE cannot be read: {error.strerror or 'unknown reason'}. Check path "
+            "and mode."
         ) from None
     except UnicodeDecodeError:
         lines = []

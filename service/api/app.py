@@ -14,7 +14,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi_offline import FastAPIOffline
 
 from service import __version__
-from service.analyses.errors import QueueUnavailable
+from service.analyses.errors import QueueUnavailable, StoreUnavailable
 from service.analyses.intake import sweep_datasets
 from service.analyses.ports import Queue, Stores
 from service.analyses.reconciliation import reconcile_queue, reconcile_store
@@ -38,7 +38,8 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         services = build_api(settings)
-        await run_in_threadpool(services.stores.sweep)
+        with suppress(StoreUnavailable):  # then /readyz says so until it is there
+            await run_in_threadpool(services.stores.sweep)
         app.state.services = services
         app.openapi()  # takes a moment, which no request should wait for
         app.state.metrics = metrics.new_metrics(services.measure)
@@ -88,6 +89,8 @@ async def _repeat(step: Callable[[Stores, Queue], None], services: Services, int
             await run_in_threadpool(step, services.stores, services.queue)
         except QueueUnavailable:
             log.warning("queue_unavailable", step=step.__name__)
+        except StoreUnavailable:
+            log.warning("store_unavailable", step=step.__name__)
         except Exception:
             log.exception("reconciliation_failed", step=step.__name__)
         await asyncio.sleep(interval_s)

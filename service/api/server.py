@@ -10,7 +10,7 @@ import uvicorn
 from service.api.app import create_app
 from service.api.observation import observed
 from service.settings import Settings
-from service.wiring import open_stores, queue_url
+from service.wiring import check_store, open_stores, queue_url
 
 SHUTDOWN_TIMEOUT_S = 5  # open requests get this long after SIGTERM
 
@@ -18,6 +18,7 @@ SHUTDOWN_TIMEOUT_S = 5  # open requests get this long after SIGTERM
 def run_api(settings: Settings) -> None:
     """Serve until SIGTERM or SIGINT.  Raises QueueNotConfigured, StoreNotUsable."""
     queue_url(settings)
+    check_store(settings)
     # Uploads are spooled to the disk on which they end up: /tmp may be memory, or too small.
     tempfile.tempdir = str(open_stores(settings).tmp)
     config = uvicorn.Config(

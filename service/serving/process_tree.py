@@ -27,7 +27,7 @@ from service.serving.embedded_server import (
 )
 from service.serving.listening import Address, AddressUnavailable, address_of, is_ready, listen, published
 from service.settings import Settings
-from service.wiring import queue_url
+from service.wiring import check_store, queue_url
 from service.worker.parent_death import parent_death_guard
 
 log = structlog.get_logger("phasegate.serve")
@@ -71,10 +71,12 @@ def serve(
     a second signal makes it immediate.  When this process is killed, the kernel kills every child.  `on_ready` is
     called once, with the base URL, when GET /readyz has answered 200.  Must run in the main thread.
 
-    Raises QueueNotConfigured when a server is named and its password cannot be used.
+    Raises QueueNotConfigured when a server is named and its password cannot be used, StoreNotUsable for a bucket that
+    lets us not in.
     """
+    check_store(settings)  # said here, once, and not by children that die of it
     if settings.redis_url is not None:
-        queue_url(settings)  # a password that is missing is said here, once, and not by children that die of it
+        queue_url(settings)  # and so is a password that is missing
     with _blocked_signals(), ExitStack() as resources:
         try:
             data_dir = settings.data_dir.resolve()

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import shutil
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
 from typing import Protocol
+
+import pytest
 
 from service.analyses.dataset import Dataset
 from service.analyses.ports import Stores
@@ -19,6 +22,9 @@ from service.storage.disk import DiskStores
 
 class Place(Protocol):
     """A place with nothing in it at first."""
+
+    damaged: str
+    """Code of an analysis whose stored input is not what was uploaded."""
 
     def open(self, host: str = "host") -> Stores:
         """Its stores, as a process on some host opens them."""
@@ -38,6 +44,9 @@ class Place(Protocol):
     def write_record(self, name: str, an_id: str, content: bytes) -> None:
         """Other bytes in place of a record: `dataset` or `submission`."""
 
+    def take_away(self, patched: pytest.MonkeyPatch) -> None:
+        """From here on nothing can be written."""
+
 
 @dataclass(frozen=True)
 class DiskPlace:
@@ -45,6 +54,7 @@ class DiskPlace:
 
     folder: Path
     max_label_bytes: int
+    damaged: str = "invalid_npy"
 
     def open(self, host: str = "host") -> DiskStores:
         stores = DiskStores(self.folder, self.max_label_bytes)
@@ -68,6 +78,12 @@ class DiskPlace:
         folder = {"dataset": "datasets", "submission": "analyses"}[name]
         (self.folder / folder / an_id / f"{name}.json").write_bytes(content)
 
+    def take_away(self, patched: pytest.MonkeyPatch) -> None:
+        def full(*arguments: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        patched.setattr("os.fsync", full)
+
     def _path(self, dataset: Dataset, part: str) -> Path:
         return self.folder / "datasets" / dataset.id / dataset.files[part].name
 
@@ -80,6 +96,7 @@ class BucketPlace:
     folder: Path
     max_label_bytes: int
     cache_bytes: int = 100_000_000
+    damaged: str = "input_altered"
 
     def open(self, host: str = "host", abandoned: timedelta = timedelta(hours=1)) -> BucketStores:
         stores = BucketStores(
@@ -119,6 +136,10 @@ class BucketPlace:
     def write_record(self, name: str, an_id: str, content: bytes) -> None:
         key = {"dataset": Keys().dataset_record, "submission": Keys().submission}[name](an_id)
         self.bucket.write(key, content)
+
+    def take_away(self, patched: pytest.MonkeyPatch) -> None:
+        nowhere = Bucket(replace(self.address, endpoint="http://127.0.0.1:9"))._store
+        patched.setattr(Bucket, "_store", property(lambda bucket: nowhere))
 
     def _key(self, dataset: Dataset, part: str) -> str:
         return f"{Keys().dataset(dataset.id)}/{dataset.files[part].name}"

@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --only-binary :all: --require-hashes
 
 .PHONY: help demo serve test check format lock openapi bench-accuracy bench-families bench-calibration bench-evidence \
-	bench-real bench-speed bench-cancel test-real image secrets test-containers clean
+	bench-real bench-speed bench-cancel test-real image secrets test-containers audit sbom lock clean
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -20,11 +20,12 @@ serve: .venv/runtime ## Keep the service up on http://127.0.0.1:8000 until Ctrl-
 test: .venv/dev ## Run every test, against the real server and real workers.
 	$(BIN)/pytest --numprocesses 2
 
-check: .venv/dev ## Lint, formatting, types, import layers, containers.
+check: .venv/dev ## Lint, formatting, types, import layers, security, containers.
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive service
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/compose-lint check --quiet --strict-config --fail-on low docker-compose.yml
 
@@ -63,11 +64,18 @@ test-real: .venv/dev ## Check the published values on real data: make test-real 
 image: ## Build the container image (needs Docker).
 	docker compose build api
 
-secrets: ## Make random passwords for the containers in docker/secrets; those that exist stay.
+secrets: ## Make random passwords and a key for the containers in docker/secrets; those that exist stay.
 	@sh docker/make-secrets.sh
 
 test-containers: .venv/dev ## Build the image, run the stack, kill parts of it (needs Docker; minutes).
 	$(BIN)/pytest tests/containers
+
+audit: .venv/dev ## Look up the locked requirements in the database of known vulnerabilities (needs a network).
+	$(BIN)/pip-audit --strict --disable-pip --require-hashes --requirement requirements.lock
+
+sbom: .venv/dev ## Write sbom.json: what the service is made of, as CycloneDX.
+	$(BIN)/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --mc-type application \
+		--output-reproducible --of JSON --output-file sbom.json
 
 lock: ## Resolve the requirements anew (needs uv).
 	uv pip compile pyproject.toml --extra build --universal --python-version 3.11 --generate-hashes --no-header \

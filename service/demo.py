@@ -84,7 +84,7 @@ def running_service(data_dir: Path, notes: Console) -> Iterator[str]:
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PHASEGATE_")}
     with (
         log.open("wb") as output,
-        subprocess.Popen(command, stdout=output, stderr=output, env=environment) as tree,  # noqa: S603
+        subprocess.Popen(command, stdout=output, stderr=output, env=environment) as tree,  # noqa: S603  # nosec B603
     ):
         try:
             yield _address(tree, data_dir / "address")

@@ -6,12 +6,15 @@ Every field is set by the environment variable PHASEGATE_<FIELD>; some have a co
 from __future__ import annotations
 
 import os
+from datetime import timedelta
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
 
-from pydantic import Field, PositiveInt, ValidationInfo, field_validator
+from pydantic import Field, NonNegativeInt, PositiveInt, ValidationInfo, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from service.access.hosts import read_names
 
 
 class Settings(BaseSettings):
@@ -21,6 +24,18 @@ class Settings(BaseSettings):
 
     host: str = Field("127.0.0.1", description="Address the API listens on.")
     port: int = Field(8000, ge=0, le=65535, description="Port the API listens on; 0 picks a free one.")
+    require_keys: bool = Field(
+        False, description="Whether every call needs an API key; without, the API listens on loopback alone."
+    )
+    metrics_key_file: Path | None = Field(
+        None, description="File with a key, made beforehand, that may read /metrics and nothing else."
+    )
+    allowed_hosts: str = Field(
+        "", description="Names, separated by commas, under which the API is reached, besides those of loopback."
+    )
+    let_anyone_on_the_network_use_this_service: bool = Field(
+        False, description="Whether the API may listen on any address without asking for keys."
+    )
     data_dir: Path = Field(
         Path("phasegate-data"), description="Directory of the array store and of the embedded server's data."
     )
@@ -71,7 +86,20 @@ class Settings(BaseSettings):
         60.0, description="Longest wait that `Prefer: wait=N` may ask for (seconds)."
     )
     retention_s: PositiveInt = Field(
-        7 * 24 * 3600, description="A dataset and its label sets are removed this long after they came (seconds)."
+        7 * 24 * 3600,
+        description="A dataset with its label sets is removed this long after it came, an analysis with its report "
+        "this long after it ended (seconds).",
+    )
+    idempotency_s: PositiveInt = Field(
+        24 * 3600, description="For so long a call with an Idempotency-Key can be repeated (seconds)."
+    )
+    max_queued: PositiveInt = Field(1000, description="Most analyses that wait at the same time.")
+    max_datasets: PositiveInt = Field(1000, description="Most datasets of one tenant.")
+    max_concurrent_uploads: PositiveInt = Field(
+        16, description="Most uploads of one caller that an API takes at the same time."
+    )
+    rate_per_minute: NonNegativeInt = Field(
+        600, description="Most calls of one caller within a minute that change something; 0 for no limit."
     )
     listen_fd: int | None = Field(
         None,
@@ -79,6 +107,17 @@ class Settings(BaseSettings):
         description="Listening socket that the API inherits instead of opening one; set by the process tree.",
     )
     log_level: str = Field("INFO", pattern="^(DEBUG|INFO|WARNING|ERROR)$", description="Least level that is logged.")
+
+    @property
+    def retention(self) -> timedelta:
+        """`retention_s` as a duration."""
+        return timedelta(seconds=self.retention_s)
+
+    @field_validator("allowed_hosts")
+    @classmethod
+    def _are_names(cls, names: str) -> str:
+        read_names(names)
+        return names
 
     @field_validator("redis_password_file")
     @classmethod

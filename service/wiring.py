@@ -6,18 +6,30 @@ import os
 from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 
+from redis import Redis
+
+from service.access.errors import InvalidKey
+from service.access.keys import Keys, Scope, given_key
+from service.access.ring import KeyRing
+from service.analyses.claims import Claims
 from service.analyses.errors import StoreUnavailable
 from service.analyses.ports import Queue, Stores
+from service.analyses.tenancy import DEFAULT_TENANT
 from service.settings import Settings
 from service.storage.bucket import Bucket
 from service.storage.bucket_address import BucketRefused, bucket_address
 from service.storage.bucket_stores import BucketStores
 from service.storage.disk import DiskStores
+from service.storage.disk_keys import DiskKeys
+from service.storage.idempotency import RedisClaims
 from service.storage.measures import Measures
+from service.storage.rates import CallRates
 from service.storage.redis_password import PasswordRefused, read_password, with_password
 from service.storage.redis_queue import RedisQueue, open_brief_connection, open_connection, open_measure
 
+METRICS_KEY_NAME = "metrics"
 ABSENCE_S = 1.0  # for so long the API takes a queue that was away to be away still
 
 
@@ -29,6 +41,10 @@ class StoreNotUsable(Exception):
     """The data directory cannot be created or written, or the bucket lets us not in."""
 
 
+class KeyFileRefused(Exception):
+    """The file of PHASEGATE_METRICS_KEY_FILE holds no key."""
+
+
 @dataclass(frozen=True)
 class Services:
     """What API and workers work with."""
@@ -36,6 +52,8 @@ class Services:
     settings: Settings
     stores: Stores
     queue: Queue
+    claims: Claims
+    rates: CallRates
     redis_url: str = field(repr=False)  # may hold a password
     measure: Callable[[], Measures]
 
@@ -116,19 +134,47 @@ def _admit(stores: DiskStores | BucketStores, writing: int) -> None:
         os.write(writing, str(error).encode())
 
 
+def open_keys(settings: Settings) -> Keys:
+    """The keys, which are kept where the store is."""
+    return DiskKeys(settings.data_dir)
+
+
+def open_ring(settings: Settings) -> KeyRing:
+    """The keys that let callers in: those of the store, and the one for the metrics.  Raises KeyFileRefused."""
+    path = settings.metrics_key_file
+    if path is None:
+        return KeyRing(open_keys(settings))
+    try:
+        text = path.read_text(encoding="ascii").strip()
+        given = given_key(text, METRICS_KEY_NAME, DEFAULT_TENANT, {Scope.ADMIN}, datetime.now(UTC))
+    except OSError as error:
+        reason = f"{error.strerror or error}. Name a file that can be read, or unset it."
+        raise KeyFileRefused(f"PHASEGATE_METRICS_KEY_FILE: {path} cannot be read: {reason}") from error
+    except (InvalidKey, ValueError) as error:
+        reason = "It holds no key: pg_, 12 hexadecimal digits, _, 64 hexadecimal digits. `make secrets` makes one."
+        raise KeyFileRefused(f"PHASEGATE_METRICS_KEY_FILE: {path} cannot be used. {reason}") from error
+    return KeyRing(open_keys(settings), [given])
+
+
 def build(settings: Settings) -> Services:
     """Connect store and queue, with the patience of a worker.  Raises QueueNotConfigured, StoreNotUsable."""
     url = queue_url(settings)
-    return _services(settings, RedisQueue(open_connection(url), time_limit_s=settings.analysis_time_limit_s), url)
+    return _services(settings, open_connection(url), url, 0.0)
 
 
 def build_api(settings: Settings) -> Services:
     """Connect store and queue for callers who wait.  Raises QueueNotConfigured, StoreNotUsable."""
     url = queue_url(settings)
-    connection = open_brief_connection(url)
-    queue = RedisQueue(connection, time_limit_s=settings.analysis_time_limit_s, absence_s=ABSENCE_S)
-    return _services(settings, queue, url)
+    return _services(settings, open_brief_connection(url), url, ABSENCE_S)
 
 
-def _services(settings: Settings, queue: Queue, url: str) -> Services:
-    return Services(settings, open_stores(settings), queue, url, open_measure(url))
+def _services(settings: Settings, connection: Redis, url: str, absence_s: float) -> Services:
+    return Services(
+        settings=settings,
+        stores=open_stores(settings),
+        queue=RedisQueue(connection, time_limit_s=settings.analysis_time_limit_s, absence_s=absence_s),
+        claims=RedisClaims(connection, ttl_s=settings.idempotency_s, absence_s=absence_s),
+        rates=CallRates(connection, per_minute=settings.rate_per_minute, absence_s=absence_s),
+        redis_url=url,
+        measure=open_measure(url),
+    )

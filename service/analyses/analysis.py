@@ -82,6 +82,7 @@ class Submission:
     subject: Estimation | SimulatedProblem
     metadata: Mapping[str, str] = field(default_factory=dict)
     request_id: str | None = None  # of the request that submitted it; log lines carry it
+    fingerprint: str | None = None  # of what decides its report, see `reuse`; None if that is not to be found again
 
     def uses(self, stored_id: str) -> bool:
         """Whether it needs the dataset or label set with this id."""
@@ -107,6 +108,7 @@ class Outcome:
     finished_at: datetime
     failure: Failure | None
     cancelled: bool = False
+    reused: bool = False  # the report is a copy of an earlier one of the same
 
     @property
     def state(self) -> State:
@@ -127,3 +129,4 @@ class Analysis:
     queue_position: int | None
     progress: Progress
     failure: Failure | None
+    reused: bool = False

@@ -24,6 +24,7 @@ class EndedAnalysis:
     regime: Regime | None = None  # of x_to_y; None without a report: simulations have none
     conclusive: bool | None = None  # None without a report, and where the method knows no probabilities
     stages_s: Mapping[str, float] = field(default_factory=dict)
+    reused: bool = False  # it has a copy of an earlier report, which was counted when it was made
 
 
 def ended_analysis(analysis_id: str, outcome: Outcome, result: Report | Simulation | None) -> EndedAnalysis:
@@ -42,4 +43,5 @@ def ended_analysis(analysis_id: str, outcome: Outcome, result: Report | Simulati
         regime=report.regime if report else None,
         conclusive=report.conclusive if report else None,
         stages_s=report.timings.stages_s if report else {},
+        reused=outcome.reused,
     )

@@ -10,6 +10,7 @@ AnalysisError
 |   +-- InvalidMetadata     invalid_metadata
 |   +-- InvalidCursor       invalid_cursor
 |   +-- LabelSetMismatch    label_set_mismatch
+|   +-- IdempotencyKeyReused  idempotency_key_reused
 +-- NotFound                what an id names does not exist
 |   +-- AnalysisNotFound    analysis_not_found
 |   +-- DatasetNotFound     dataset_not_found
@@ -20,6 +21,12 @@ AnalysisError
 |   +-- DatasetInUse        dataset_in_use
 |   +-- LabelSetInUse       label_set_in_use
 |   +-- AnalysisActive      analysis_active
+|   +-- IdempotencyKeyInUse   idempotency_key_in_use
+|   +-- TooManyDatasets     too_many_datasets
++-- TooMuch                 more than the service takes now; `retry_after_s` says when to try again
+|   +-- QueueFull           queue_full
+|   +-- RateLimited         rate_limited
+|   +-- TooManyUploads      too_many_uploads
 +-- ReportNotReady          report_not_ready
 +-- NoReport                no_report
 +-- QueueUnavailable        queue_unavailable
@@ -102,6 +109,12 @@ class LabelSetMismatch(InvalidRequest):
     code = "label_set_mismatch"
 
 
+class IdempotencyKeyReused(InvalidRequest):
+    """The key belongs to another call."""
+
+    code = "idempotency_key_reused"
+
+
 class NotFound(AnalysisError):
     """What an id names does not exist."""
 
@@ -156,6 +169,44 @@ class AnalysisActive(Conflict):
     """The analysis has not finished."""
 
     code = "analysis_active"
+
+
+class IdempotencyKeyInUse(Conflict):
+    """The call with this key is being answered."""
+
+    code = "idempotency_key_in_use"
+
+
+class TooManyDatasets(Conflict):
+    """There are as many datasets as the service keeps."""
+
+    code = "too_many_datasets"
+
+
+class TooMuch(AnalysisError):
+    """More than the service takes now."""
+
+    def __init__(self, message: str, *, part: str | None = None, retry_after_s: int = 1) -> None:
+        super().__init__(message, part=part)
+        self.retry_after_s = retry_after_s
+
+
+class QueueFull(TooMuch):
+    """As many analyses wait as the service takes."""
+
+    code = "queue_full"
+
+
+class RateLimited(TooMuch):
+    """The caller makes more calls than the service takes."""
+
+    code = "rate_limited"
+
+
+class TooManyUploads(TooMuch):
+    """The caller sends more at the same time than the service takes."""
+
+    code = "too_many_uploads"
 
 
 class ReportNotReady(AnalysisError):

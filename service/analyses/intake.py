@@ -41,23 +41,34 @@ log = structlog.get_logger()
 
 
 def create_dataset(
-    store: Store, sources: Mapping[str, Source], covariate_types: TypesAsSaid, retention: timedelta
+    store: Store,
+    sources: Mapping[str, Source],
+    covariate_types: TypesAsSaid,
+    retention: timedelta,
+    stem: str | None = None,
 ) -> Dataset:
     """Receive a whole dataset, check its form, and keep it.  Nothing stays behind if it is refused.
+
+    Arguments: stem, of its id; the dataset that has it already is the answer, for then this call was made before.
 
     Raises: UploadError for unreadable files; estimation InputError for shapes, types, groups and covariates that no
     method can take; StoreUnavailable.
     """
+    if (known := _known(store, stem)) is not None:
+        return known
     with store.datasets.stage() as staged:
         receive(staged, sources)
-        dataset = completed(described(staged, covariate_types), staged.features(), retention)
+        dataset = completed(described(staged, covariate_types, stem), staged.features(), retention)
         staged.keep(dataset)
     log.info("dataset_created", dataset_id=dataset.id, n_pairs=dataset.n_pairs)
     return dataset
 
 
-def open_dataset(store: Store, beside: Iterable[str], covariate_types: TypesAsSaid) -> Dataset:
-    """A dataset whose parts come one by one: x, y, and of groups and covariates those in `beside`."""
+def open_dataset(store: Store, beside: Iterable[str], covariate_types: TypesAsSaid, stem: str | None = None) -> Dataset:
+    """A dataset whose parts come one by one: x, y, and of groups and covariates those in `beside`.
+
+    Arguments: stem, as for `create_dataset`.
+    """
     chosen = set(beside)
     parts = (*FEATURES, *(part for part in BESIDE if part in chosen))
     if covariate_types and "covariates" not in parts:
@@ -66,9 +77,11 @@ def open_dataset(store: Store, beside: Iterable[str], covariate_types: TypesAsSa
             "parts, or leave it out.",
             part="covariate_types",
         )
+    if (known := _known(store, stem)) is not None:
+        return known
     now = datetime.now(UTC)
     dataset = Dataset(
-        RECORD_VERSION, new_id(Kind.DATASET), now, now + OPEN_LIFETIME, parts, covariate_types=covariate_types
+        RECORD_VERSION, new_id(Kind.DATASET, stem), now, now + OPEN_LIFETIME, parts, covariate_types=covariate_types
     )
     with store.datasets.stage() as staged:
         staged.keep(dataset)
@@ -110,18 +123,25 @@ def put_part(store: Store, dataset_id: str, part: str, staged: Staged, retention
     return dataset
 
 
-def add_label_set(store: Store, dataset_id: str, sources: Mapping[str, Source], label_types: LabelTypes) -> LabelSet:
+def add_label_set(
+    store: Store, dataset_id: str, sources: Mapping[str, Source], label_types: LabelTypes, stem: str | None = None
+) -> LabelSet:
     """Receive labels for a dataset, check them against it, and keep them.
+
+    Arguments: stem, of its id; the label set that has it already is the answer, for then this call was made before.
 
     Raises: DatasetNotFound, DatasetIncomplete; UploadError; estimation InputError; StoreUnavailable.
     """
+    known = store.datasets.find_label_set(new_id(Kind.LABEL_SET, stem)) if stem is not None else None
+    if known is not None:
+        return known
     find_ready(store, dataset_id)
     with store.datasets.stage() as staged:
         receive(staged, sources)
         with store.datasets.hold(dataset_id, alone=False):
             dataset = find_ready(store, dataset_id)
             groups = store.datasets.groups_of(dataset)
-            label_set, _ = labeled(dataset, groups, staged, staged.labels(), label_types)
+            label_set, _ = labeled(dataset, groups, staged, staged.labels(), label_types, stem)
             staged.add_label_set(label_set)
     log.info("label_set_created", dataset_id=dataset_id, label_set_id=label_set.id, n_labeled=label_set.n_labeled)
     return label_set
@@ -133,13 +153,13 @@ def receive(staged: Staged, sources: Mapping[str, Source]) -> None:
         staged.receive(part, source)
 
 
-def described(staged: Staged, covariate_types: TypesAsSaid) -> Dataset:
-    """A new dataset of what has been received; neither checked nor kept."""
+def described(staged: Staged, covariate_types: TypesAsSaid, stem: str | None = None) -> Dataset:
+    """A new dataset of what has been received; neither checked nor kept.  Its id has the stem, or a fresh one."""
     features = staged.features()
     now = datetime.now(UTC)
     return Dataset(
         version=RECORD_VERSION,
-        id=new_id(Kind.DATASET),
+        id=new_id(Kind.DATASET, stem),
         created_at=now,
         expires_at=now + OPEN_LIFETIME,
         parts=(*FEATURES, *(part for part in BESIDE if part in staged.files)),
@@ -163,9 +183,17 @@ def completed(dataset: Dataset, features: Features, retention: timedelta) -> Dat
 
 
 def labeled(
-    dataset: Dataset, groups: NDArray[Any] | None, staged: Staged, labels: Labels, types: LabelTypes
+    dataset: Dataset,
+    groups: NDArray[Any] | None,
+    staged: Staged,
+    labels: Labels,
+    types: LabelTypes,
+    stem: str | None = None,
 ) -> tuple[LabelSet, tuple[LabelColumn, ...]]:
-    """A new label set of what has been received, checked against its dataset, with its typed columns."""
+    """A new label set of what has been received, checked against its dataset, with its typed columns.
+
+    Its id has the stem, or a fresh one.
+    """
     columns = label_columns(labels.columns, types)
     n_pairs = dataset.n_pairs or 0
     rows = checks.check_label_rows(n_pairs, len(columns[0].values), labels.rows)
@@ -173,7 +201,7 @@ def labeled(
         check_groups(groups, n_pairs, rows[has_label(columns)])
     label_set = LabelSet(
         version=RECORD_VERSION,
-        id=new_id(Kind.LABEL_SET),
+        id=new_id(Kind.LABEL_SET, stem),
         dataset_id=dataset.id,
         created_at=datetime.now(UTC),
         labels=staged.files["labels"],
@@ -227,18 +255,24 @@ def find_label_set(store: Store, label_set_id: str) -> LabelSet:
     return label_set
 
 
-def delete_dataset(store: Store, dataset_id: str) -> None:
-    """Remove a dataset with its label sets; reports made of it stay.  Raises DatasetNotFound, DatasetInUse."""
+def delete_dataset(store: Store, dataset_id: str) -> list[str]:
+    """Remove a dataset with its label sets; reports made of it stay.  Returns the ids of what is gone.
+
+    Raises DatasetNotFound, DatasetInUse.
+    """
     find_dataset(store, dataset_id)
     with store.datasets.hold(dataset_id, alone=True):
-        _remove_unused(store, dataset_id)
+        removed = _remove_unused(store, dataset_id)
     log.info("dataset_deleted", dataset_id=dataset_id)
+    return removed
 
 
-def _remove_unused(store: Store, dataset_id: str) -> None:
+def _remove_unused(store: Store, dataset_id: str) -> list[str]:
     if user := store.analyses.user_of(dataset_id):
         raise DatasetInUse(f"Analysis {user} of this dataset has not finished. Wait for it, or cancel it first.")
+    removed = [dataset_id, *store.datasets.label_set_ids(dataset_id)]
     store.datasets.remove(dataset_id)
+    return removed
 
 
 def delete_label_set(store: Store, label_set_id: str) -> None:
@@ -253,8 +287,12 @@ def delete_label_set(store: Store, label_set_id: str) -> None:
     log.info("label_set_deleted", label_set_id=label_set_id)
 
 
-def sweep_datasets(store: Store, now: datetime) -> None:
-    """Remove the datasets whose time is over and that nobody uses; what fails with one keeps none of the others."""
+def sweep_datasets(store: Store, now: datetime) -> list[str]:
+    """Remove the datasets whose time is over and that nobody uses; returns the ids of what is gone.
+
+    What fails with one keeps none of the others.
+    """
+    removed: list[str] = []
     ids = store.datasets.ids()
     expired = [d.id for d in store.datasets.find_many(ids) if d is not None and d.expires_at <= now]
     for dataset_id in expired:
@@ -262,12 +300,17 @@ def sweep_datasets(store: Store, now: datetime) -> None:
             with store.datasets.hold(dataset_id, alone=True):
                 # Its last part may have come, and its time begun anew, before it was held.
                 if find_dataset(store, dataset_id).expires_at <= now:
-                    _remove_unused(store, dataset_id)
+                    removed += _remove_unused(store, dataset_id)
                     log.info("dataset_expired", dataset_id=dataset_id)
         except (DatasetInUse, DatasetNotFound):
             continue
         except (OSError, StoreUnavailable):
             log.exception("dataset_not_removed", dataset_id=dataset_id)
+    return removed
+
+
+def _known(store: Store, stem: str | None) -> Dataset | None:
+    return store.datasets.find(new_id(Kind.DATASET, stem)) if stem is not None else None
 
 
 def _is_there(dataset: Dataset, part: str, staged: Staged) -> bool:

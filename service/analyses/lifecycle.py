@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import structlog
 
 from service.analyses.analysis import RECORD_VERSION, Analysis, Outcome, Progress, State, Submission
 from service.analyses.errors import AnalysisActive, AnalysisNotFound, NoReport, QueueUnavailable, ReportNotReady
 from service.analyses.execution import settle
-from service.analyses.identity import Kind, is_id
+from service.analyses.identity import Kind, first_id, is_id
 from service.analyses.pages import Page, page_of
 from service.analyses.ports import Queue, QueueEntry, QueueState, Store
 
@@ -110,8 +110,27 @@ def delete(store: Store, queue: Queue, analysis_id: str) -> None:
         raise AnalysisActive("The analysis has not finished. Wait for it, or cancel it, before you delete it.")
     store.analyses.remove(analysis_id)
     with suppress(QueueUnavailable):
-        queue.forget(analysis_id)
+        queue.erase(analysis_id)
     log.info("analysis_deleted", analysis_id=analysis_id)
+
+
+def sweep_analyses(store: Store, now: datetime, retention: timedelta) -> list[str]:
+    """Remove the analyses that ended `retention` ago or earlier; returns their ids.
+
+    What fails with one keeps none of the others.
+    """
+    removed = []
+    # None ended before it was submitted: those that are younger need not be looked at.
+    for analysis_id in store.analyses.ids(first_id(Kind.ANALYSIS, now - retention)):
+        try:
+            outcome = store.analyses.outcome(analysis_id)
+            if outcome is not None and outcome.finished_at + retention <= now:
+                store.analyses.remove(analysis_id)
+                removed.append(analysis_id)
+                log.info("analysis_expired", analysis_id=analysis_id)
+        except OSError:
+            log.exception("analysis_not_removed", analysis_id=analysis_id)
+    return removed
 
 
 def _find(store: Store, analysis_id: str) -> Submission:
@@ -151,6 +170,7 @@ def _assemble(submission: Submission, outcome: Outcome | None, entry: QueueEntry
             queue_position=None,
             progress=Progress("done", 1.0),
             failure=outcome.failure,
+            reused=outcome.reused,
         )
     if entry is None or entry.state is QueueState.WAITING:
         return Analysis(

@@ -66,6 +66,14 @@ class Queue(Protocol):
     def forget(self, analysis_id: str) -> None:
         """Remove every trace of an analysis; an attempt that is running is stopped within 2 seconds."""
 
+    def erase(self, an_id: str) -> None:
+        """Remove every trace of an analysis, a dataset or a label set that is on the store no longer: also that it was
+        counted, and answers to calls that name it.
+        """
+
+    def waiting(self) -> int:
+        """How many analyses wait for a worker."""
+
     def requeue_lost(self) -> None:
         """Put back the analyses whose worker has died, or give them up when no attempt is left."""
 
@@ -212,7 +220,7 @@ class AnalysisStore(Protocol):
     def add(self, submission: Submission) -> None:
         """Keep a submission: from here on the analysis survives a crash.
 
-        Raises StoreUnavailable; DatasetNotFound if what it needs is gone.
+        Raises StoreUnavailable; DatasetNotFound, LabelSetNotFound if what it needs is gone.
         """
 
     def find(self, analysis_id: str) -> Submission | None:
@@ -236,8 +244,12 @@ class AnalysisStore(Protocol):
     def settle(self, analysis_id: str, outcome: Outcome, report: str | None) -> bool:
         """Write the outcome of an analysis once, with its report if it succeeded.
 
-        Returns False, and changes nothing, if it has an outcome already, or is not there any more.
+        Returns False, and changes nothing, if it has an outcome already, or is not there any more.  A report is found
+        again by the fingerprint of its submission, in place of one that was there before.
         """
+
+    def find_report(self, fingerprint: str) -> str | None:
+        """The latest analysis with this fingerprint that has a report, or None."""
 
     def unsettled(self) -> Iterator[Submission]:
         """The tenant's analyses without an outcome, oldest first."""
@@ -246,7 +258,7 @@ class AnalysisStore(Protocol):
         """An analysis without an outcome that needs the dataset or label set with this id; None if there is none."""
 
     def remove(self, analysis_id: str) -> None:
-        """Remove an analysis: its record, outcome and report."""
+        """Remove an analysis: its record, outcome and report, and what leads to that."""
 
 
 class Store(Protocol):
@@ -278,6 +290,12 @@ class Stores(Protocol):
 
     def unsettled(self) -> Iterator[Submission]:
         """Everybody's analyses without an outcome, oldest first."""
+
+    def mend(self) -> None:
+        """Put right what a copy that was made while the service ran may lack, so that every analysis comes to its end.
+
+        Looks at all analyses: once, when a process begins.
+        """
 
     def sweep(self) -> None:
         """Remove what processes that have died left behind: received files, marks, links."""

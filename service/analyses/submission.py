@@ -15,6 +15,7 @@ from service.analyses.intake import completed, described, find_label_set, find_r
 from service.analyses.lifecycle import as_submitted, describe
 from service.analyses.metadata import check_metadata
 from service.analyses.ports import Queue, Source, Store
+from service.analyses.reuse import fingerprint_of, settle_with_stored
 from service.estimation import inputs as checks
 from service.estimation.labels import LabelTypes, label_columns
 from service.estimation.options import Options
@@ -32,14 +33,22 @@ def submit(
     options: Options,
     metadata: Mapping[str, str] | None = None,
     request_id: str | None = None,
+    *,
+    stem: str | None = None,
+    reuse_within: timedelta | None = None,
 ) -> Analysis:
     """Queue an analysis of a stored dataset with one of its label sets.  When this returns, it survives a crash.
+
+    Arguments: stem, of its id; the analysis that has it already is the answer, for then this call was made before;
+    reuse_within, how old a report of the same may be that is taken in place of a run, None for a run in any case.
 
     Raises: DatasetNotFound, DatasetIncomplete, LabelSetNotFound, LabelSetMismatch, InvalidMetadata; estimation
     InputError for options, and for missing labels that the method cannot take; StoreUnavailable.
     """
     checks.check_options(options)
     check_metadata(metadata or {})
+    if (known := _known(store, queue, stem)) is not None:
+        return known
     find_ready(store, dataset_id)
     with store.datasets.hold(dataset_id, alone=False):
         dataset, label_set = find_ready(store, dataset_id), find_label_set(store, label_set_id)
@@ -52,9 +61,9 @@ def submit(
         if options.method == Method.REFERENCE:  # the only one that may refuse what it has not seen yet
             columns = label_columns(store.datasets.labels_of(label_set).columns, label_set.label_types)
             checks.check_complete(columns, options.method)
-        submission = _submission(Estimation(dataset, label_set, options), metadata, request_id)
+        submission = _submission(Estimation(dataset, label_set, options), metadata, request_id, stem)
         store.analyses.add(submission)
-    return _queued(store, queue, submission)
+    return _queued(store, queue, submission, reuse_within)
 
 
 def submit_upload(
@@ -68,59 +77,96 @@ def submit_upload(
     *,
     retention: timedelta,
     request_id: str | None = None,
+    stem: str | None = None,
+    reuse_within: timedelta | None = None,
 ) -> Analysis:
     """Receive dataset and label set at once, check their form, keep them, and queue an analysis of them.
+
+    Arguments: stem, of the three ids; what has them already is taken as it is, for then this call was made before;
+    reuse_within, as for `submit`.
 
     Raises: UploadError for unreadable files; estimation InputError for options, shapes, types, rows, groups and missing
     labels that the method cannot take; InvalidMetadata; StoreUnavailable.  Nothing stays behind then.
     """
     checks.check_options(options)
     check_metadata(metadata or {})
+    if (known := _known(store, queue, stem)) is not None:
+        return known
+    if stem is not None and store.datasets.find(new_id(Kind.DATASET, stem)) is not None:
+        ids = new_id(Kind.DATASET, stem), new_id(Kind.LABEL_SET, stem)
+        return submit(store, queue, *ids, options, metadata, request_id, stem=stem, reuse_within=reuse_within)
     with store.datasets.stage() as staged:
         receive(staged, sources)
         features = staged.features()
-        dataset = completed(described(staged, covariate_types), features, retention)
-        label_set, columns = labeled(dataset, features.groups, staged, staged.labels(), label_types)
+        dataset = completed(described(staged, covariate_types, stem), features, retention)
+        label_set, columns = labeled(dataset, features.groups, staged, staged.labels(), label_types, stem)
         checks.check_complete(columns, options.method)
         staged.keep(dataset, label_set)
-        submission = _submission(Estimation(dataset, label_set, options), metadata, request_id)
+        submission = _submission(Estimation(dataset, label_set, options), metadata, request_id, stem)
         # Still held by the staging: nobody removes the dataset before an analysis needs it.
         try:
             store.analyses.add(submission)
         except StoreUnavailable:
             store.datasets.remove(dataset.id)
             raise
-    return _queued(store, queue, submission)
+    return _queued(store, queue, submission, reuse_within)
 
 
-def submit_simulation(store: Store, queue: Queue, problem: SimulatedProblem, request_id: str | None = None) -> Analysis:
-    """Queue a simulation.  Raises InvalidModel, InvalidOption, StoreUnavailable."""
+def submit_simulation(
+    store: Store, queue: Queue, problem: SimulatedProblem, request_id: str | None = None, stem: str | None = None
+) -> Analysis:
+    """Queue a simulation; `stem` as for `submit`.  Raises InvalidModel, InvalidOption, StoreUnavailable."""
     check_simulation(problem.model, problem.n_pairs, problem.seed, problem.n_labeled, problem.options)
-    submission = _submission(problem, None, request_id)
+    if (known := _known(store, queue, stem)) is not None:
+        return known
+    submission = _submission(problem, None, request_id, stem)
     store.analyses.add(submission)
-    return _queued(store, queue, submission)
+    return _queued(store, queue, submission, None)
+
+
+def _known(store: Store, queue: Queue, stem: str | None) -> Analysis | None:
+    """The analysis that an earlier attempt of the same call has submitted."""
+    submission = store.analyses.find(new_id(Kind.ANALYSIS, stem)) if stem is not None else None
+    return None if submission is None else _seen(store, queue, submission)
 
 
 def _submission(
-    subject: Estimation | SimulatedProblem, metadata: Mapping[str, str] | None, request_id: str | None
+    subject: Estimation | SimulatedProblem,
+    metadata: Mapping[str, str] | None,
+    request_id: str | None,
+    stem: str | None,
 ) -> Submission:
     return Submission(
         version=RECORD_VERSION,
-        id=new_id(Kind.ANALYSIS),
+        id=new_id(Kind.ANALYSIS, stem),
         submitted_at=datetime.now(UTC),
         subject=subject,
         metadata=dict(metadata or {}),
         request_id=request_id,
+        fingerprint=fingerprint_of(subject) if isinstance(subject, Estimation) else None,
     )
 
 
-def _queued(store: Store, queue: Queue, submission: Submission) -> Analysis:
+def _queued(store: Store, queue: Queue, submission: Submission, reuse_within: timedelta | None) -> Analysis:
     log.info("analysis_submitted", analysis_id=submission.id, kind=submission.subject.kind)
+    if reuse_within is None or not _settled_at_once(store, queue, submission, reuse_within):
+        try:
+            queue.enqueue(submission.id)
+        except QueueUnavailable:
+            # The 202 stands: the submission is stored, and `reconcile_store` queues it when the queue is back.
+            log.warning("queue_unavailable", analysis_id=submission.id)
+    return _seen(store, queue, submission)
+
+
+def _settled_at_once(store: Store, queue: Queue, submission: Submission, reuse_within: timedelta) -> bool:
     try:
-        queue.enqueue(submission.id)
-    except QueueUnavailable:
-        # The 202 stands: the submission is stored, and `reconcile_store` queues it when the queue is back.
-        log.warning("queue_unavailable", analysis_id=submission.id)
+        return settle_with_stored(store, queue, submission, reuse_within)
+    except (StoreUnavailable, OSError):
+        log.warning("report_not_reused", analysis_id=submission.id, exc_info=True)
+        return False  # it is accepted, and a worker can settle it later
+
+
+def _seen(store: Store, queue: Queue, submission: Submission) -> Analysis:
     try:
         return describe(store, queue, submission.id)
     except (NotFound, StoreUnavailable):

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated
 
 from fastapi import Depends, Request
 
+from service.access.callers import Caller
 from service.analyses.ports import Store
-from service.analyses.tenancy import DEFAULT_TENANT
+from service.api.admission import CALLER
 from service.wiring import Services
-
-
-@dataclass(frozen=True)
-class Caller:
-    """Who calls: a tenant, by one of its keys; None where no key is asked for."""
-
-    tenant: str
-    key_id: str | None
-
 
 # None of these runs in a thread: they may all be busy.
 
@@ -31,8 +22,9 @@ async def _services(request: Request) -> Services:
 ServicesDep = Annotated[Services, Depends(_services)]
 
 
-async def _caller() -> Caller:
-    return Caller(DEFAULT_TENANT, None)
+async def _caller(request: Request) -> Caller:
+    caller: Caller = getattr(request.state, CALLER)  # of nobody whom Admission has not let in
+    return caller
 
 
 CallerDep = Annotated[Caller, Depends(_caller)]

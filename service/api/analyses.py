@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 from datetime import timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Header, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
 from fastapi.concurrency import run_in_threadpool
+from fastapi.responses import JSONResponse
 from pydantic import TypeAdapter
 
 from service.analyses import lifecycle, submission
@@ -20,6 +22,7 @@ from service.api import problems
 from service.api.access import ServicesDep, StoreDep
 from service.api.bodies import JSON, read_form, read_json, unsupported
 from service.api.body_limit import FORM, media_type
+from service.api.capacity import Capacity, CapacityDep
 from service.api.datasets import Cursor, Limit
 from service.api.describing import (
     APPLIED,
@@ -32,13 +35,14 @@ from service.api.describing import (
     request_body,
 )
 from service.api.observation import request_id
+from service.api.once import IN_USE, Once, OnceDep, begun
 from service.api.views import analysis_address, view_analysis
 from service.estimation.report import Report
 from service.estimation.simulation_records import Simulation
 from service.schemas.analyses import AnalysisPage, AnalysisRequest, AnalysisView
 from service.schemas.limits import DEFAULT_PAGE
 from service.schemas.options import read_options
-from service.schemas.uploads import UploadForm, read_metadata
+from service.schemas.uploads import UploadForm, read_flag, read_metadata
 from service.storage.redis_queue import wait_for_announcement
 from service.wiring import Services
 
@@ -68,11 +72,12 @@ METADATA_FILTER = {
 @router.post(
     "",
     status_code=202,
+    response_model=AnalysisView,
     summary="Submit an analysis",
     responses={
         200: {
             "model": AnalysisView,
-            "description": "Finished within the wait asked for.",
+            "description": "Finished: within the wait asked for, or at once from a stored report.",
             "headers": LOCATION | APPLIED,
         },
         202: {
@@ -81,7 +86,7 @@ METADATA_FILTER = {
         },
         400: problem("The body cannot be read."),
         404: problem("Unknown dataset or label set."),
-        409: problem("The dataset is not ready."),
+        409: problem("The dataset is not ready, there are too many, or the call is still being answered."),
         413: problem("Too large."),
         415: problem("Neither a form nor JSON."),
         422: problem("The input cannot be estimated; `code` and `detail` say why and what to do."),
@@ -111,37 +116,36 @@ METADATA_FILTER = {
 async def submit(
     services: ServicesDep,
     store: StoreDep,
+    once: OnceDep,
+    capacity: CapacityDep,
     request: Request,
-    response: Response,
     prefer: Annotated[
         list[str] | None, Header(description="`wait=N`: answer when finished, or after N seconds.")
     ] = None,
-) -> AnalysisView:
+) -> Response:
     """Analyse a stored dataset with one of its label sets (JSON), or upload both at once (a form).
 
     A form creates dataset and label set on the way. Shapes, types, sizes, rows, label types, groups and covariates are
-    checked before the answer; finiteness and variance of features and labels in the worker.
+    checked before the answer; finiteness and variance of features and labels in the worker. What has been analysed
+    before, with the same options and by the same version of the service, is answered from the stored report.
     """
     kind = media_type(request.headers)
     if kind == FORM:
-        analysis = await _submit_upload(services, store, request)
+        if not await once.is_known():
+            await run_in_threadpool(capacity.to_both)
+        with capacity.uploading():
+            analysis = await _submit_upload(services, store, once, capacity, request)
     elif kind == JSON:
-        asked = await read_json(request, REQUEST)
-        analysis = await run_in_threadpool(
-            submission.submit,
-            store,
-            services.queue,
-            asked.dataset_id,
-            asked.label_set_id,
-            asked.options.options(),
-            asked.metadata,
-            request_id(),
-        )
+        analysis = await _submit_stored(services, store, once, capacity, request)
     else:
         raise unsupported(f"{FORM} or {JSON}")
     analysis_id = analysis.submission.id
+    retention = services.settings.retention
     wait_s = _wait(", ".join(prefer or ()), services.settings.max_wait_s)
+    applied: dict[str, str] = {}
     if wait_s is not None:
+        # A repetition of the call need not wait for this one to end its wait.
+        await once.keep_response(_answer(analysis, retention))
         # The analysis is stored: whatever keeps us from looking at it, the caller must learn where it is.
         with suppress(AnalysisError, OSError):
             await wait_for_announcement(
@@ -151,13 +155,8 @@ async def submit(
                 lambda: store.analyses.outcome(analysis_id) is not None,
             )
             analysis = await run_in_threadpool(lifecycle.describe, store, services.queue, analysis_id)
-        response.headers["Preference-Applied"] = f"wait={wait_s:g}"
-    response.headers["Location"] = analysis_address(analysis_id)
-    if analysis.state.final:
-        response.status_code = 200
-    else:
-        response.headers["Retry-After"] = str(problems.RETRY_AFTER_S)
-    return view_analysis(analysis)
+        applied["Preference-Applied"] = f"wait={wait_s:g}"
+    return _answer(analysis, retention, applied)
 
 
 @router.get(
@@ -186,7 +185,9 @@ def list_analyses(
         cursor=cursor,
         limit=limit,
     )
-    return AnalysisPage(items=[view_analysis(analysis) for analysis in page.items], next_cursor=page.next_cursor)
+    retention = services.settings.retention
+    items = [view_analysis(analysis, retention) for analysis in page.items]
+    return AnalysisPage(items=items, next_cursor=page.next_cursor)
 
 
 @router.get(
@@ -199,7 +200,7 @@ def look(services: ServicesDep, store: StoreDep, response: Response, analysis_id
     analysis = lifecycle.describe(store, services.queue, analysis_id)
     if not analysis.state.final:
         response.headers["Retry-After"] = str(problems.RETRY_AFTER_S)
-    return view_analysis(analysis)
+    return view_analysis(analysis, services.settings.retention)
 
 
 @router.get(
@@ -223,14 +224,19 @@ def report(store: StoreDep, analysis_id: AnalysisId) -> Response:
     "/{analysis_id}/cancel",
     status_code=202,
     summary="Cancel an analysis",
-    responses={202: {"description": "The analysis as it stands: cancelled, unless it had ended before."}, 404: UNKNOWN},
+    responses={
+        202: {"description": "The analysis as it stands: cancelled, unless it had ended before."},
+        404: UNKNOWN,
+        409: IN_USE,
+    },
+    dependencies=[Depends(begun)],
 )
 def cancel(services: ServicesDep, store: StoreDep, analysis_id: AnalysisId) -> AnalysisView:
     """Take it out of the queue, or stop it within 2 seconds. Repeating the call changes nothing.
 
     An analysis that has ended stays as it is.
     """
-    return view_analysis(lifecycle.cancel(store, services.queue, analysis_id))
+    return view_analysis(lifecycle.cancel(store, services.queue, analysis_id), services.settings.retention)
 
 
 @router.delete(
@@ -244,10 +250,35 @@ def delete(services: ServicesDep, store: StoreDep, analysis_id: AnalysisId) -> N
     lifecycle.delete(store, services.queue, analysis_id)
 
 
-async def _submit_upload(services: Services, store: Store, request: Request) -> Analysis:
+async def _submit_stored(
+    services: Services, store: Store, once: Once, capacity: Capacity, request: Request
+) -> Analysis:
+    asked = await read_json(request, REQUEST)
+    stem = await once.begin(await request.body())
+    await run_in_threadpool(capacity.to_queue)
+    return await run_in_threadpool(
+        submission.submit,
+        store,
+        services.queue,
+        asked.dataset_id,
+        asked.label_set_id,
+        asked.options.options(),
+        asked.metadata,
+        request_id(),
+        stem=stem,
+        reuse_within=services.settings.retention if asked.reuse else None,
+    )
+
+
+async def _submit_upload(
+    services: Services, store: Store, once: Once, capacity: Capacity, request: Request
+) -> Analysis:
     async with read_form(request, UploadForm) as form:
         chosen = read_options(form.texts.get("options") or "{}")
         metadata = read_metadata(form.texts.get("metadata"))
+        reuse = read_flag(form.texts.get("reuse"), "reuse", otherwise=True)
+        stem = await once.begin(form)
+        await run_in_threadpool(capacity.to_queue)  # again: the upload may have taken long
         return await run_in_threadpool(
             submission.submit_upload,
             store,
@@ -257,9 +288,20 @@ async def _submit_upload(services: Services, store: Store, request: Request) -> 
             chosen.label_types,
             chosen.covariate_types,
             metadata,
-            retention=timedelta(seconds=services.settings.retention_s),
+            retention=services.settings.retention,
             request_id=request_id(),
+            stem=stem,
+            reuse_within=services.settings.retention if reuse else None,
         )
+
+
+def _answer(analysis: Analysis, retention: timedelta, headers: Mapping[str, str] | None = None) -> JSONResponse:
+    """The answer to a submission: 200 when there is nothing to wait for."""
+    said = {"Location": analysis_address(analysis.submission.id), **(headers or {})}
+    if not analysis.state.final:
+        said["Retry-After"] = str(problems.RETRY_AFTER_S)
+    view = view_analysis(analysis, retention).model_dump(mode="json", by_alias=True)
+    return JSONResponse(view, 200 if analysis.state.final else 202, said)
 
 
 def _metadata_filter(request: Request) -> dict[str, str]:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from datetime import UTC, datetime
 from functools import cache
 
 import structlog
@@ -15,19 +15,26 @@ from fastapi_offline import FastAPIOffline
 
 from service import __version__
 from service.analyses.errors import QueueUnavailable, StoreUnavailable
-from service.analyses.intake import sweep_datasets
+from service.analyses.expiry import Expiry
 from service.analyses.ports import Queue, Stores
 from service.analyses.reconciliation import reconcile_queue, reconcile_store
-from service.api import analyses, datasets, health, limits, metrics, model, problems
+from service.api import analyses, datasets, health, limits, metrics, model, once, problems
+from service.api.admission import Admission
 from service.api.body_limit import BodyLimit
+from service.api.capacity import check_rate
 from service.api.description import describe
 from service.api.queries import check_query
 from service.settings import Settings
-from service.wiring import Services, build_api
+from service.wiring import Services, build_api, open_ring
 
 QUEUE_INTERVAL_S = 4.0  # how soon an analysis of a dead worker is put back
 STORE_INTERVAL_S = 15.0  # how soon an analysis that the queue lost is queued again
-SWEEP_INTERVAL_S = 300.0  # how soon a dataset whose time is over is removed
+SWEEP_INTERVAL_S = 300.0  # how soon that is removed whose time is over
+
+NO_KEYS = (
+    "Keys are required and there are none: every call is refused. Make one where the store is: "
+    "`phasegate keys create --name NAME --scope submit --scope read`."
+)
 
 log = structlog.get_logger()
 
@@ -39,14 +46,22 @@ def create_app(settings: Settings) -> FastAPI:
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         services = build_api(settings)
         with suppress(StoreUnavailable):  # then /readyz says so until it is there
+            await run_in_threadpool(services.stores.mend)
             await run_in_threadpool(services.stores.sweep)
         app.state.services = services
+        app.state.uploads = Counter()
+        app.state.ring = ring = open_ring(settings)
+        if settings.require_keys:
+            with suppress(StoreUnavailable):  # which calls say, and /readyz
+                if not await run_in_threadpool(ring.has_keys):
+                    log.warning("no_keys", advice=NO_KEYS)
         app.openapi()  # takes a moment, which no request should wait for
         app.state.metrics = metrics.new_metrics(services.measure)
+        expiry = Expiry(settings.retention)
         tasks = [
             asyncio.create_task(_repeat(reconcile_queue, services, QUEUE_INTERVAL_S)),
             asyncio.create_task(_repeat(reconcile_store, services, STORE_INTERVAL_S)),
-            asyncio.create_task(_repeat(_sweep, services, SWEEP_INTERVAL_S)),
+            asyncio.create_task(_repeat(expiry.sweep, services, SWEEP_INTERVAL_S)),
         ]
         yield
         for task in tasks:
@@ -66,20 +81,15 @@ def create_app(settings: Settings) -> FastAPI:
         redirect_slashes=False,  # a redirect would lead to whatever host the request names
     )
     app.add_middleware(BodyLimit, max_upload_bytes=settings.max_upload_bytes)
+    app.add_middleware(Admission, settings=settings)  # what is added last is asked first
+    once.install(app)
     problems.install(app)
     for router in (datasets.router, analyses.router, model.router, limits.router):
-        app.include_router(router, dependencies=[Depends(check_query)])
+        app.include_router(router, dependencies=[Depends(check_query), Depends(check_rate)])
     for router in (health.router, metrics.router):
         app.include_router(router)
     app.openapi = cache(lambda: describe(app, settings))  # type: ignore[method-assign]  # the way that FastAPI documents
     return app
-
-
-def _sweep(stores: Stores, queue: Queue) -> None:
-    """Remove the datasets whose time is over, and what processes that have died left behind."""
-    for tenant in stores.tenants():
-        sweep_datasets(stores.of(tenant), datetime.now(UTC))
-    stores.sweep()
 
 
 async def _repeat(step: Callable[[Stores, Queue], None], services: Services, interval_s: float) -> None:

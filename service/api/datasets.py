@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -11,13 +10,16 @@ from pydantic import TypeAdapter
 
 from service.analyses import intake
 from service.analyses.dataset import LabelSet
+from service.analyses.expiry import erase
 from service.analyses.identity import Kind
 from service.analyses.pages import Page, page_of
 from service.analyses.ports import Receiver
 from service.api.access import ServicesDep, StoreDep
 from service.api.bodies import JSON, read_form, read_json, unsupported
 from service.api.body_limit import FORM, media_type
+from service.api.capacity import CapacityDep
 from service.api.describing import ID_EXAMPLES, LOCATION, form_content, json_content, problem, request_body
+from service.api.once import OnceDep
 from service.api.views import dataset_address, label_set_address, view_dataset, view_label_set
 from service.schemas.datasets import DatasetPage, DatasetView, LabelSetPage, LabelSetView, OpenDataset
 from service.schemas.limits import DEFAULT_PAGE, LARGEST_PAGE
@@ -42,6 +44,7 @@ UNKNOWN = problem("Unknown id.")
     responses={
         201: {"description": "Kept; ready, or open for its parts.", "headers": LOCATION},
         400: problem("The body cannot be read."),
+        409: problem("There are too many, or the call is still being answered."),
         413: problem("Too large."),
         415: problem("Neither a form nor JSON."),
         422: problem("The files cannot be a dataset; `code` and `detail` say why and what to do."),
@@ -51,22 +54,34 @@ UNKNOWN = problem("Unknown id.")
         json_content(OpenDataset, parts={"parts": ["x", "y", "groups"]}, features={}),
     ),
 )
-async def create(services: ServicesDep, store: StoreDep, request: Request, response: Response) -> DatasetView:
+async def create(
+    services: ServicesDep,
+    store: StoreDep,
+    once: OnceDep,
+    capacity: CapacityDep,
+    request: Request,
+    response: Response,
+) -> DatasetView:
     """Send all parts as a form, and the dataset is ready; or open it with JSON, and send its parts one by one.
 
     Shapes, types, groups and covariates are checked before the answer; finiteness and variance when it is analysed.
     """
-    retention = timedelta(seconds=services.settings.retention_s)
     kind = media_type(request.headers)
-    if kind == FORM:
-        async with read_form(request, DatasetForm) as form:
-            types = read_types(form.texts.get("covariate_types"), "covariate_types")
-            dataset = await run_in_threadpool(intake.create_dataset, store, form.files, types, retention)
-    elif kind == JSON:
-        asked = await read_json(request, OPEN_DATASET)
-        dataset = await run_in_threadpool(intake.open_dataset, store, asked.parts, asked.covariate_types)
-    else:
+    if kind not in (FORM, JSON):
         raise unsupported(f"{FORM} or {JSON}")
+    if not await once.is_known():
+        await run_in_threadpool(capacity.to_store)
+    if kind == FORM:
+        with capacity.uploading():
+            async with read_form(request, DatasetForm) as form:
+                types = read_types(form.texts.get("covariate_types"), "covariate_types")
+                stem = await once.begin(form)
+                retention = services.settings.retention
+                dataset = await run_in_threadpool(intake.create_dataset, store, form.files, types, retention, stem)
+    else:
+        asked = await read_json(request, OPEN_DATASET)
+        stem = await once.begin(await request.body())
+        dataset = await run_in_threadpool(intake.open_dataset, store, asked.parts, asked.covariate_types, stem)
     response.headers["Location"] = dataset_address(dataset.id)
     return view_dataset(dataset)
 
@@ -118,6 +133,7 @@ def look(store: StoreDep, dataset_id: DatasetId) -> DatasetView:
 async def put_part(
     services: ServicesDep,
     store: StoreDep,
+    capacity: CapacityDep,
     request: Request,
     dataset_id: DatasetId,
     part: Annotated[str, Path(description="x, y, groups or covariates.", examples=["x"])],
@@ -129,9 +145,10 @@ async def put_part(
     await run_in_threadpool(intake.awaited, store, dataset_id, part)
     async with contextmanager_in_threadpool(store.datasets.stage()) as staged:
         receiver = await run_in_threadpool(staged.begin, part)
-        await _pour(request, receiver)
+        with capacity.uploading():
+            await _pour(request, receiver)
         await run_in_threadpool(receiver.finish)
-        retention = timedelta(seconds=services.settings.retention_s)
+        retention = services.settings.retention
         dataset = await run_in_threadpool(intake.put_part, store, dataset_id, part, staged, retention)
     return view_dataset(dataset)
 
@@ -147,9 +164,9 @@ async def put_part(
         409: problem("An analysis of it has not finished."),
     },
 )
-def delete(store: StoreDep, dataset_id: DatasetId) -> None:
+def delete(services: ServicesDep, store: StoreDep, dataset_id: DatasetId) -> None:
     """Remove a dataset, open or ready, with its label sets. Reports that were made of it stay."""
-    intake.delete_dataset(store, dataset_id)
+    erase(services.queue, intake.delete_dataset(store, dataset_id))
 
 
 @router.post(
@@ -161,7 +178,7 @@ def delete(store: StoreDep, dataset_id: DatasetId) -> None:
         201: {"description": "Kept.", "headers": LOCATION},
         400: problem("The body cannot be read."),
         404: UNKNOWN,
-        409: problem("The dataset is not ready."),
+        409: problem("The dataset is not ready, or the call is still being answered."),
         413: problem("Too large."),
         415: problem("Not a form."),
         422: problem("The labels do not go with the dataset; `code` and `detail` say why and what to do."),
@@ -170,13 +187,22 @@ def delete(store: StoreDep, dataset_id: DatasetId) -> None:
         form_content(LabelSetForm, "some_rows", labels="labels.csv", rows="rows.npy", label_types="categorical")
     ),
 )
-async def add_label_set(store: StoreDep, request: Request, response: Response, dataset_id: DatasetId) -> LabelSetView:
+async def add_label_set(
+    store: StoreDep,
+    once: OnceDep,
+    capacity: CapacityDep,
+    request: Request,
+    response: Response,
+    dataset_id: DatasetId,
+) -> LabelSetView:
     """Labels for some or all rows of a ready dataset, which may have several label sets."""
     if media_type(request.headers) != FORM:
         raise unsupported(FORM)
-    async with read_form(request, LabelSetForm) as form:
-        types = read_types(form.texts.get("label_types"), "label_types")
-        label_set = await run_in_threadpool(intake.add_label_set, store, dataset_id, form.files, types)
+    with capacity.uploading():
+        async with read_form(request, LabelSetForm) as form:
+            types = read_types(form.texts.get("label_types"), "label_types")
+            stem = await once.begin(form)
+            label_set = await run_in_threadpool(intake.add_label_set, store, dataset_id, form.files, types, stem)
     response.headers["Location"] = label_set_address(label_set.id)
     return view_label_set(label_set)
 
@@ -228,9 +254,10 @@ def look_at_label_set(store: StoreDep, label_set_id: LabelSetId) -> LabelSetView
         409: problem("An analysis with it has not finished."),
     },
 )
-def delete_label_set(store: StoreDep, label_set_id: LabelSetId) -> None:
+def delete_label_set(services: ServicesDep, store: StoreDep, label_set_id: LabelSetId) -> None:
     """Remove a label set. Reports that were made with it stay."""
     intake.delete_label_set(store, label_set_id)
+    erase(services.queue, [label_set_id])
 
 
 async def _pour(request: Request, receiver: Receiver) -> None:

@@ -8,7 +8,9 @@ import yaml
 from fastapi import FastAPI
 from pydantic import TypeAdapter
 
+from service.access.callers import demanded
 from service.analyses.dataset import FEATURES
+from service.api.capacity import CHANGING
 from service.api.describing import RETRY_AFTER
 from service.api.problems import MEDIA_TYPE
 from service.estimation import inputs
@@ -33,9 +35,28 @@ OPTION_BOUNDS: dict[str, dict[str, float]] = {
     "interval_level": _between(inputs.INTERVAL_BOUNDS),
 }
 ON_ANY_CALL = {"422": "Refused", "500": "Failed", "503": "Unavailable"}
-"""What every call may answer, besides what it says itself."""
+"""What every call of /v1 may answer, besides what it says itself."""
+ON_CHANGES = {"429": "TooMuch"}
+"""What calls may answer that change something."""
+ON_CALLS_WITH_KEY = {"401": "Unauthenticated", "403": "Forbidden", "503": "Unavailable"}
+"""What every call may answer that demands a scope."""
+ON_EVERY_CALL = {"421": "Misdirected"}
+KEY_SCHEME = "api_key"
 ANYWHERE: dict[str, dict[str, Any]] = {
+    "Unauthenticated": {
+        "description": "Keys are required, and this is none that counts.",
+        "headers": {"WWW-Authenticate": {"description": "`Bearer`.", "schema": {"type": "string"}}},
+    },
+    "Forbidden": {
+        "description": "The key lacks the scope that this call demands (`forbidden`), or a page of another site sent "
+        "this (`cross_origin`)."
+    },
+    "Misdirected": {"description": "`Host` is not a name of this service."},
     "Refused": {"description": "A parameter does not exist, is given twice, or cannot be read."},
+    "TooMuch": {
+        "description": "Too many calls, uploads or waiting analyses; `code` says which.",
+        "headers": RETRY_AFTER,
+    },
     "Failed": {"description": "The service failed; the operator finds out why under the request's id."},
     "Unavailable": {"description": "Store or queue are away.", "headers": RETRY_AFTER},
 }
@@ -55,14 +76,28 @@ def describe(app: FastAPI, settings: Settings) -> dict[str, Any]:
     description = FastAPI.openapi(app)
     problem = {MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
     description["components"]["responses"] = {name: said | {"content": problem} for name, said in ANYWHERE.items()}
-    references = {status: {"$ref": f"#/components/responses/{name}"} for status, name in ON_ANY_CALL.items()}
+    description["components"]["securitySchemes"] = {
+        KEY_SCHEME: {
+            "type": "http",
+            "scheme": "bearer",
+            "bearerFormat": "pg_<id>_<secret>",
+            "description": "An API key, where the operator requires them. The names beside it in each call are the "
+            "scopes of which the key must have one.",
+        }
+    }
     for path, operations in description["paths"].items():
-        for operation in operations.values():
+        for method, operation in operations.items():
             responses = operation["responses"]
             if "HTTPValidationError" in str(responses.get("422")):
                 del responses["422"]
+            scopes = sorted(map(str, demanded(method.upper(), path)))
+            # The empty alternative is for a service that requires no keys.
+            operation["security"] = [*({KEY_SCHEME: [scope]} for scope in scopes), *([{}] if scopes else [])]
+            shared = ON_EVERY_CALL | (ON_CALLS_WITH_KEY if scopes else {})
             if path.startswith("/v1/"):
-                operation["responses"] = responses = dict(sorted((references | responses).items()))
+                shared |= ON_ANY_CALL | (ON_CHANGES if method.upper() in CHANGING else {})
+            references = {status: {"$ref": f"#/components/responses/{name}"} for status, name in shared.items()}
+            operation["responses"] = responses = dict(sorted((references | responses).items()))
             for response in responses.values():
                 if MEDIA_TYPE in response.get("content", {}):
                     response["content"] = problem

@@ -14,6 +14,7 @@ from service.schemas.limits import (
     LARGEST_PAGE,
     DataLimits,
     LimitsView,
+    LoadLimits,
     MetadataLimits,
     ModelLimits,
     PageLimits,
@@ -63,5 +64,12 @@ def limits(services: ServicesDep) -> LimitsView:
             wait_s=settings.max_wait_s,
             open_dataset_s=int(OPEN_LIFETIME.total_seconds()),
             retention_s=settings.retention_s,
+            idempotency_s=settings.idempotency_s,
+        ),
+        load=LoadLimits(
+            queued_analyses=settings.max_queued,
+            datasets=settings.max_datasets,
+            concurrent_uploads=settings.max_concurrent_uploads,
+            changes_per_minute=settings.rate_per_minute,
         ),
     )

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body
+from fastapi import APIRouter, Body, Depends
 from fastapi.responses import JSONResponse
 
 from service.analyses.analysis import SimulatedProblem
 from service.analyses.submission import submit_simulation
 from service.api import problems
 from service.api.access import ServicesDep, StoreDep
+from service.api.capacity import CapacityDep
 from service.api.describing import LOCATION, RETRY_AFTER, problem
 from service.api.observation import request_id
+from service.api.once import IN_USE, StemDep, begun
 from service.api.views import analysis_address, view_analysis
 from service.estimation.phase_diagram import PhaseDiagram, phase_diagram
 from service.estimation.simulation import check_simulation, is_small, simulate
@@ -26,6 +28,7 @@ router = APIRouter(prefix="/v1/model", tags=["model"])
 REFUSED: dict[int | str, dict[str, Any]] = {
     400: problem("The body cannot be read."),
     413: problem("Too large."),
+    409: IN_USE,
     422: problem("No such model, or out of bounds; `code` and `detail` say what to mend."),
 }
 
@@ -80,7 +83,7 @@ SIMULATIONS: dict[str, Any] = {
 }
 
 
-@router.post("/separation", summary="Closed forms of a spiked model", responses=REFUSED)
+@router.post("/separation", summary="Closed forms of a spiked model", responses=REFUSED, dependencies=[Depends(begun)])
 def separation(
     parameters: Annotated[ModelParameters, Body(openapi_examples=SEPARATIONS)],
 ) -> ModelSeparation:
@@ -91,7 +94,12 @@ def separation(
     return model_separation(parameters.spiked_model())
 
 
-@router.post("/phase-diagram", summary="Phase diagram of the spiked model", responses=REFUSED)
+@router.post(
+    "/phase-diagram",
+    summary="Phase diagram of the spiked model",
+    responses=REFUSED,
+    dependencies=[Depends(begun)],
+)
 def diagram(
     request: Annotated[PhaseDiagramRequest, Body(openapi_examples=DIAGRAMS)],
 ) -> PhaseDiagram:
@@ -117,7 +125,11 @@ def diagram(
     },
 )
 def simulation(
-    services: ServicesDep, store: StoreDep, request: Annotated[SimulationRequest, Body(openapi_examples=SIMULATIONS)]
+    services: ServicesDep,
+    store: StoreDep,
+    capacity: CapacityDep,
+    stem: StemDep,
+    request: Annotated[SimulationRequest, Body(openapi_examples=SIMULATIONS)],
 ) -> Simulation | JSONResponse:
     """Draw pairs of a spiked model, solve alignment and prediction on them, and compare with the truth.
 
@@ -130,6 +142,9 @@ def simulation(
     if is_small(model, request.n_pairs, estimated=request.n_labeled is not None):
         return simulate(model, request.n_pairs, request.seed)
     asked = SimulatedProblem(model, request.n_pairs, request.seed, request.n_labeled, options)
-    analysis = submit_simulation(store, services.queue, asked, request_id())
+    capacity.to_queue()
+    analysis = submit_simulation(store, services.queue, asked, request_id(), stem)
     headers = {"Location": analysis_address(analysis.submission.id), "Retry-After": str(problems.RETRY_AFTER_S)}
-    return JSONResponse(view_analysis(analysis).model_dump(mode="json"), status_code=202, headers=headers)
+    return JSONResponse(
+        view_analysis(analysis, services.settings.retention).model_dump(mode="json"), status_code=202, headers=headers
+    )

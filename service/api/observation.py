@@ -8,15 +8,17 @@ from __future__ import annotations
 
 import re
 import time
+from functools import cache
 from urllib.parse import quote
 from uuid import uuid4
 
 import structlog
 from asgi_correlation_id import CorrelationIdMiddleware, correlation_id
 from fastapi import FastAPI
-from starlette.routing import Route
+from starlette.routing import Route, compile_path
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
+from service.api.browser_headers import BrowserHeaders
 from service.api.metrics import RequestMetrics
 
 REQUEST_ID_HEADER = "X-Request-ID"
@@ -35,9 +37,14 @@ log = structlog.get_logger("phasegate.api")
 
 
 def observed(app: FastAPI) -> ASGIApp:
-    """The application, observed from outside everything else, so that answers to unforeseen errors have an id too."""
-    return CorrelationIdMiddleware(
-        RequestRecord(app), header_name=REQUEST_ID_HEADER, validator=is_request_id, generator=lambda: uuid4().hex
+    """The application, observed from outside everything else: answers to unforeseen errors have an id too, and the
+    headers for browsers.
+    """
+    recorded = RequestRecord(app)
+    return BrowserHeaders(
+        CorrelationIdMiddleware(
+            recorded, header_name=REQUEST_ID_HEADER, validator=is_request_id, generator=lambda: uuid4().hex
+        )
     )
 
 
@@ -120,4 +127,13 @@ def route_template(app: FastAPI, scope: Scope) -> str:
         return str(route.path)
     # The framework's own pages are plain routes, which leave no trace in the scope.
     pages = {route.path for route in app.routes if type(route) is Route}
-    return scope["path"] if scope["path"] in pages else NO_ROUTE
+    if scope["path"] in pages:
+        return str(scope["path"])
+    # What was turned away before any route took it was meant for one all the same.
+    templates = (path for path in app.openapi()["paths"] if _pattern(path).fullmatch(scope["path"]))
+    return next(templates, NO_ROUTE)
+
+
+@cache
+def _pattern(template: str) -> re.Pattern[str]:
+    return compile_path(template)[0]

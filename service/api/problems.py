@@ -12,12 +12,14 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
 
+from service.access.errors import CrossOrigin, Forbidden, Unauthenticated, UnknownHost
 from service.analyses.analysis import Failure
 from service.analyses.errors import (
     AnalysisError,
     AnalysisLost,
     AnalysisStopped,
     Conflict,
+    IdempotencyKeyInUse,
     InternalError,
     InvalidRequest,
     LabelsTooLarge,
@@ -27,6 +29,7 @@ from service.analyses.errors import (
     ReportNotReady,
     StoreUnavailable,
     TimeLimitExceeded,
+    TooMuch,
     UnreadableBody,
     UploadError,
 )
@@ -45,8 +48,13 @@ STATUS: dict[type[Exception], int] = {
     LabelsTooLarge: 413,
     InvalidRequest: 422,
     UnreadableBody: 400,
+    Unauthenticated: 401,
+    Forbidden: 403,
+    CrossOrigin: 403,
+    UnknownHost: 421,
     NotFound: 404,
     Conflict: 409,
+    TooMuch: 429,
     ReportNotReady: 409,
     NoReport: 409,
     QueueUnavailable: 503,
@@ -56,6 +64,7 @@ STATUS: dict[type[Exception], int] = {
     AnalysisStopped: 409,
 }
 RETRIED = {503, 429}
+PASSING = {ReportNotReady.code, IdempotencyKeyInUse.code}  # conflicts that pass by themselves
 CLIENT_GONE = 499  # as proxies log it: the client hung up before it had sent everything
 
 # Problems that the framework finds before any of our code runs.
@@ -113,7 +122,7 @@ def no_worker() -> Problem:
 def respond(problem: Problem, headers: dict[str, str] | None = None) -> JSONResponse:
     """A problem as a response; one that passes with time says when to try again."""
     headers = dict(headers or {})
-    if problem.status in RETRIED or problem.code == ReportNotReady.code:
+    if problem.status in RETRIED or problem.code in PASSING:
         headers.setdefault("Retry-After", str(RETRY_AFTER_S))
     return JSONResponse(problem.model_dump(), status_code=problem.status, headers=headers, media_type=MEDIA_TYPE)
 
@@ -124,7 +133,9 @@ def install(app: FastAPI) -> None:
     @app.exception_handler(EstimationError)
     @app.exception_handler(AnalysisError)
     async def known(request: Request, error: Any) -> JSONResponse:
-        return respond(problem_of(error))
+        return respond(
+            problem_of(error), {"Retry-After": str(error.retry_after_s)} if isinstance(error, TooMuch) else None
+        )
 
     @app.exception_handler(RequestValidationError)
     async def invalid(request: Request, error: RequestValidationError) -> JSONResponse:

@@ -59,6 +59,9 @@ def _counted(counts: Counts) -> Iterator[Metric]:
     for outcome, number in (dict.fromkeys(_outcomes(), 0) | dict(counts.analyses)).items():
         analyses.add_metric(outcome, number)
     yield analyses
+    yield CounterMetricFamily(
+        "phasegate_analyses_reused", "Those of the succeeded ones that have a copy of an earlier report.", counts.reused
+    )
     regimes = CounterMetricFamily(
         "phasegate_regimes", "Reports, by the regime of x_to_y.", labels=["regime", "conclusive"]
     )

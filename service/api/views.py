@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 from service.analyses.analysis import Analysis, Estimation, SimulatedProblem
 from service.analyses.dataset import Dataset, LabelSet, StoredArray, StoredFile
 from service.api import problems
@@ -64,8 +66,8 @@ def view_label_set(label_set: LabelSet) -> LabelSetView:
     )
 
 
-def view_analysis(analysis: Analysis) -> AnalysisView:
-    """An analysis on the wire."""
+def view_analysis(analysis: Analysis, retention: timedelta) -> AnalysisView:
+    """An analysis on the wire; `retention` says how long it is kept after its end."""
     submission = analysis.submission
     subject = submission.subject
     stored = subject if isinstance(subject, Estimation) else None
@@ -79,6 +81,8 @@ def view_analysis(analysis: Analysis) -> AnalysisView:
         submitted_at=submission.submitted_at,
         started_at=analysis.started_at,
         finished_at=analysis.finished_at,
+        expires_at=analysis.finished_at + retention if analysis.finished_at else None,
+        reused=analysis.reused,
         error=problems.problem_of_failure(analysis.failure) if analysis.failure else None,
         dataset_id=stored.dataset.id if stored else None,
         label_set_id=stored.label_set.id if stored else None,

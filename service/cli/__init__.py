@@ -1,9 +1,9 @@
 """The command line: parsing only."""
 
-from service.cli import local, remote
+from service.cli import keys, local, remote
 from service.cli.app import app
 
-__all__ = ["app", "local", "main", "remote"]
+__all__ = ["app", "keys", "local", "main", "remote"]
 
 
 def main() -> None:

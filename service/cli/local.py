@@ -14,6 +14,12 @@ import typer
 from service import logs
 from service.cli.app import app, fail, read_settings
 
+NETWORK_OPTION = "--let-anyone-on-the-network-use-this-service"
+
+LetAnyone = Annotated[
+    bool,
+    typer.Option(NETWORK_OPTION, help="Listen on any address without asking for keys.", show_default=False),
+]
 DataDir = Annotated[Path | None, typer.Option(help="Directory of the array store.", show_default="./phasegate-data")]
 
 
@@ -25,11 +31,18 @@ def serve(
     ] = None,
     data_dir: DataDir = None,
     workers: Annotated[int | None, typer.Option(help="Worker processes.", show_default="half the cores")] = None,
+    let_anyone: LetAnyone = False,
 ) -> None:
     """Run the whole service: API, workers, and an embedded server unless PHASEGATE_REDIS_URL names one."""
     from service.serving.process_tree import serve as serve_tree
 
-    settings = read_settings(host=host, port=port, data_dir=data_dir, workers=workers)
+    settings = read_settings(
+        host=host,
+        port=port,
+        data_dir=data_dir,
+        workers=workers,
+        let_anyone_on_the_network_use_this_service=let_anyone or None,
+    )
     logs.configure(settings.log_level)
     with _configured():
         raise typer.Exit(serve_tree(settings, on_ready=_greet))
@@ -40,11 +53,14 @@ def api(
     host: Annotated[str | None, typer.Option(help="Address to listen on.", show_default="127.0.0.1")] = None,
     port: Annotated[int | None, typer.Option(help="Port to listen on.", show_default="8000")] = None,
     data_dir: DataDir = None,
+    let_anyone: LetAnyone = False,
 ) -> None:
     """Run the API alone, against PHASEGATE_REDIS_URL."""
     from service.api.server import run_api
 
-    settings = read_settings(host=host, port=port, data_dir=data_dir)
+    settings = read_settings(
+        host=host, port=port, data_dir=data_dir, let_anyone_on_the_network_use_this_service=let_anyone or None
+    )
     logs.configure(settings.log_level)
     with _configured():
         run_api(settings)
@@ -159,10 +175,11 @@ def _greet(address: str) -> None:
 
 @contextmanager
 def _configured() -> Iterator[None]:
-    """Ends the program when the settings name no queue, or a store that cannot be used."""
-    from service.wiring import QueueNotConfigured, StoreNotUsable
+    """Ends the program when the settings name no queue, a store or keys that cannot be used, or let strangers in."""
+    from service.access.errors import OpenToTheNetwork
+    from service.wiring import KeyFileRefused, QueueNotConfigured, StoreNotUsable
 
     try:
         yield
-    except (QueueNotConfigured, StoreNotUsable) as error:
+    except (KeyFileRefused, OpenToTheNetwork, QueueNotConfigured, StoreNotUsable) as error:
         fail(str(error))

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 PANEL = "Talk to a running service"
 DEFAULT_ADDRESS = "http://127.0.0.1:8000"
 ADDRESS_VARIABLE = "PHASEGATE_URL"
+KEY_VARIABLE = "PHASEGATE_API_KEY"
+KEY_OVER_HTTP_VARIABLE = "PHASEGATE_API_KEY_OVER_HTTP"
 EXIT_CODES = (
     "Exit code 0: fine; 1: the analysis ended without a report or, unless --wait is given, has not finished; 2: the "
     "command, a file or the input is refused; 3: the service is not reachable, or time is up; 130: Ctrl-C."
@@ -27,7 +29,7 @@ EXIT_CODES = (
 Url = Annotated[
     str | None,
     typer.Option(
-        help=f"Address of the service; {ADDRESS_VARIABLE} sets it for all commands.",
+        help=f"Address of the service; {ADDRESS_VARIABLE} sets it for all commands, {KEY_VARIABLE} the API key.",
         show_default=f"{ADDRESS_VARIABLE} or {DEFAULT_ADDRESS}",
     ),
 ]
@@ -133,7 +135,13 @@ def cancel(analysis_id: Id, url: Url = None) -> None:
 def _place(url: str | None) -> Place:
     from service.remote.commands import Place
 
-    return Place(url or os.environ.get(ADDRESS_VARIABLE) or DEFAULT_ADDRESS, f" --url {url}" if url else "")
+    return Place(
+        url or os.environ.get(ADDRESS_VARIABLE) or DEFAULT_ADDRESS,
+        f" --url {url}" if url else "",
+        # No option: everybody on the machine can read the arguments of a process.
+        os.environ.get(KEY_VARIABLE, "").strip() or None,
+        os.environ.get(KEY_OVER_HTTP_VARIABLE, "").strip().lower() in ("1", "true", "yes", "on"),
+    )
 
 
 @contextmanager

@@ -2,10 +2,12 @@
 
 from service.client.client import Client
 from service.client.errors import (
+    AccessDenied,
     AnalysisFailed,
     ClientError,
     InvalidAddress,
     InvalidName,
+    KeyWithheld,
     NotReachable,
     NotSecure,
     ProblemReceived,
@@ -13,11 +15,13 @@ from service.client.errors import (
 )
 
 __all__ = [
+    "AccessDenied",
     "AnalysisFailed",
     "Client",
     "ClientError",
     "InvalidAddress",
     "InvalidName",
+    "KeyWithheld",
     "NotReachable",
     "NotSecure",
     "ProblemReceived",

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
-
 import httpx2
 
 from service.client.errors import InvalidAddress
@@ -27,14 +25,6 @@ def parse_address(text: str) -> httpx2.URL:
 def shown(address: httpx2.URL) -> str:
     """An address for people to read: without a user's name and password, and without a slash at the end."""
     return str(address.copy_with(userinfo=b"")).rstrip("/")
-
-
-def is_loopback(host: str) -> bool:
-    """Whether a host is this machine itself, as far as its name tells."""
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host.lower() == "localhost" or host.lower().endswith(".localhost")
 
 
 def sentence(error: BaseException) -> str:

@@ -41,13 +41,23 @@ class Client:
     that send files raise OSError for one that cannot be read.  Lists are fetched a page at a time, as they are used.
     """
 
-    def __init__(self, base_url: str, timeout_s: float = 60.0, use_proxies: bool = True) -> None:
+    def __init__(
+        self,
+        base_url: str,
+        timeout_s: float = 60.0,
+        use_proxies: bool = True,
+        *,
+        api_key: str | None = None,
+        key_over_http: bool = False,
+    ) -> None:
         """Arguments: base_url, such as http://127.0.0.1:8000; timeout_s, longest silence of the service (seconds);
-        use_proxies, whether to use those of the environment, which are never used for loopback addresses.
+        use_proxies, whether to use those of the environment, which are never used for loopback addresses; api_key, sent
+        to this service alone, never to where it redirects; key_over_http, whether the key may be sent to another
+        machine without TLS, for everybody on the way to read.
 
-        Raises InvalidAddress.
+        Raises InvalidAddress, KeyWithheld.
         """
-        self._connection = Connection(base_url, timeout_s, use_proxies)
+        self._connection = Connection(base_url, timeout_s, use_proxies, api_key, key_over_http)
         self._timeout_s = timeout_s
 
     def __enter__(self) -> Self:
@@ -145,15 +155,21 @@ class Client:
         groups: Path | None = None,
         covariates: Path | None = None,
         metadata: Mapping[str, str] | None = None,
+        reuse: bool = True,
         on_progress: OnProgress | None = None,
     ) -> AnalysisView:
         """Upload a dataset with labels and have it analysed; files are streamed.
 
         `groups` and `covariates`, .npy or CSV, have a line for every row of x and y, labeled or not.  With `wait_s` the
-        service answers when the analysis is done, or after that many seconds.
+        service answers when the analysis is done, or after that many seconds.  Without `reuse` it runs even if there is
+        a report of the same.
         """
         files = {"x": x, "y": y, "labels": labels, "rows": rows, "groups": groups, "covariates": covariates}
-        texts = {"options": asdict(options or SubmittedOptions()), "metadata": dict(metadata) if metadata else None}
+        texts = {
+            "options": asdict(options or SubmittedOptions()),
+            "metadata": dict(metadata) if metadata else None,
+            "reuse": None if reuse else False,
+        }
         return self._connection.send_form(
             AnalysisView, "/v1/analyses", files, texts, on_progress, **self._waiting(wait_s)
         )
@@ -165,13 +181,15 @@ class Client:
         options: EstimationOptions | None = None,
         metadata: Mapping[str, str] | None = None,
         wait_s: int | None = None,
+        reuse: bool = True,
     ) -> AnalysisView:
-        """Have a stored dataset analysed with one of its label sets; `wait_s` as for `submit`."""
+        """Have a stored dataset analysed with one of its label sets; `wait_s` and `reuse` as for `submit`."""
         body = {
             "dataset_id": dataset_id,
             "label_set_id": label_set_id,
             "options": asdict(options or EstimationOptions()),
             "metadata": dict(metadata or {}),
+            **({} if reuse else {"reuse": False}),
         }
         return self._connection.read(AnalysisView, "POST", "/v1/analyses", json=body, **self._waiting(wait_s))
 

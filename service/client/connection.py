@@ -3,16 +3,21 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
+from uuid import uuid4
 
 import httpx2
 from pydantic import TypeAdapter, ValidationError
 
-from service.client.addresses import is_loopback, parse_address, sentence, shown
-from service.client.errors import InvalidAddress
+from service.access.hosts import is_loopback
+from service.access.keys import id_in
+from service.client.addresses import parse_address, sentence, shown
+from service.client.errors import ClientError, InvalidAddress, KeyWithheld
 from service.client.refusals import PROXIES, refusal, unanswered, unexpected
+from service.client.repeating import HEADER, pause_s
 from service.client.uploads import OnProgress, opened
 
 Query = Mapping[str, str | int | Sequence[str] | None]
@@ -36,15 +41,26 @@ class Connection:
     Requests raise ClientError: NotReachable, UnexpectedAnswer, ProblemReceived.
     """
 
-    def __init__(self, base_url: str, timeout_s: float, use_proxies: bool) -> None:
-        """Raises InvalidAddress.  Proxies of the environment are never asked for a loopback address."""
+    def __init__(
+        self,
+        base_url: str,
+        timeout_s: float,
+        use_proxies: bool,
+        api_key: str | None = None,
+        key_over_http: bool = False,
+    ) -> None:
+        """Raises InvalidAddress, KeyWithheld.  Proxies of the environment are never asked for a loopback address."""
         address = parse_address(base_url)
+        if api_key is not None:
+            check_key(api_key, address, key_over_http)
         self._address = shown(address)
         self._timeout_s = timeout_s
         try:
             self._http = httpx2.Client(
                 base_url=address,
+                auth=None if api_key is None else _bearer(api_key),
                 verify=httpx2.create_ssl_context(),
+                follow_redirects=False,  # the key is for the service that was named, whatever it answers
                 trust_env=use_proxies and not is_loopback(address.host),
             )
         except (ValueError, ImportError) as error:
@@ -60,18 +76,38 @@ class Connection:
     def ask(self, method: str, path: str, timeout_s: float | None = None, **sent: Any) -> httpx2.Response:
         """Send a request; the answer, when it is a success.
 
+        A POST has a key of its own, under which it is sent again when its answer is lost or the service cannot take it
+        for a moment.
         Arguments: timeout_s, longest silence of the service where it is not the usual one; sent, as httpx2 takes it.
         """
         timeout = self._timeout_s if timeout_s is None else timeout_s
+        if method == "POST":
+            sent["headers"] = {HEADER: uuid4().hex, **sent.get("headers", {})}
+        attempt = 0
+        while True:
+            attempt += 1
+            found = self._send(method, path, timeout, sent)
+            if isinstance(found, httpx2.Response) and found.is_success:
+                return found
+            wait_s = pause_s(attempt, found) if method == "POST" else None
+            if wait_s is None:
+                raise self._refused(found, timeout) from (found if isinstance(found, Exception) else None)
+            time.sleep(wait_s)
+
+    def _send(
+        self, method: str, path: str, timeout_s: float, sent: Mapping[str, Any]
+    ) -> httpx2.Response | httpx2.TransportError:
         try:
-            answer = self._http.request(method, path, timeout=timeout, **sent)
+            return self._http.request(method, path, timeout=timeout_s, **sent)
         except httpx2.TransportError as error:
-            raise unanswered(self._address, error, timeout) from error
+            return error
         except httpx2.DecodingError as error:
             raise unexpected(self._address, str(error)) from error
-        if not answer.is_success:
-            raise refusal(self._address, answer)
-        return answer
+
+    def _refused(self, found: httpx2.Response | httpx2.TransportError, timeout_s: float) -> ClientError:
+        if isinstance(found, httpx2.Response):
+            return refusal(self._address, found)
+        return unanswered(self._address, found, timeout_s)
 
     def read(self, kind: type[Answer], method: str, path: str, timeout_s: float | None = None, **sent: Any) -> Answer:
         """Send a request; the answer as a model or a record of the core.  What a newer service adds is left out."""
@@ -125,3 +161,27 @@ class Connection:
         answer = self.ask("DELETE", path)
         if answer.status_code != httpx2.codes.NO_CONTENT:
             raise unexpected(self._address, f"DELETE {path} is answered {answer.status_code}")
+
+
+def check_key(api_key: str, address: httpx2.URL, key_over_http: bool) -> None:
+    """Raises KeyWithheld for what is no key, and for a key that would cross a network unencrypted; never repeats it."""
+    if id_in(api_key) is None:
+        raise KeyWithheld(
+            "The API key is not one of Phasegate: pg_, 12 hexadecimal digits, _, 64 hexadecimal digits. Give the whole "
+            "key, as `phasegate keys create` printed it."
+        )
+    if address.userinfo:
+        raise KeyWithheld("The address has a name and a password in it, and there is an API key too. Give one of them.")
+    if address.scheme != "https" and not is_loopback(address.host) and not key_over_http:
+        raise KeyWithheld(
+            f"The API key is not sent to {shown(address)}: without TLS everybody on the way could read it. Use an "
+            "https:// address or, if you trust the network, PHASEGATE_API_KEY_OVER_HTTP=true (key_over_http=True)."
+        )
+
+
+def _bearer(api_key: str) -> Callable[[httpx2.Request], httpx2.Request]:
+    def present(request: httpx2.Request) -> httpx2.Request:
+        request.headers["Authorization"] = f"Bearer {api_key}"
+        return request
+
+    return present

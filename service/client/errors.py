@@ -3,9 +3,11 @@
 ClientError
 ├── InvalidAddress      what was given is no address of a server
 ├── InvalidName         what was given is no id
+├── KeyWithheld         the API key would be sent for others to read
 ├── NotReachable        nobody answers, or only a gateway that says so
 │   └── NotSecure       somebody answers, but not over a connection that can be trusted
 ├── UnexpectedAnswer    what answers is not Phasegate
+├── AccessDenied        what stands before the service wants to know who calls
 ├── ProblemReceived     the service refused the request, and says why
 └── AnalysisFailed      the analysis ended without a report
 """
@@ -35,6 +37,10 @@ class InvalidName(ClientError):
     """What was given is no id."""
 
 
+class KeyWithheld(ClientError):
+    """The API key was not sent: others could read it on the way."""
+
+
 class NotReachable(ClientError):
     """Nobody answers."""
 
@@ -55,6 +61,10 @@ class NotSecure(NotReachable):
 
 class UnexpectedAnswer(ClientError):
     """What answers is not Phasegate."""
+
+
+class AccessDenied(ClientError):
+    """Something on the way to the service lets nobody through whom it does not know."""
 
 
 class ProblemReceived(ClientError):

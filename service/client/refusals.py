@@ -8,10 +8,11 @@ from collections.abc import Iterator
 import httpx2
 from pydantic import ValidationError
 
-from service.client.errors import ClientError, NotReachable, NotSecure, ProblemReceived, UnexpectedAnswer
+from service.client.errors import AccessDenied, ClientError, NotReachable, NotSecure, ProblemReceived, UnexpectedAnswer
 from service.schemas.wire import Problem
 
 PROBLEM = "application/problem+json"
+CREDENTIALS_WANTED = (401, 403, 407)
 GATEWAY_ANSWERS = (502, 503, 504)  # what stands before a service that is away says so
 PROXIES = "HTTP_PROXY, HTTPS_PROXY or ALL_PROXY"
 
@@ -27,6 +28,11 @@ def refusal(address: str, answer: httpx2.Response) -> ClientError:
         return NotReachable(
             f"What stands before {address} answers {answer.status_code}: the service behind it is away. Try again in a "
             "moment, or tell the operator."
+        )
+    if answer.status_code in CREDENTIALS_WANTED:
+        return AccessDenied(
+            f"What stands before {address} answers {answer.status_code}: it lets nobody through whom it does not know, "
+            "and asks for something other than an API key of Phasegate. Ask the operator for the service's own address."
         )
     if answer.has_redirect_location:
         return UnexpectedAnswer(
@@ -45,7 +51,7 @@ def unexpected(address: str, found: str) -> UnexpectedAnswer:
 
 def unanswered(address: str, error: httpx2.TransportError, timeout_s: float) -> NotReachable:
     """What a request means that got no answer at all."""
-    insecure = next((cause for cause in _causes(error) if isinstance(cause, ssl.SSLError)), None)
+    insecure = next((cause for cause in causes(error) if isinstance(cause, ssl.SSLError)), None)
     if isinstance(insecure, ssl.SSLCertVerificationError):
         return NotSecure(
             f"The certificate of {address} cannot be trusted: {insecure.verify_message}. Check the address; for an "
@@ -71,11 +77,12 @@ def unanswered(address: str, error: httpx2.TransportError, timeout_s: float) -> 
 
 def _reason(error: BaseException) -> str:
     """What the operating system says of a failed connection, where it says anything."""
-    said = [cause.strerror for cause in _causes(error) if isinstance(cause, OSError) and cause.strerror]
+    said = [cause.strerror for cause in causes(error) if isinstance(cause, OSError) and cause.strerror]
     return (said[-1] if said else str(error) or type(error).__name__).rstrip(".").lower()
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """An error and what led to it."""
     while error is not None:
         yield error
         error = error.__cause__ or error.__context__

@@ -166,7 +166,7 @@ class _Reading:
 def _from_products(
     side: ModalitySurvey, columns: Indices, scale: Array, n_components: int, variance: float | None
 ) -> _Spectrum:
-    assert side.products is not None  # noqa: S101
+    assert side.products is not None  # noqa: S101  # nosec B101
     factors = side.units[columns] / scale
     covariance = side.products[np.ix_(columns, columns)]
     covariance *= factors

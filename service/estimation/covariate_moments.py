@@ -101,7 +101,7 @@ class _Design:
             one_hot = np.zeros((len(numbers), self.width))
             one_hot[np.arange(len(numbers)), self.codes[numbers]] = 1.0
             return one_hot
-        assert self.values is not None  # noqa: S101
+        assert self.values is not None  # noqa: S101  # nosec B101
         return self.values[numbers][:, None]
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -26,10 +26,16 @@ UNBOUNDED_WIDTH = 100_000  # of a table that no terminal shows: its lines are fo
 
 @dataclass(frozen=True)
 class Place:
-    """Where the service is: its address, and how a further command is told of it."""
+    """Where the service is: its address, how a further command is told of it, and the key that lets the caller in."""
 
     address: str
     option: str = ""
+    api_key: str | None = field(default=None, repr=False)
+    key_over_http: bool = False
+
+    def client(self) -> Client:
+        """A client of the service.  Raises InvalidAddress, KeyWithheld."""
+        return Client(self.address, api_key=self.api_key, key_over_http=self.key_over_http)
 
 
 @dataclass(frozen=True)
@@ -48,7 +54,7 @@ class Upload:
 
 def submit(place: Place, upload: Upload, wait_s: float | None, as_json: bool) -> None:
     """Upload, print the analysis' id; with `wait_s`, wait so long and print its report instead.  Raises Ended."""
-    with explained(), Client(place.address) as client:
+    with explained(), place.client() as client:
         analysis = _send(client, upload)
         if wait_s is not None:
             safe_console(stderr=True).print(f"Analysis {printable(analysis.id)} is submitted.", markup=False)
@@ -62,7 +68,7 @@ def submit(place: Place, upload: Upload, wait_s: float | None, as_json: bool) ->
 
 def report(place: Place, analysis_id: str, wait_s: float | None, as_json: bool) -> None:
     """Print a report; with `wait_s`, wait so long for it.  Raises Ended."""
-    with explained(), Client(place.address) as client:
+    with explained(), place.client() as client:
         analysis = client.analysis(analysis_id)  # what cannot be had is said at once, without a wait
         if not analysis.state.final and wait_s is None:
             raise Ended(
@@ -80,7 +86,7 @@ def report(place: Place, analysis_id: str, wait_s: float | None, as_json: bool) 
 def list_analyses(place: Place, states: Sequence[str], metadata: Sequence[str], limit: int, as_json: bool) -> None:
     """Print the newest analyses that are in one of the states and have the metadata.  Raises Ended."""
     wanted = pairs_of(metadata)
-    with explained(), Client(place.address) as client:
+    with explained(), place.client() as client:
         found = client.analyses([State(state) for state in states], wanted, page_size=min(limit, LARGEST_PAGE))
         analyses = list(islice(found, limit))
     if as_json:
@@ -96,7 +102,7 @@ def list_analyses(place: Place, states: Sequence[str], metadata: Sequence[str], 
 
 def cancel(place: Place, analysis_id: str) -> None:
     """Cancel an analysis and say how it stands then.  Raises Ended."""
-    with explained(), Client(place.address) as client:
+    with explained(), place.client() as client:
         analysis = client.cancel(analysis_id)
     already = analysis.state.final and analysis.state is not State.CANCELLED
     stands = f"had {analysis.state} before it could be cancelled" if already else f"is {analysis.state}"

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import IntEnum
 
+from service.access.errors import Unauthenticated
 from service.analyses.errors import AnalysisError
 from service.client import (
     AnalysisFailed,
@@ -73,6 +74,8 @@ def _said(error: Exception) -> str:
     match error:
         case NotSecure():
             return str(error)
+        case ProblemReceived() if error.problem.code == Unauthenticated.code:
+            return f"{error} PHASEGATE_API_KEY holds the key for these commands; it is missing, or counts no longer."
         case InvalidAddress() | NotReachable() | UnexpectedAnswer():
             return f"{error} {OTHER_ADDRESS}"
         case EstimationError() | AnalysisError():

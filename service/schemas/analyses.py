@@ -81,6 +81,8 @@ class AnalysisRequest(WireModel):
     """What differs from the defaults."""
     metadata: Metadata = Field(default_factory=dict)
     """Up to 16 short strings by name, kept with the analysis; lists can be filtered by them."""
+    reuse: bool = True
+    """Whether a stored report of the same may be the answer; false: it runs in any case."""
 
 
 class SimulatedView(WireModel):
@@ -115,6 +117,11 @@ class AnalysisView(WireModel):
     """When its latest attempt began."""
     finished_at: datetime | None
     """When it ended."""
+    expires_at: datetime | None
+    """When it is removed, with its report; null until it has ended."""
+    reused: bool
+    """Whether its report is a copy of an earlier one, of the same dataset, label set and options, by the same version
+    of the service. Then it never ran, and `started_at` is null."""
     error: Problem | None
     """Why it failed; null unless it did."""
     dataset_id: str | None

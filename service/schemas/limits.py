@@ -85,7 +85,22 @@ class TimeLimits(WireModel):
     open_dataset_s: int
     """An open dataset that is not complete by then is removed."""
     retention_s: int
-    """A dataset and its label sets are removed this long after they came."""
+    """A dataset with its label sets is removed this long after it came, an analysis this long after it ended."""
+    idempotency_s: int
+    """For so long a call with an Idempotency-Key can be repeated."""
+
+
+class LoadLimits(WireModel):
+    """How much may be asked of the service at a time."""
+
+    queued_analyses: int
+    """Most analyses that wait at the same time, everybody's."""
+    datasets: int
+    """Most datasets that a caller may have."""
+    concurrent_uploads: int
+    """Most uploads of one caller at the same time."""
+    changes_per_minute: int
+    """Most calls of one caller within a minute that change something; 0 for no limit."""
 
 
 class LimitsView(WireModel):
@@ -103,3 +118,5 @@ class LimitsView(WireModel):
     """How lists are cut."""
     times: TimeLimits
     """How long things may take, and how long they are kept."""
+    load: LoadLimits
+    """How much may be asked of the service at a time."""

@@ -7,7 +7,7 @@ from typing import Annotated, Any, get_args, get_type_hints
 from pydantic import TypeAdapter, ValidationError, WithJsonSchema
 
 from service.analyses.dataset import TypesAsSaid
-from service.analyses.errors import InvalidMetadata
+from service.analyses.errors import InvalidMetadata, InvalidRequest
 from service.analyses.metadata import MAX_ENTRIES
 from service.estimation.errors import InvalidOption
 from service.estimation.labels import LabelType
@@ -38,6 +38,7 @@ TypesText = Annotated[
     ),
 ]
 OptionsText = Annotated[str | None, _json({"$ref": "#/components/schemas/SubmittedOptions"})]
+FlagText = Annotated[str | None, _json({"type": "boolean"})]
 MetadataText = Annotated[str | None, _json(METADATA_SCHEMA)]
 
 
@@ -86,6 +87,8 @@ class UploadForm(LabelParts, FeatureParts):
     """Options, label types and covariate types, as JSON."""
     metadata: MetadataText = None
     """Up to 16 short strings by name, as JSON; lists can be filtered by them."""
+    reuse: FlagText = None
+    """Whether a stored report of the same may be the answer, true or false; true if left out."""
 
 
 def parts_of(form: type[WireModel]) -> dict[str, bool]:
@@ -115,6 +118,15 @@ def read_types(text: str | None, part: str) -> TypesAsSaid:
             "column.",
             part=part,
         ) from error
+
+
+def read_flag(text: str | None, part: str, *, otherwise: bool) -> bool:
+    """True or false, `otherwise` if nothing is said.  Raises InvalidRequest."""
+    if text is None:
+        return otherwise
+    if text not in ("true", "false"):
+        raise InvalidRequest(f"{part} is neither true nor false. Send one of these words, or leave it out.", part=part)
+    return text == "true"
 
 
 def read_metadata(text: str | None) -> dict[str, str]:

@@ -45,7 +45,7 @@ class Child:
         """Start the process, in a session of its own: Ctrl-C in the terminal reaches the tree's root alone."""
         self.restart_at = None
         self._started = time.monotonic()
-        self._process = subprocess.Popen(  # noqa: S603 - the commands come from this package
+        self._process = subprocess.Popen(  # noqa: S603 - the commands come from this package  # nosec B603
             list(self.spec.command),
             env=dict(self.spec.environment),
             pass_fds=tuple(self.spec.inherited),

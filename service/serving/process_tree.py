@@ -15,6 +15,7 @@ from typing import NoReturn
 
 import structlog
 
+from service.access.hosts import addresses_of, check_binding
 from service.serving.child import Child, ChildSpec
 from service.serving.child_environment import api_environment, base_environment, worker_environment
 from service.serving.data_lock import DataDirectoryInUse, hold_data_dir
@@ -27,7 +28,7 @@ from service.serving.embedded_server import (
 )
 from service.serving.listening import Address, AddressUnavailable, address_of, is_ready, listen, published
 from service.settings import Settings
-from service.wiring import check_store, queue_url
+from service.wiring import check_store, open_ring, queue_url
 from service.worker.parent_death import parent_death_guard
 
 log = structlog.get_logger("phasegate.serve")
@@ -72,8 +73,14 @@ def serve(
     called once, with the base URL, when GET /readyz has answered 200.  Must run in the main thread.
 
     Raises QueueNotConfigured when a server is named and its password cannot be used, StoreNotUsable for a bucket that
-    lets us not in.
+    lets us not in, KeyFileRefused, OpenToTheNetwork.
     """
+    check_binding(
+        addresses_of(settings.host),
+        require_keys=settings.require_keys,
+        let_anyone=settings.let_anyone_on_the_network_use_this_service,
+    )
+    open_ring(settings)
     check_store(settings)  # said here, once, and not by children that die of it
     if settings.redis_url is not None:
         queue_url(settings)  # and so is a password that is missing

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from pydantic import TypeAdapter
 
 from service.analyses.analysis import Estimation, Outcome, Submission
-from service.analyses.errors import AnalysisNotFound, DatasetNotFound, StoreUnavailable
+from service.analyses.errors import AnalysisNotFound, NotFound, StoreUnavailable
 from service.analyses.identity import Kind
 from service.storage.bucket import Bucket, chunks
-from service.storage.bucket_layout import SUBMISSION_RECORD, UNSETTLED, Keys, Mark, read_mark
+from service.storage.bucket_layout import OUTCOME_RECORD, SUBMISSION_RECORD, UNSETTLED, Keys, Mark, forwards, read_mark
 from service.storage.bucket_listing import newest_first
 from service.storage.bucket_records import DatasetRecords
 from service.storage.records import SUBMISSION, decode_record
@@ -40,7 +40,7 @@ class BucketAnalyses:
         self._records = DatasetRecords(bucket, keys)
 
     def add(self, submission: Submission) -> None:
-        """Keep a submission.  Raises StoreUnavailable; DatasetNotFound if what it needs has been removed meanwhile."""
+        """Keep a submission.  Raises StoreUnavailable; NotFound if what it needs has been removed meanwhile."""
         mark, record = self._keys.mark(submission), self._keys.submission(submission.id)
         # The mark comes first: one without an analysis does no harm, an analysis without one could be lost.
         self._bucket.write(mark, b"")
@@ -50,7 +50,7 @@ class BucketAnalyses:
         if isinstance(subject, Estimation):
             try:
                 self._records.confirm(subject.dataset.id, subject.label_set.id)
-            except DatasetNotFound:
+            except NotFound:
                 self._bucket.remove([record])
                 self._bucket.remove([mark])
                 raise
@@ -91,10 +91,8 @@ class BucketAnalyses:
 
         Raises StoreUnavailable.
         """
-        is_there, is_settled = self._bucket.at_once(
-            self._bucket.exists, (self._keys.submission(analysis_id), self._keys.outcome(analysis_id))
-        )
-        if not is_there or is_settled:
+        submission = self.find(analysis_id)
+        if submission is None or self._bucket.exists(self._keys.outcome(analysis_id)):
             return False
         name = None
         if report is not None:
@@ -107,11 +105,20 @@ class BucketAnalyses:
             if name is not None and settled is not None and settled.report != name:
                 self._bucket.remove([f"{self._keys.analysis(analysis_id)}/{name}"])
             return False
+        if report is not None and submission.fingerprint:
+            self._bucket.write(self._keys.report_of(submission.fingerprint, analysis_id), b"")
         if not self._bucket.exists(self._keys.submission(analysis_id)):
-            self.remove(analysis_id)  # it was removed in between
+            self._remove(analysis_id, submission.fingerprint)  # it was removed in between
             return False
         self._unmark(analysis_id)
         return True
+
+    def find_report(self, fingerprint: str) -> str | None:
+        """The latest analysis with this fingerprint that has a report, or None."""
+        found = (
+            forwards(item.key.rpartition("/")[2]) for item in self._bucket.listed(self._keys.reports_of(fingerprint))
+        )
+        return next((analysis_id for analysis_id in found if self.find(analysis_id) is not None), None)
 
     def unsettled(self) -> Iterator[Submission]:
         """The tenant's analyses without an outcome, oldest first."""
@@ -132,17 +139,36 @@ class BucketAnalyses:
             return None
         return self.find(analysis_id)
 
+    def mark_unsettled(self) -> None:
+        """Mark the tenant's analyses without an outcome that have no mark."""
+        marked = {mark.analysis_id for mark in self.marks()}
+        settled = {key for key in self._keys_of_analyses() if key.endswith(f"/{OUTCOME_RECORD}")}
+        for analysis_id in self.ids():
+            if analysis_id not in marked and self._keys.outcome(analysis_id) not in settled:
+                submission = self.find(analysis_id)
+                if submission is not None:
+                    self._bucket.write(self._keys.mark(submission), b"")
+                    self.find_unsettled(analysis_id)  # takes it away again if a worker has settled it meanwhile
+
+    def _keys_of_analyses(self) -> Iterator[str]:
+        return (item.key for item in self._bucket.listed(self._keys.analyses))
+
     def marks(self) -> Iterator[Mark]:
         """The marks of the tenant's analyses, oldest first."""
         marks = (read_mark(item.key) for item in self._bucket.listed(UNSETTLED))
         return (mark for mark in marks if mark is not None and mark.tenant == self._keys.tenant)
 
     def remove(self, analysis_id: str) -> None:
-        """Remove an analysis: its record, outcome and report."""
-        record = self._keys.submission(analysis_id)
-        self._bucket.remove([record])  # in this moment it is gone, and what is left is the sweep's, should we die
+        """Remove an analysis: its record, outcome and report, and what leads to that."""
+        submission = self.find(analysis_id)
+        self._remove(analysis_id, submission.fingerprint if submission else None)
+
+    def _remove(self, analysis_id: str, fingerprint: str | None) -> None:
+        self._bucket.remove([self._keys.submission(analysis_id)])  # in this moment it is gone
         self._unmark(analysis_id)
-        self._bucket.remove([item.key for item in self._bucket.listed(self._keys.analysis(analysis_id))])
+        ways = [self._keys.report_of(fingerprint, analysis_id)] if fingerprint else []
+        left = [item.key for item in self._bucket.listed(self._keys.analysis(analysis_id))]
+        self._bucket.remove([*ways, *left])
 
     def _settled(self, analysis_id: str) -> Settled | None:
         content = self._bucket.read(self._keys.outcome(analysis_id))

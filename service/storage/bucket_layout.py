@@ -14,7 +14,7 @@ tenants/{tenant}/                                       the root of a tenant; th
 {root}analyses/{backwards}/submission.json
                            outcome.json                 created once, the last of all; names its report
                            report-*.json
-{root}reports/{fingerprint}                             the analysis with the latest report of the same
+{root}reports/{fingerprint}/{backwards}                 for each analysis that has the report of the same
 """
 
 from __future__ import annotations
@@ -99,9 +99,18 @@ class Keys:
         """How an analysis ended."""
         return f"{self.analysis(analysis_id)}/{OUTCOME_RECORD}"
 
-    def latest_report(self, fingerprint: str) -> str:
-        """Which analysis has the latest report of the same."""
-        return f"{self.root}reports/{fingerprint}"
+    @property
+    def reports(self) -> str:
+        """A folder for each fingerprint that a report has."""
+        return f"{self.root}reports"
+
+    def reports_of(self, fingerprint: str) -> str:
+        """The analyses with a report of this fingerprint, the latest first."""
+        return f"{self.reports}/{fingerprint}"
+
+    def report_of(self, fingerprint: str, analysis_id: str) -> str:
+        """That an analysis has a report of this fingerprint."""
+        return f"{self.reports_of(fingerprint)}/{backwards(analysis_id)}"
 
     def mark(self, submission: Submission) -> str:
         """The mark of an analysis without an outcome."""

@@ -25,7 +25,7 @@ from dataclasses import dataclass, field, replace
 from pydantic import TypeAdapter
 
 from service.analyses.dataset import Dataset
-from service.analyses.errors import DatasetInUse, DatasetNotFound, StoreUnavailable
+from service.analyses.errors import DatasetInUse, DatasetNotFound, LabelSetNotFound, StoreUnavailable
 from service.storage.bucket import Bucket
 from service.storage.bucket_layout import Keys
 from service.storage.records import decode_record
@@ -35,6 +35,7 @@ CLAIM_PATIENCE_S = 15.0
 
 LOOK_INTERVAL_S = 0.1
 ATTEMPTS = 100  # of whoever finds the record changed under his hands
+LABEL_SET_GONE = "The label set has been removed meanwhile. Send it again."
 BUSY = "The dataset is being changed by other calls all the time. Try again later."
 
 
@@ -126,12 +127,18 @@ class DatasetRecords:
     def confirm(self, dataset_id: str, label_set_id: str | None = None) -> None:
         """Make sure that nobody removes a dataset, or a label set, without seeing what was written before this call.
 
-        Raises DatasetNotFound if it is gone: then what was written has to be withdrawn.
+        Raises DatasetNotFound, LabelSetNotFound if it is gone: then what was written has to be withdrawn.
         """
+        self._take_claim_away(dataset_id, label_set_id)
+        # Looked at last: its record goes before the dataset's record says that no more.
+        if label_set_id is not None and not self._bucket.exists(self._keys.label_set_record(label_set_id)):
+            raise LabelSetNotFound(LABEL_SET_GONE)
+
+    def _take_claim_away(self, dataset_id: str, label_set_id: str | None) -> None:
         for _ in range(ATTEMPTS):
             held = self._there(dataset_id)
-            if label_set_id is not None and label_set_id in held.entry.removed_label_sets:
-                raise DatasetNotFound("The label set has been removed meanwhile. Send it again.")
+            if label_set_id in held.entry.removed_label_sets:
+                raise LabelSetNotFound(LABEL_SET_GONE)
             if held.entry.claim is None or self._change(dataset_id, held, replace(held.entry, claim=None)):
                 return
         raise StoreUnavailable(BUSY)

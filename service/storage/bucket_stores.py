@@ -99,6 +99,11 @@ class BucketStores:
                 if found is not None:
                     yield found
 
+    def mend(self) -> None:
+        """Mark every analysis without an outcome: a copy may have its mark from before, or its folder from after."""
+        for tenant in self.tenants():
+            self.of(tenant).analyses.mark_unsettled()
+
     def sweep(self) -> None:
         """Remove what processes that have died left behind, on this disk, and, seldom, on the bucket."""
         sweep_staged(self.tmp, time.time() - ABANDONED.total_seconds())

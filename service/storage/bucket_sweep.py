@@ -43,10 +43,15 @@ def sweep_tenant(bucket: Bucket, keys: Keys, datasets: BucketDatasets, latest: d
     for label_set_id, modified_at in label_set_ids.items():
         if label_set_id not in in_datasets and modified_at < latest:
             bucket.remove([keys.label_set_record(label_set_id)])
+    ways = [item for item in bucket.listed(keys.reports) if item.modified_at < latest]
+    analyses: set[str] = set()
     for name, items in _by_folder(bucket.listed(keys.analyses), keys.analyses):
         found = list(items)
-        if not any(item.key.endswith(f"/{name}/{SUBMISSION_RECORD}") for item in found):
+        if any(item.key.endswith(f"/{name}/{SUBMISSION_RECORD}") for item in found):
+            analyses.add(name)
+        else:
             bucket.remove([item.key for item in found if item.modified_at < latest])
+    bucket.remove([item.key for item in ways if item.key.rpartition("/")[2] not in analyses])
 
 
 def sweep_marks(bucket: Bucket, latest: datetime) -> None:

@@ -2,6 +2,7 @@
 
     analyses:<state>:<code>              how many ended so; the code is empty without a failure
     regimes:<regime>:<conclusive>        reports by regime of x_to_y; true, false, or unknown
+    reused                               how many of the succeeded ones have a copy of an earlier report
     stages:<stage>:count, :sum           how many reports have the stage, and its seconds in all
     waits:<upper bound>, waits:sum       how many waited at most so long (and longer than the next bound), in all
     runs:<upper bound>, runs:sum         the same for the time that the attempt took which ended the analysis
@@ -55,6 +56,7 @@ class Counts:
 
     analyses: Mapping[tuple[str, str], int]  # by state and code
     regimes: Mapping[tuple[str, str], int]  # by regime and conclusive
+    reused: int
     stages: Mapping[str, Summary]
     waits: Distribution
     runs: Distribution
@@ -79,6 +81,7 @@ def parse_counts(stored: Mapping[bytes, bytes]) -> Counts:
     return Counts(
         analyses=_by_two(found, "analyses"),
         regimes=_by_two(found, "regimes"),
+        reused=int(found[("reused",)]),
         stages={
             stage: Summary(int(found["stages", stage, "count"]), found["stages", stage, "sum"])
             for stage in sorted(stages)
@@ -95,6 +98,8 @@ def _by_two(found: Mapping[tuple[str, ...], float], kind: str) -> dict[tuple[str
 def increments(ended: EndedAnalysis) -> Iterator[tuple[str, float]]:
     """What an analysis adds to which fields."""
     yield f"analyses:{ended.state.value}:{ended.code or ''}", 1
+    if ended.reused:
+        yield "reused", 1
     if ended.regime is not None:
         conclusive = "unknown" if ended.conclusive is None else str(ended.conclusive).lower()
         yield f"regimes:{ended.regime.value}:{conclusive}", 1

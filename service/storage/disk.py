@@ -93,6 +93,11 @@ class DiskStores:
             if found is not None:
                 yield found
 
+    def mend(self) -> None:
+        """Mark every analysis without an outcome: a copy may have its mark from before, or its folder from after."""
+        for tenant in self.tenants():
+            self.of(tenant).analyses.mark_unsettled()
+
     def sweep(self) -> None:
         """Remove what processes that have died left behind: received files, marks and links that lead nowhere.
 
@@ -101,6 +106,7 @@ class DiskStores:
         latest = time.time() - ABANDONED_S
         sweep_staged(self._layout.tmp, latest)
         for tenant in self.tenants():
+            self.of(tenant).analyses.sweep_fingerprints()
             for link in Layout(self._data_dir, tenant).links.iterdir():
                 with suppress(FileNotFoundError):
                     if not link.exists() and link.lstat().st_mtime < latest:

@@ -6,11 +6,12 @@ import os
 import secrets
 import shutil
 from collections.abc import Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
+from pathlib import Path
 
 from service.analyses.analysis import Outcome, Submission
 from service.analyses.errors import AnalysisNotFound
-from service.analyses.identity import Kind
+from service.analyses.identity import Kind, is_id
 from service.storage.disk_files import locked, read_record, replace_file, stored, sync_folder, write_file
 from service.storage.disk_layout import Layout, ids_in
 from service.storage.records import OUTCOME, SUBMISSION
@@ -91,7 +92,22 @@ class DiskAnalyses:
                 replace_file(folder / "report.json", report.encode())
             sync_folder(folder)
             (self._layout.unsettled / analysis_id).unlink(missing_ok=True)
+            if report is not None and (place := self._place_of(analysis_id)) is not None:
+                # Not synced: one that is lost costs a run.  The folder's lock keeps `remove` from coming first.
+                _put_id(place, analysis_id)
             return True
+
+    def find_report(self, fingerprint: str) -> str | None:
+        """The latest analysis with this fingerprint that has a report, or None."""
+        analysis_id = _read_id(self._layout.fingerprints / fingerprint)
+        has_report = analysis_id is not None and (self._layout.analyses / analysis_id / "report.json").exists()
+        return analysis_id if has_report else None
+
+    def sweep_fingerprints(self) -> None:
+        """Remove what leads to reports that are gone, which whoever removed them left behind."""
+        for place in self._layout.fingerprints.iterdir():
+            if self.find_report(place.name) is None:
+                place.unlink(missing_ok=True)
 
     def unsettled(self) -> Iterator[Submission]:
         """The tenant's analyses without an outcome, oldest first."""
@@ -112,7 +128,45 @@ class DiskAnalyses:
         """An analysis without an outcome that needs the dataset or label set with this id; None if there is none."""
         return next((submission.id for submission in self.unsettled() if submission.uses(stored_id)), None)
 
+    def mark_unsettled(self) -> None:
+        """Mark the tenant's analyses without an outcome that have no mark."""
+        for analysis_id in self.ids():
+            mark = self._layout.unsettled / analysis_id
+            if mark.exists() or self.find_unsettled(analysis_id) is None:
+                continue
+            with stored():
+                write_file(mark, self._layout.tenant.encode())
+            self.find_unsettled(analysis_id)  # takes it away again if a worker has settled it meanwhile
+
     def remove(self, analysis_id: str) -> None:
-        """Remove an analysis: its record, outcome and report."""
+        """Remove an analysis: its record, outcome and report, and what leads to that."""
         (self._layout.unsettled / analysis_id).unlink(missing_ok=True)
-        self._layout.remove(self._layout.analyses / analysis_id)
+        folder = self._layout.analyses / analysis_id
+        with suppress(FileNotFoundError), locked(folder, alone=True):
+            place = self._place_of(analysis_id)
+            if place is not None and _read_id(place) == analysis_id:
+                place.unlink(missing_ok=True)
+            self._layout.remove(folder)
+
+    def _place_of(self, analysis_id: str) -> Path | None:
+        """The file that leads to an analysis's report."""
+        submission = self.find(analysis_id)
+        fingerprint = submission.fingerprint if submission else None
+        return self._layout.fingerprints / fingerprint if fingerprint else None
+
+
+def _put_id(place: Path, analysis_id: str) -> None:
+    draft = place.with_name(f".{secrets.token_hex(8)}")
+    try:
+        draft.write_text(analysis_id, encoding="ascii")
+        os.rename(draft, place)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def _read_id(place: Path) -> str | None:
+    try:
+        text = place.read_text(encoding="ascii", errors="replace")
+    except FileNotFoundError:
+        return None
+    return text if is_id(text, Kind.ANALYSIS) else None

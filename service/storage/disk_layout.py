@@ -11,6 +11,7 @@
 {root}/analyses/{id}/submission.json
                      report.json | failure.json      the outcome, written once; failure.json says cancelled too
                      outcome.json                    when it ran, beside report.json
+{root}/fingerprints/{fingerprint}               the id of the latest analysis with it that has a report
 """
 
 from __future__ import annotations
@@ -72,6 +73,11 @@ class Layout:
         return self.root / "analyses"
 
     @property
+    def fingerprints(self) -> Path:
+        """A file for each fingerprint under which a report can be found."""
+        return self.root / "fingerprints"
+
+    @property
     def unsettled(self) -> Path:
         """A mark for each analysis without an outcome, everybody's, so that nobody has to look through all of them."""
         return self.data_dir / "unsettled"
@@ -79,7 +85,7 @@ class Layout:
     @property
     def folders(self) -> tuple[Path, ...]:
         """What has to be there before the tenant's first dataset, parents first."""
-        return (self.root, self.datasets, self.links, self.analyses)
+        return (self.root, self.datasets, self.links, self.fingerprints, self.analyses)
 
     def label_sets_of(self, dataset_id: str) -> Path:
         """A folder for each label set of a dataset."""
@@ -90,9 +96,13 @@ class Layout:
         return self.label_sets_of(label_set.dataset_id) / label_set.id
 
     def link(self, label_set: LabelSet) -> None:
-        """Make a label set known by its id; before it is there the link leads nowhere, which is as good as none."""
+        """Make a label set known by its id; before it is there the link leads nowhere, which is as good as none.
+
+        An earlier attempt of the same call, which has died since, may have left the same link.
+        """
         target = Path("..") / self.label_set(label_set).relative_to(self.root)
-        os.symlink(target, self.links / label_set.id)
+        with suppress(FileExistsError):
+            os.symlink(target, self.links / label_set.id)
         sync_folder(self.links)
 
     def remove(self, folder: Path) -> None:

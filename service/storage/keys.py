@@ -17,6 +17,12 @@ Phasegate's own:
     phasegate:announced:<id>             channel "the outcome of this analysis is stored"      not stored
     phasegate:counters                   hash    ended analyses, fields in `counters`          never
     phasegate:counted:<id>               string  a mark: this analysis is counted              after COUNTED_TTL_S
+    phasegate:call:<digest>              hash    a call with an Idempotency-Key and its        PHASEGATE_IDEMPOTENCY_S
+                                                 answer, fields in `idempotency`               after the call, or with
+                                                                                               what it made
+    phasegate:rate/<caller>/...          list    times of a caller's calls, by `limits`        a minute after the last
+    phasegate:calls-of:<stem>            set     keys of the calls whose answers name ids      with the last of them
+                                                 that end in this stem
 """
 
 from __future__ import annotations
@@ -56,6 +62,13 @@ WORKER_TTL_S = 20
 COUNTED_TTL_S = 60
 """A command that counts may be sent again within this time, and counts once."""
 
+CALL_LEASE_S = 30
+"""A call with a key whose lease is not renewed for this long has lost the process that answered it."""
+
+RATE_PREFIX = "phasegate:rate"
+CALL_PREFIX = "phasegate:call:"
+CALLS_OF_PREFIX = "phasegate:calls-of:"
+
 
 def is_analysis_id(value: object) -> bool:
     """Whether the value is a str and looks like an analysis id in full."""
@@ -75,3 +88,8 @@ def announcement_channel(analysis_id: str) -> str:
 def counted_key(analysis_id: str) -> str:
     """Key of the mark that one analysis is counted."""
     return f"phasegate:counted:{analysis_id}"
+
+
+def call_key(digest: str) -> str:
+    """Key of the hash of one call with a key, by the digest of that key and its scope."""
+    return CALL_PREFIX + digest

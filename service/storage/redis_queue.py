@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -13,18 +11,19 @@ from redis import Redis
 from redis.backoff import ExponentialBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 from redis.retry import Retry
 from rq.command import send_command
 
 from service.analyses.analysis import Progress
 from service.analyses.counting import EndedAnalysis
-from service.analyses.errors import QueueUnavailable
+from service.analyses.identity import stem_of
 from service.analyses.ports import QueueEntry, QueueState
 from service.storage import counters, keys, queue_scripts
 from service.storage.announcements import wait_for_announcement
+from service.storage.idempotency import forget_calls
 from service.storage.measures import Measures, read_measures
 from service.storage.queue_jobs import decode_loss, decode_progress, encode_progress, job_fields
+from service.storage.reaching import Absence, reachable
 
 __all__ = [
     "RedisQueue",
@@ -40,7 +39,6 @@ log = structlog.get_logger("phasegate.queue")
 MEASURE_TIMEOUT_S = 1.0
 BRIEF_TIMEOUT_S = 1.0
 
-AWAY = "The queue cannot be reached. Try again later."
 _TIMESTAMP = "%Y-%m-%dT%H:%M:%S.%fZ"
 
 
@@ -85,8 +83,7 @@ class RedisQueue:
     def __init__(self, connection: Redis, *, time_limit_s: int, absence_s: float = 0.0) -> None:
         self._connection = connection
         self._time_limit_s = time_limit_s
-        self._absence_s = absence_s
-        self._away_until: float | None = None
+        self._reachable = Absence(absence_s).asked
 
     def enqueue(self, analysis_id: str) -> None:
         """Add an analysis; one that the queue has already is left alone."""
@@ -125,6 +122,22 @@ class RedisQueue:
             if worker_name:
                 send_command(self._connection, worker_name, "stop-job", job_id=analysis_id)
 
+    def erase(self, an_id: str) -> None:
+        """Remove every trace of what is on the store no longer."""
+        if keys.is_analysis_id(an_id):
+            self.forget(an_id)
+        with self._reachable():
+            self._connection.delete(keys.counted_key(an_id))
+            forget_calls(self._connection, stem_of(an_id))
+
+    def waiting(self) -> int:
+        """How many analyses wait for a worker."""
+        with self._reachable(), self._connection.pipeline(transaction=True) as pipeline:
+            pipeline.llen(keys.QUEUE)
+            pipeline.llen(keys.INTERMEDIATE)
+            queued, popped = pipeline.execute()
+        return int(queued + popped)
+
     def requeue_lost(self) -> None:
         """Put back the analyses whose worker has died, or give them up when no attempt is left."""
         with self._reachable():
@@ -156,22 +169,6 @@ class RedisQueue:
         """Count an analysis that has just ended."""
         with self._reachable():
             counters.count(self._connection, ended)
-
-    @contextmanager
-    def _reachable(self) -> Iterator[None]:
-        now = time.monotonic()
-        if self._away_until is not None:
-            if now < self._away_until:
-                raise QueueUnavailable(AWAY)
-            self._away_until = now + self._absence_s  # this call finds out for the others
-        try:
-            with _reachable():
-                yield
-        except QueueUnavailable as error:
-            is_away = isinstance(error.__cause__, RedisConnectionError | RedisTimeoutError)
-            self._away_until = time.monotonic() + self._absence_s if is_away else None
-            raise
-        self._away_until = None
 
     def _find_many(self, analysis_ids: Sequence[str]) -> list[QueueEntry | None]:
         if not analysis_ids:
@@ -206,18 +203,10 @@ def open_measure(url: str) -> Callable[[], Measures]:
     connection = open_connection(url, timeout_s=MEASURE_TIMEOUT_S, retries=0)
 
     def measure() -> Measures:
-        with _reachable():
+        with reachable():
             return read_measures(connection)
 
     return measure
-
-
-@contextmanager
-def _reachable() -> Iterator[None]:
-    try:
-        yield
-    except RedisError as error:
-        raise QueueUnavailable(AWAY) from error
 
 
 def timestamp(moment: datetime) -> str:

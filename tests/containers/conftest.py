@@ -3,6 +3,7 @@
 import os
 import secrets
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -32,14 +33,18 @@ def password() -> str:
 def stack(image: str, password: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """API, Redis and three workers, healthy."""
     folder: Path = tmp_path_factory.mktemp("stack")
-    secret = folder / "redis_password"
-    secret.write_text(password + "\n")
-    secret.chmod(0o444)
+    values = {"redis_password": password, "metrics_key": f"pg_{secrets.token_hex(6)}_{secrets.token_hex(32)}"}
+    lines = ["secrets:"]
+    for name, value in values.items():
+        secret = folder / name
+        secret.write_text(value + "\n")
+        secret.chmod(0o444)
+        lines += [f"  {name}:", f"    file: {secret}"]
     override = folder / "override.yml"
-    override.write_text(f"secrets:\n  redis_password:\n    file: {secret}\n")
+    override.write_text("\n".join(lines) + "\n")
     stack = Stack(f"phasegate-test-{os.getpid()}", override)
     try:
         stack.up(WORKERS)
-        yield stack
+        yield replace(stack, api_key=stack.new_key("submit", "read"))
     finally:
         stack.compose("--profile", "monitoring", "down", "--volumes", "--remove-orphans", "--timeout", "20")

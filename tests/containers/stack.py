@@ -59,10 +59,11 @@ def wait_until(look: Callable[[], T], timeout_s: float) -> T:
 
 @dataclass(frozen=True)
 class Stack:
-    """One Compose project; `override` names the password's file."""
+    """One Compose project; `override` names the files of the secrets."""
 
     project: str
     override: Path
+    api_key: str = ""
 
     def compose(self, *arguments: str) -> str:
         """Run docker compose on this project."""
@@ -86,7 +87,15 @@ class Stack:
 
     def http(self) -> httpx2.Client:
         """A client of the API; the port changes when its container starts again."""
-        return httpx2.Client(base_url=self.address(), timeout=60, trust_env=False)
+        headers = {"Authorization": f"Bearer {self.api_key}"}
+        return httpx2.Client(base_url=self.address(), headers=headers, timeout=60, trust_env=False)
+
+    def new_key(self, *scopes: str) -> str:
+        """A key, made as an operator makes one."""
+        options = [option for scope in scopes for option in ("--scope", scope)]
+        return self.compose(
+            "exec", "--no-TTY", "api", "phasegate", "keys", "create", "--name", "tests", *options
+        ).strip()
 
 
 def inspect(container: str) -> dict[str, Any]:

@@ -85,6 +85,16 @@ def test_the_password_is_in_no_environment_argument_or_log(stack, password):
         assert password not in "\n".join(docker_log(container))
 
 
+def test_nobody_gets_in_without_a_key(stack):
+    with stack.http() as http:
+        assert http.get("/v1/limits").status_code == 200
+        assert http.get("/v1/limits", headers={"Authorization": ""}).status_code == 401
+        assert http.get("/metrics").status_code == 403
+        assert http.get("/readyz", headers={"Authorization": ""}).json() == {"ready": True, "workers": WORKERS}
+    for service in ("api", "worker", "redis"):
+        assert stack.api_key not in "\n".join(docker_log(stack.containers(service)[0]))
+
+
 def test_an_upload_is_larger_than_what_fits_into_tmp(stack):
     sample = Sample()
     wide = np.zeros((sample.n, 150_000), np.float32)  # 72 MB; /tmp has 64

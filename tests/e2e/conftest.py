@@ -23,8 +23,9 @@ class Running:
 def start(data_dir: Path, *options: str, **environment: str) -> Running:
     """`phasegate serve` on a free port, ready."""
     command = [sys.executable, "-m", "service.cli", "serve", "--port", "0", "--data-dir", str(data_dir), *options]
+    unbounded = {"PHASEGATE_RATE_PER_MINUTE": "0"}  # a test is a caller in a hurry
     with (data_dir.parent / f"{data_dir.name}.log").open("ab") as log:
-        process = subprocess.Popen(command, env={**os.environ, **environment}, stderr=log)
+        process = subprocess.Popen(command, env={**os.environ, **unbounded, **environment}, stderr=log)
     deadline = time.monotonic() + 30
     while time.monotonic() < deadline:
         assert process.poll() is None, "the service ended"

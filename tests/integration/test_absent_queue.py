@@ -47,7 +47,7 @@ def client(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[Test
     """The application, which looks for lost analyses more often than it needs to."""
     monkeypatch.setattr(api, "STORE_INTERVAL_S", 0.2)
     monkeypatch.setattr(reconciliation, "REQUEUE_AFTER", timedelta(seconds=1))
-    with TestClient(api.create_app(settings)) as client:
+    with TestClient(api.create_app(settings), "http://127.0.0.1") as client:
         yield client
 
 

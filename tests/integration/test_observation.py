@@ -36,9 +36,11 @@ NASTY_IDS = [
     "%0d%0aSet-Cookie:a=b",
 ]
 
+HERE = "http://127.0.0.1"
+
 
 def client_of(settings: Settings) -> TestClient:
-    return TestClient(observed(create_app(settings)), raise_server_exceptions=False)
+    return TestClient(observed(create_app(settings)), HERE, raise_server_exceptions=False)
 
 
 def new_id() -> str:
@@ -225,7 +227,7 @@ def test_an_unforeseen_error_is_logged_once(client, monkeypatch):
         raise ZeroDivisionError
 
     monkeypatch.setattr(lifecycle, "describe", broken)
-    with TestClient(client.app) as strict, capture_logs() as lines:
+    with TestClient(client.app, HERE) as strict, capture_logs() as lines:
         answer = strict.get(f"/v1/analyses/{new_id()}")
     assert (answer.status_code, answer.json()["code"]) == (500, "internal_error")
     assert [line["event"] for line in lines if "exc_info" in line] == ["request_failed"]

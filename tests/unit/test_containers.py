@@ -12,11 +12,13 @@ from prometheus_client import generate_latest
 from prometheus_client.parser import text_string_to_metric_families
 
 from service import __version__
+from service.access.callers import demanded
 from service.api.metrics import new_metrics
 from service.settings import Settings
 from service.storage.counters import parse_counts
 from service.storage.measures import Measures
 from service.storage.redis_password import read_password
+from service.wiring import open_ring
 
 ROOT = Path(__file__).parents[2]
 MONITORING = ROOT / "docker/monitoring"
@@ -93,7 +95,7 @@ def test_monitoring_runs_only_when_it_is_asked_for():
 
 def test_passwords_are_in_secret_files_that_git_does_not_see():
     files = {name: secret["file"] for name, secret in COMPOSE["secrets"].items()}
-    assert files == {name: f"docker/secrets/{name}" for name in ("redis_password", "grafana_password")}
+    assert files == {name: f"docker/secrets/{name}" for name in ("redis_password", "grafana_password", "metrics_key")}
     assert "docker/secrets/" in (ROOT / ".gitignore").read_text(encoding="utf-8").splitlines()
     for name in ("api", "worker"):
         assert SERVICES[name]["environment"]["PHASEGATE_REDIS_PASSWORD_FILE"] == "/run/secrets/redis_password"
@@ -146,9 +148,34 @@ def make_secrets(folder):
     return done.stdout.splitlines()
 
 
+def test_nobody_gets_in_without_a_key_and_prometheus_has_one_of_its_own():
+    environment = SERVICES["api"]["environment"]
+    assert environment["PHASEGATE_REQUIRE_KEYS"] == "true"
+    assert "PHASEGATE_REQUIRE_KEYS=true" in (ROOT / "Dockerfile").read_text(encoding="utf-8")
+    assert "let_anyone" not in (ROOT / "docker-compose.yml").read_text(encoding="utf-8").lower()
+    shown = environment["PHASEGATE_METRICS_KEY_FILE"]
+    assert shown == "/run/secrets/metrics_key"
+    assert {name for name, service in SERVICES.items() if "metrics_key" in service.get("secrets", ())} == {
+        "api",
+        "prometheus",
+    }
+    configuration = yaml.safe_load((MONITORING / "prometheus.yml").read_text(encoding="utf-8"))
+    assert configuration["scrape_configs"][0]["authorization"] == {"type": "Bearer", "credentials_file": shown}
+
+
+def test_the_key_for_the_metrics_lets_its_bearer_read_them_and_nothing_else(tmp_path):
+    (tmp_path / "make-secrets.sh").write_bytes((ROOT / "docker/make-secrets.sh").read_bytes())
+    make_secrets(tmp_path)
+    file = tmp_path / "secrets/metrics_key"
+    caller = open_ring(Settings(data_dir=tmp_path / "data", metrics_key_file=file)).authenticate(file.read_text())
+    assert caller.scopes == demanded("GET", "/metrics")
+    for method, path in (("GET", "/v1/analyses"), ("POST", "/v1/analyses"), ("POST", "/v1/model/separation")):
+        assert not caller.scopes & demanded(method, path)
+
+
 def test_secrets_are_random_made_once_and_in_a_folder_of_their_owner(tmp_path):
     (tmp_path / "make-secrets.sh").write_bytes((ROOT / "docker/make-secrets.sh").read_bytes())
-    assert [line.split()[0] for line in make_secrets(tmp_path)] == ["Made", "Made"]
+    assert [line.split()[0] for line in make_secrets(tmp_path)] == ["Made", "Made", "Made"]
     secrets = tmp_path / "secrets"
     redis, grafana = read_password(secrets / "redis_password"), read_password(secrets / "grafana_password")
     assert re.fullmatch("[0-9a-f]{64}", redis)
@@ -157,9 +184,13 @@ def test_secrets_are_random_made_once_and_in_a_folder_of_their_owner(tmp_path):
     assert stat.S_IMODE((secrets / "redis_password").stat().st_mode) == 0o444
 
     (secrets / "grafana_password").unlink()
-    assert [line.split()[0] for line in make_secrets(tmp_path)] == ["docker/secrets/redis_password", "Made"]
+    assert [line.split()[0] for line in make_secrets(tmp_path)] == [
+        "docker/secrets/redis_password",
+        "Made",
+        "docker/secrets/metrics_key",
+    ]
     assert read_password(secrets / "redis_password") == redis
-    assert sorted(path.name for path in secrets.iterdir()) == ["grafana_password", "redis_password"]
+    assert sorted(path.name for path in secrets.iterdir()) == ["grafana_password", "metrics_key", "redis_password"]
 
 
 @pytest.mark.parametrize("expression", EXPRESSIONS)

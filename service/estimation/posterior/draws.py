@@ -101,7 +101,7 @@ def collect(
         floors[:, place], counts[:, place] = _floors(strength[:, s], strength[:, nuisance])
     if given.pairs.whitened:
         for place, (root, axes) in enumerate(((geometry.gain_y, state.frames.y), (geometry.gain_x, state.frames.x)), 1):
-            assert root is not None  # noqa: S101
+            assert root is not None  # noqa: S101  # nosec B101
             gains = root @ axes[:, :r]
             products = gains.T @ gains
             for draw in range(size):

@@ -54,7 +54,7 @@ KINDS = ["application/json", "multipart/form-data; boundary=b", "Multipart/Mixed
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_question_about_the_model_is_refused_when_it_is_long_whatever_it_calls_itself(tmp_path, kind):
     app = create_app(Settings(data_dir=tmp_path / "data", redis_url=f"unix://{tmp_path}/nothing.sock"))
-    with TestClient(app) as client:
+    with TestClient(app, "http://127.0.0.1") as client:
         content, headers = b" " * (OTHER_BYTES + 1), {"Content-Type": kind}
         announced = client.post("/v1/model/separation", content=content, headers=headers)
         streamed = client.post("/v1/model/separation", content=iter([content]), headers=headers)

@@ -11,7 +11,7 @@ from service.settings import Settings
 
 
 def test_the_page_of_the_calls_needs_nothing_from_elsewhere():
-    http = TestClient(create_app(Settings()))
+    http = TestClient(create_app(Settings()), "http://127.0.0.1")
     page = http.get("/docs")
     assert page.status_code == 200
     needed = re.findall(r"""(?:src|href)=["']([^"']+)""", page.text)

@@ -1,7 +1,6 @@
 """The model's calls: every example is sent and answered, and what is refused says which field and what to do."""
 
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 import yaml
@@ -26,8 +25,6 @@ from service.estimation.spiked_model import (
 from service.settings import Settings
 
 APP = create_app(Settings())
-# Looked up, but not used: what is answered at once needs neither store nor queue.
-APP.state.services = SimpleNamespace(stores=SimpleNamespace(of=lambda tenant: None))
 ANSWERS = {"separation": ModelSeparation, "phase-diagram": PhaseDiagram, "simulation": Simulation}
 
 
@@ -45,9 +42,12 @@ def example_requests():
 
 
 @pytest.fixture(scope="module")
-def http():
-    """The application without its lifespan."""
-    return TestClient(APP)
+def http(tmp_path_factory):
+    """The application; the queue is away, and what is answered at once does not ask it."""
+    folder = tmp_path_factory.mktemp("api")
+    app = create_app(Settings(data_dir=folder / "data", redis_url=f"unix://{folder}/nothing.sock", rate_per_minute=0))
+    with TestClient(app, "http://127.0.0.1") as client:
+        yield client
 
 
 PARAMETERS = {

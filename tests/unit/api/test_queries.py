@@ -21,8 +21,11 @@ CALLS = [(method, path) for path, operations in PATHS.items() if path.startswith
 def http(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
     """The application with its store; the queue is away."""
     folder = tmp_path_factory.mktemp("api")
-    app = create_app(Settings(data_dir=folder / "data", redis_url=f"unix://{folder}/nothing.sock"))
-    with TestClient(app) as client:
+    settings = Settings(
+        data_dir=folder / "data", redis_url=f"unix://{folder}/nothing.sock", allowed_hosts="elsewhere.example"
+    )
+    app = create_app(settings)
+    with TestClient(app, "http://127.0.0.1") as client:
         yield client
 
 

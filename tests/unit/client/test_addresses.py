@@ -2,8 +2,9 @@
 
 import pytest
 
+from service.access.hosts import is_loopback
 from service.client import Client, InvalidAddress
-from service.client.addresses import is_loopback, parse_address, shown
+from service.client.addresses import parse_address, shown
 
 
 @pytest.mark.parametrize(

@@ -219,3 +219,16 @@ def test_a_store_that_is_not_mounted_is_not_made_anew(stores, tmp_path):
     with pytest.raises(StoreUnavailable):
         stores.of("acme")
     assert not (tmp_path / "data").exists()
+
+
+def test_an_analysis_that_lost_its_mark_is_marked_again(stores, store, tmp_path):
+    waiting, theirs, ended = committed(store), committed(stores.of("acme")), committed(store)
+    store.analyses.settle(ended.id, *REPORT)
+    marks = tmp_path / "data" / "unsettled"
+    for mark in marks.iterdir():
+        mark.unlink()
+    assert list(stores.unsettled()) == []
+    stores.mend()
+    assert {s.id for s in stores.unsettled()} == {waiting.id, theirs.id}
+    assert stores.holder_of(theirs.id).analyses.find(theirs.id) == theirs
+    assert sorted(mark.name for mark in marks.iterdir()) == sorted((waiting.id, theirs.id))

@@ -1,0 +1,116 @@
+"""Is there room for a call?  Asked before its body is read, so that nobody sends 2 GB to be refused."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import islice
+from typing import Annotated
+
+from fastapi import Depends, Request
+from fastapi.concurrency import run_in_threadpool
+
+from service.access.callers import Caller
+from service.analyses.errors import QueueFull, QueueUnavailable, RateLimited, TooManyDatasets, TooManyUploads
+from service.analyses.ports import Store
+from service.api.access import CallerDep, ServicesDep, StoreDep
+from service.wiring import Services
+
+CHANGING = frozenset({"POST", "PUT", "DELETE"})
+RETRY_BOUNDS_S = (1, 60)
+USUAL_RUN_S = 10.0  # as long as nothing has been counted
+UPLOAD_RETRY_S = 5
+
+
+async def check_rate(request: Request, services: ServicesDep, caller: CallerDep) -> None:
+    """Dependency of every call: refuse what a caller changes too often.  Raises RateLimited."""
+    if request.method not in CHANGING or services.settings.rate_per_minute == 0:
+        return
+    left_s = await run_in_threadpool(services.rates.take, _name(caller))
+    if left_s is not None:
+        raise RateLimited(
+            f"This is more than {services.settings.rate_per_minute} calls within a minute. Go on after the time in "
+            "Retry-After; looking is free.",
+            retry_after_s=max(1, math.ceil(left_s)),
+        )
+
+
+class Capacity:
+    """What one caller may still add.  Calls look at store and queue: not for the event loop."""
+
+    def __init__(self, services: Services, store: Store, caller: Caller, uploads: Counter[str]) -> None:
+        self._services, self._store, self._uploads, self._caller = services, store, uploads, _name(caller)
+
+    def to_queue(self) -> None:
+        """May another analysis wait?  Raises QueueFull.
+
+        While the queue is away, those are counted that the store knows to have no outcome.
+        """
+        most = self._services.settings.max_queued
+        try:
+            waiting = self._services.queue.waiting()
+        except QueueUnavailable:
+            waiting = sum(1 for _ in islice(self._services.stores.unsettled(), most))
+        if waiting >= most:
+            raise QueueFull(
+                f"{most} analyses wait already, which is as many as this service takes. Try again after the time in "
+                "Retry-After, or tell the operator to start more workers.",
+                retry_after_s=self._place_in_s(),
+            )
+
+    def to_store(self) -> None:
+        """May there be another dataset?  Raises TooManyDatasets."""
+        most = self._services.settings.max_datasets
+        if len(self._store.datasets.ids()) >= most:
+            raise TooManyDatasets(
+                f"There are {most} datasets, which is as many as this service keeps. Delete some, wait until they "
+                "expire, or analyse one that is there."
+            )
+
+    def to_both(self) -> None:
+        """`to_queue` and `to_store`."""
+        self.to_queue()
+        self.to_store()
+
+    @contextmanager
+    def uploading(self) -> Iterator[None]:
+        """While the caller sends a large body.  Raises TooManyUploads."""
+        most = self._services.settings.max_concurrent_uploads
+        if self._uploads[self._caller] >= most:
+            raise TooManyUploads(
+                f"{most} uploads are on their way already, which is as many as this service takes from one caller. "
+                "Send this one when another has come.",
+                retry_after_s=UPLOAD_RETRY_S,
+            )
+        self._uploads[self._caller] += 1
+        try:
+            yield
+        finally:
+            self._uploads[self._caller] -= 1
+            if not self._uploads[self._caller]:
+                del self._uploads[self._caller]
+
+    def _place_in_s(self) -> int:
+        """How soon one of the waiting ones is likely to start: analyses take their time, divided among workers."""
+        try:
+            measures = self._services.measure()
+        except QueueUnavailable:
+            return RETRY_BOUNDS_S[1]
+        ended = sum(measures.counts.runs.counts.values())
+        run_s = measures.counts.runs.total_s / ended if ended else USUAL_RUN_S
+        least, most = RETRY_BOUNDS_S
+        return min(most, max(least, math.ceil(run_s / max(1, measures.workers_alive))))
+
+
+async def _capacity(request: Request, services: ServicesDep, store: StoreDep, caller: CallerDep) -> Capacity:
+    return Capacity(services, store, caller, request.app.state.uploads)
+
+
+CapacityDep = Annotated[Capacity, Depends(_capacity)]
+
+
+def _name(caller: Caller) -> str:
+    """Who is counted by himself: a key, or all callers of a tenant where no key is asked for."""
+    return f"{caller.tenant}:{caller.key_id or ''}"

@@ -1,0 +1,47 @@
+"""When a call is made again: under a key, so that the service makes nothing twice."""
+
+from __future__ import annotations
+
+import ssl
+
+import httpx2
+
+from service.client.refusals import causes
+
+HEADER = "Idempotency-Key"
+ATTEMPTS = 4
+FIRST_PAUSE_S = 0.2
+"""Before the second attempt; each further pause is three times as long, or as long as the service asks for."""
+
+LONGEST_PAUSE_S = 10.0
+"""Whoever is told to wait for longer is told so, and not kept waiting."""
+
+PASSING = frozenset({429, 502, 503})
+IN_USE = b"idempotency_key_in_use"
+
+
+def pause_s(attempt: int, found: httpx2.Response | httpx2.TransportError) -> float | None:
+    """How long to wait before the next attempt (seconds); None if there is to be none.
+
+    Arguments: attempt, number of the one that has failed, from 1; found, what came back.
+    """
+    if attempt >= ATTEMPTS:
+        return None
+    usual_s = FIRST_PAUSE_S * 3 ** (attempt - 1)
+    if isinstance(found, httpx2.TransportError):
+        return usual_s if _is_lost(found) else None
+    if found.status_code not in PASSING and not _is_in_use(found):
+        return None
+    asked = found.headers.get("retry-after", "")
+    pause = max(usual_s, float(asked)) if asked.isascii() and asked.isdigit() else usual_s
+    return pause if pause <= LONGEST_PAUSE_S else None
+
+
+def _is_lost(error: httpx2.TransportError) -> bool:
+    """Whether a connection was lost or refused; one that is silent or cannot be trusted will be so again."""
+    is_secure = not any(isinstance(cause, ssl.SSLError) for cause in causes(error))
+    return is_secure and isinstance(error, httpx2.NetworkError | httpx2.RemoteProtocolError)
+
+
+def _is_in_use(answer: httpx2.Response) -> bool:
+    return answer.status_code == httpx2.codes.CONFLICT and IN_USE in answer.content

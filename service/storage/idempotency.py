@@ -1,0 +1,136 @@
+"""Keys of calls in Redis: one hash for each, changed in one step.
+
+    fingerprint     digest of what was sent
+    stem            of the ids that the call gives
+    holder          the attempt that is being answered
+    leased_until    until when it is taken to be alive, by the server's clock
+    answer          the answer as JSON, once there is one
+
+A set for each stem leads back to the hashes, so that answers go with what they name.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import Any, cast
+
+from redis import Redis
+
+from service.analyses.claims import Answer, Claim, KeyedCall
+from service.analyses.errors import IdempotencyKeyInUse, IdempotencyKeyReused
+from service.storage import keys
+from service.storage.reaching import Absence
+
+_NOW = """
+local time = redis.call('TIME')
+local now = tonumber(time[1]) + tonumber(time[2]) / 1000000
+local record = KEYS[1]
+"""
+
+_CLAIM = (
+    _NOW
+    + """
+local fingerprint, stem, holder, lease_s, ttl_s, of = ARGV[1], ARGV[2], ARGV[3], tonumber(ARGV[4]), ARGV[5], ARGV[6]
+local held = redis.call('HMGET', record, 'fingerprint', 'stem', 'holder', 'leased_until', 'answer')
+if held[1] then
+    if held[1] ~= fingerprint then return {'other'} end
+    if held[5] then return {'answered', held[2], held[5]} end
+    if held[3] ~= holder and tonumber(held[4]) > now then return {'in_use'} end
+    stem = held[2]
+end
+redis.call('HSET', record, 'fingerprint', fingerprint, 'stem', stem, 'holder', holder, 'leased_until', now + lease_s)
+redis.call('EXPIRE', record, ttl_s)
+redis.call('SADD', of .. stem, record)
+redis.call('EXPIRE', of .. stem, ttl_s)
+return {'taken', stem}
+"""
+)
+
+_RENEW = (
+    _NOW
+    + """
+if redis.call('HGET', record, 'holder') ~= ARGV[1] then return 0 end
+redis.call('HSET', record, 'leased_until', now + tonumber(ARGV[2]))
+return 1
+"""
+)
+
+_KEEP = """
+if redis.call('HGET', KEYS[1], 'holder') ~= ARGV[1] then return 0 end
+redis.call('HSET', KEYS[1], 'answer', ARGV[2])
+return 1
+"""
+
+_LET_GO = """
+if redis.call('HGET', KEYS[1], 'holder') ~= ARGV[1] or redis.call('HEXISTS', KEYS[1], 'answer') == 1 then return 0 end
+if ARGV[2] == '1' then
+    redis.call('SREM', ARGV[3] .. redis.call('HGET', KEYS[1], 'stem'), KEYS[1])
+    return redis.call('DEL', KEYS[1])
+end
+return redis.call('HSET', KEYS[1], 'leased_until', 0)
+"""
+
+_FORGET = """
+for _, record in ipairs(redis.call('SMEMBERS', KEYS[1])) do redis.call('DEL', record) end
+return redis.call('DEL', KEYS[1])
+"""
+
+
+class RedisClaims:
+    """`service.analyses.claims.Claims`; `ttl_s` says how long a key is kept (seconds)."""
+
+    def __init__(self, connection: Redis, *, ttl_s: int, absence_s: float = 0.0) -> None:
+        self._connection = connection
+        self._ttl_s = ttl_s
+        self._reachable = Absence(absence_s).asked
+
+    def claim(self, call: KeyedCall, stem: str) -> Claim:
+        """The answer under the call's key, or the key itself.  Raises IdempotencyKeyReused, IdempotencyKeyInUse."""
+        sent = (call.fingerprint, stem, call.holder, keys.CALL_LEASE_S, self._ttl_s, keys.CALLS_OF_PREFIX)
+        found = [part.decode() for part in cast(list[bytes], self._run(_CLAIM, call, *sent))]
+        match found:
+            case ["taken", taken]:
+                return Claim(taken, None)
+            case ["answered", taken, answer]:
+                return Claim(taken, Answer(**json.loads(answer)))
+            case ["in_use"]:
+                raise IdempotencyKeyInUse(
+                    "The first call with this Idempotency-Key is still being answered. Repeat this one after the time "
+                    "in Retry-After."
+                )
+        raise IdempotencyKeyReused(
+            "This Idempotency-Key belongs to a call that sent something else. Choose a new key for a new call; only "
+            "a repetition, with the same body, has the key of the call before."
+        )
+
+    def renew(self, call: KeyedCall) -> None:
+        """Begin the lease anew, if it is this attempt's still."""
+        self._run(_RENEW, call, call.holder, keys.CALL_LEASE_S)
+
+    def keep(self, call: KeyedCall, answer: Answer) -> None:
+        """Keep the answer, if the key is this attempt's still."""
+        said = {"status": answer.status, "headers": dict(answer.headers), "body": answer.body}
+        self._run(_KEEP, call, call.holder, json.dumps(said))
+
+    def let_go(self, call: KeyedCall, *, forget: bool) -> None:
+        """End the lease; with `forget` remove the key.  An answer that is kept stays."""
+        self._run(_LET_GO, call, call.holder, int(forget), keys.CALLS_OF_PREFIX)
+
+    def is_known(self, scope: str, key: str) -> bool:
+        """Whether there is anything under a key."""
+        with self._reachable():
+            return bool(self._connection.exists(keys.call_key(_digest(scope, key))))
+
+    def _run(self, script: str, call: KeyedCall, *args: str | int) -> Any:
+        with self._reachable():
+            return self._connection.eval(script, 1, keys.call_key(_digest(call.scope, call.key)), *args)
+
+
+def forget_calls(connection: Redis, stem: str) -> None:
+    """Remove the answers that name what has this stem in its id."""
+    connection.eval(_FORGET, 1, keys.CALLS_OF_PREFIX + stem)
+
+
+def _digest(scope: str, key: str) -> str:
+    return hashlib.sha256(f"{scope}\n{key}".encode()).hexdigest()

@@ -20,6 +20,7 @@ from service.analyses.tenancy import DEFAULT_TENANT
 from service.settings import Settings
 from service.storage.bucket import Bucket
 from service.storage.bucket_address import BucketRefused, bucket_address
+from service.storage.bucket_keys import BucketKeys
 from service.storage.bucket_stores import BucketStores
 from service.storage.disk import DiskStores
 from service.storage.disk_keys import DiskKeys
@@ -87,8 +88,15 @@ def open_stores(settings: Settings) -> DiskStores | BucketStores:
 
 
 def _chosen_stores(settings: Settings) -> DiskStores | BucketStores:
-    if settings.store_url is None:
+    bucket = _bucket(settings)
+    if bucket is None:
         return DiskStores(settings.data_dir, settings.max_label_bytes)
+    return BucketStores(bucket, settings.data_dir, settings.max_label_bytes, settings.cache_bytes)
+
+
+def _bucket(settings: Settings) -> Bucket | None:
+    if settings.store_url is None:
+        return None
     try:
         address = bucket_address(
             settings.store_url,
@@ -99,7 +107,7 @@ def _chosen_stores(settings: Settings) -> DiskStores | BucketStores:
         )
     except BucketRefused as error:
         raise StoreNotUsable(str(error)) from error
-    return BucketStores(Bucket(address), settings.data_dir, settings.max_label_bytes, settings.cache_bytes)
+    return Bucket(address)
 
 
 def check_store(settings: Settings) -> None:
@@ -135,8 +143,9 @@ def _admit(stores: DiskStores | BucketStores, writing: int) -> None:
 
 
 def open_keys(settings: Settings) -> Keys:
-    """The keys, which are kept where the store is."""
-    return DiskKeys(settings.data_dir)
+    """The keys, which are kept where the store is.  Raises StoreNotUsable."""
+    bucket = _bucket(settings)
+    return DiskKeys(settings.data_dir) if bucket is None else BucketKeys(bucket)
 
 
 def open_ring(settings: Settings) -> KeyRing:

@@ -4,6 +4,7 @@ Buckets list keys in ascending order, and lists are wanted newest first: {backwa
 digits are each subtracted from 15.
 
 unsettled/{analysis}/{tenant}[/{dataset}/{label set}]   a mark for each analysis without an outcome, and what it needs
+keys/{id}.json                                          API keys, see bucket_keys
 probe/                                                  written to see whether that can be done, and what time it is
 tenants/{tenant}/                                       the root of a tenant; that of the default one is empty
 

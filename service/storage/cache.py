@@ -79,13 +79,7 @@ class FileCache:
                     coming = self._reserved(wanted, held)
                 if coming is None:
                     continue  # no room, or being fetched by another
-                for want in coming:
-                    self._fill(want, held[want.file.sha256])
-                with _stored(), self._alone():
-                    for want in coming:
-                        sha256 = want.file.sha256
-                        os.rename(self._part(sha256), self._folder / sha256)
-                        fcntl.flock(held[sha256], fcntl.LOCK_SH)
+                self._fill_all(coming, held)
                 kept = {part: self._folder / want.file.sha256 for part, want in wanted.items()}
                 return {part: Cached(path, os.dup(held[path.name])) for part, path in kept.items()}
         raise StoreUnavailable("The cache of this worker is full of files that are in use. Try again later.")
@@ -146,22 +140,20 @@ class FileCache:
                 excess -= size
         return excess <= 0
 
-    def _fill(self, want: Wanted, descriptor: int) -> None:
-        """Write the content of a file, verified.  One that is refused leaves nothing."""
-        digest, size = hashlib.sha256(), 0
+    def _fill_all(self, coming: list[Wanted], held: Mapping[str, int]) -> None:
+        """Fetch files, each of which has its name when it is complete; of one that is not, nothing stays."""
+        left = list(coming)
         try:
-            for piece in want.pieces():
-                digest.update(piece)
-                with _stored():
-                    size += os.pwrite(descriptor, piece, size)
-            if size != want.file.size_bytes or digest.hexdigest() != want.file.sha256:
-                raise InputAltered(
-                    "A stored file of the analysis is not what was uploaded: its digest is another. Send the dataset "
-                    "again, and tell the operator."
-                )
-        except BaseException:
-            self._part(want.file.sha256).unlink(missing_ok=True)
-            raise
+            while left:
+                sha256 = left[0].file.sha256
+                _fill(left[0], held[sha256])
+                with _stored(), self._alone():
+                    os.rename(self._part(sha256), self._folder / sha256)
+                    fcntl.flock(held[sha256], fcntl.LOCK_SH)
+                left.pop(0)
+        finally:
+            for want in left:
+                self._part(want.file.sha256).unlink(missing_ok=True)
 
     def _part(self, sha256: str) -> Path:
         return self._folder / f"{sha256}{PART}"
@@ -185,6 +177,20 @@ def _held() -> Iterator[dict[str, int]]:
     finally:
         for descriptor in held.values():
             os.close(descriptor)
+
+
+def _fill(want: Wanted, descriptor: int) -> None:
+    """Write the content of a file, verified."""
+    digest, size = hashlib.sha256(), 0
+    for piece in want.pieces():
+        digest.update(piece)
+        with _stored():
+            size += os.pwrite(descriptor, piece, size)
+    if size != want.file.size_bytes or digest.hexdigest() != want.file.sha256:
+        raise InputAltered(
+            "A stored file of the analysis is not what was uploaded: its digest is another. Send the dataset again, and "
+            "tell the operator."
+        )
 
 
 def _is_locked(path: Path) -> bool:

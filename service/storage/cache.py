@@ -188,8 +188,8 @@ def _fill(want: Wanted, descriptor: int) -> None:
             size += os.pwrite(descriptor, piece, size)
     if size != want.file.size_bytes or digest.hexdigest() != want.file.sha256:
         raise InputAltered(
-            "A stored file of the analysis is not what was uploaded: its digest is another. Send the dataset again, and "
-            "tell the operator."
+            "A stored file of the analysis is not what was uploaded: its digest is another. Send the dataset again, "
+            "and tell the operator."
         )
 
 

@@ -13,7 +13,7 @@ from service.analyses.errors import AnalysisNotFound, NotFound, StoreUnavailable
 from service.analyses.identity import Kind
 from service.storage.bucket import Bucket, chunks
 from service.storage.bucket_layout import OUTCOME_RECORD, SUBMISSION_RECORD, UNSETTLED, Keys, Mark, forwards, read_mark
-from service.storage.bucket_listing import newest_first
+from service.storage.bucket_listing import beginning_with, newest_first
 from service.storage.bucket_records import DatasetRecords
 from service.storage.records import SUBMISSION, decode_record
 
@@ -115,10 +115,11 @@ class BucketAnalyses:
 
     def find_report(self, fingerprint: str) -> str | None:
         """The latest analysis with this fingerprint that has a report, or None."""
-        found = (
-            forwards(item.key.rpartition("/")[2]) for item in self._bucket.listed(self._keys.reports_of(fingerprint))
-        )
-        return next((analysis_id for analysis_id in found if self.find(analysis_id) is not None), None)
+        for item in beginning_with(self._bucket, self._keys.reports, fingerprint):
+            analysis_id = forwards(item.key.removeprefix(f"{self._keys.reports}/{fingerprint}."))
+            if self._bucket.exists(self._keys.submission(analysis_id)):
+                return analysis_id
+        return None
 
     def unsettled(self) -> Iterator[Submission]:
         """The tenant's analyses without an outcome, oldest first."""
@@ -175,4 +176,4 @@ class BucketAnalyses:
         return None if content is None else decode_record(content, SETTLED, f"{analysis_id}/outcome.json")
 
     def _unmark(self, analysis_id: str) -> None:
-        self._bucket.remove([item.key for item in self._bucket.listed(f"{UNSETTLED}/{analysis_id}")])
+        self._bucket.remove([item.key for item in beginning_with(self._bucket, UNSETTLED, analysis_id)])

@@ -110,6 +110,12 @@ class BucketDatasets:
         held = self._records.find(found.dataset_id) if found else None
         return found if held is not None and label_set_id not in held.entry.removed_label_sets else None
 
+    def is_orphan(self, label_set_id: str) -> bool:
+        """Whether there is the record of a label set and none of its dataset."""
+        content = self._bucket.read(self._keys.label_set_record(label_set_id))
+        found = None if content is None else decode_record(content, LABEL_SET, f"{LABEL_SETS}/{label_set_id}.json")
+        return found is not None and not self._bucket.exists(self._keys.dataset_record(found.dataset_id))
+
     def find_label_sets(self, label_set_ids: Sequence[str]) -> Sequence[LabelSet | None]:
         """`find_label_set` for many, some at a time."""
         return self._bucket.at_once(self.find_label_set, label_set_ids)

@@ -3,7 +3,7 @@
 Buckets list keys in ascending order, and lists are wanted newest first: {backwards} is an id whose 32 hexadecimal
 digits are each subtracted from 15.
 
-unsettled/{analysis}/{tenant}[/{dataset}/{label set}]   a mark for each analysis without an outcome, and what it needs
+unsettled/{analysis}.{tenant}[.{dataset}.{label set}]   a mark for each analysis without an outcome, and what it needs
 keys/{id}.json                                          API keys, see bucket_keys
 probe/                                                  written to see whether that can be done, and what time it is
 tenants/{tenant}/                                       the root of a tenant; that of the default one is empty
@@ -15,7 +15,7 @@ tenants/{tenant}/                                       the root of a tenant; th
 {root}analyses/{backwards}/submission.json
                            outcome.json                 created once, the last of all; names its report
                            report-*.json
-{root}reports/{fingerprint}/{backwards}                 for each analysis that has the report of the same
+{root}reports/{fingerprint}.{backwards}                 for each analysis that has the report of the same
 """
 
 from __future__ import annotations
@@ -102,22 +102,18 @@ class Keys:
 
     @property
     def reports(self) -> str:
-        """A folder for each fingerprint that a report has."""
+        """What leads from fingerprints to analyses with such a report."""
         return f"{self.root}reports"
 
-    def reports_of(self, fingerprint: str) -> str:
-        """The analyses with a report of this fingerprint, the latest first."""
-        return f"{self.reports}/{fingerprint}"
-
     def report_of(self, fingerprint: str, analysis_id: str) -> str:
-        """That an analysis has a report of this fingerprint."""
-        return f"{self.reports_of(fingerprint)}/{backwards(analysis_id)}"
+        """That an analysis has a report of this fingerprint; the latest analysis comes first."""
+        return f"{self.reports}/{fingerprint}.{backwards(analysis_id)}"
 
     def mark(self, submission: Submission) -> str:
         """The mark of an analysis without an outcome."""
-        mark = f"{UNSETTLED}/{submission.id}/{self.tenant}"
+        mark = f"{UNSETTLED}/{submission.id}.{self.tenant}"
         subject = submission.subject
-        return f"{mark}/{subject.dataset.id}/{subject.label_set.id}" if isinstance(subject, Estimation) else mark
+        return f"{mark}.{subject.dataset.id}.{subject.label_set.id}" if isinstance(subject, Estimation) else mark
 
 
 @dataclass(frozen=True)
@@ -132,7 +128,7 @@ class Mark:
 
 def read_mark(key: str) -> Mark | None:
     """The mark with this key; None for a key that is none."""
-    _, *rest = key.split("/")
+    rest = key.removeprefix(f"{UNSETTLED}/").split(".")
     if len(rest) < 2 or not is_id(rest[0], Kind.ANALYSIS) or not is_tenant(rest[1]):
         return None
     return Mark(key, rest[0], rest[1], tuple(rest[2:]))

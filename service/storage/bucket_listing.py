@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from itertools import islice
+from collections.abc import Iterator
+from itertools import islice, takewhile
 
 from service.analyses.identity import Kind, is_id
-from service.storage.bucket import Bucket
+from service.storage.bucket import Bucket, Listed
 from service.storage.bucket_layout import backwards, forwards
 
 AFTER_ALL = "zz"  # sorts after every name in a folder
@@ -23,3 +24,9 @@ def newest_first(
     ids = (forwards(parts[0]) for parts in found if len(parts) == 2 and parts[1] == record)
     wanted = (an_id for an_id in ids if is_id(an_id, kind) and (before is None or an_id < before))
     return list(islice(wanted, at_most))
+
+
+def beginning_with(bucket: Bucket, folder: str, text: str) -> Iterator[Listed]:
+    """The objects in a folder whose names begin with a text, after which any name goes on with a full stop."""
+    start = f"{folder}/{text}"
+    return takewhile(lambda item: item.key.startswith(f"{start}."), bucket.listed(folder, start))

@@ -17,6 +17,7 @@ from service.storage.bucket_analyses import LOOKED_AT_ONCE, BucketAnalyses
 from service.storage.bucket_datasets import BucketDatasets
 from service.storage.bucket_files import BucketFiles
 from service.storage.bucket_layout import PROBE, TENANTS, UNSETTLED, Keys, Mark, read_mark
+from service.storage.bucket_listing import beginning_with
 from service.storage.bucket_sweep import sweep_marks, sweep_tenant
 from service.storage.cache import FileCache
 from service.storage.disk_files import check_writable
@@ -88,7 +89,7 @@ class BucketStores:
 
     def holder_of(self, analysis_id: str) -> BucketStore | None:
         """The store that holds an analysis without an outcome; None if there is no such analysis."""
-        marks = (read_mark(item.key) for item in self._bucket.listed(f"{UNSETTLED}/{analysis_id}"))
+        marks = (read_mark(item.key) for item in beginning_with(self._bucket, UNSETTLED, analysis_id))
         return next((self.of(mark.tenant) for mark in marks if mark is not None), None)
 
     def unsettled(self) -> Iterator[Submission]:

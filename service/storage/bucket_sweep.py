@@ -1,6 +1,7 @@
 """What processes that have died left on a bucket: objects that belong to nothing.
 
 They are left alone for a time by the clock of the bucket, for whoever is writing them may be about to name them.
+Listings show what may be wanting; before anything is removed, the record that it would belong to is asked for itself.
 Uploads of large files that were not completed are no objects: a lifecycle rule of the bucket removes them.
 """
 
@@ -41,17 +42,17 @@ def sweep_tenant(bucket: Bucket, keys: Keys, datasets: BucketDatasets, latest: d
         in_datasets.update(_label_set_of(item, f"{keys.datasets}/{name}") for item in found)
         _sweep_dataset(bucket, keys, datasets, forwards(name), found, set(label_set_ids), latest)
     for label_set_id, modified_at in label_set_ids.items():
-        if label_set_id not in in_datasets and modified_at < latest:
+        if label_set_id not in in_datasets and modified_at < latest and datasets.is_orphan(label_set_id):
             bucket.remove([keys.label_set_record(label_set_id)])
-    ways = [item for item in bucket.listed(keys.reports) if item.modified_at < latest]
-    analyses: set[str] = set()
     for name, items in _by_folder(bucket.listed(keys.analyses), keys.analyses):
         found = list(items)
-        if any(item.key.endswith(f"/{name}/{SUBMISSION_RECORD}") for item in found):
-            analyses.add(name)
-        else:
+        is_there = any(item.key.endswith(f"/{name}/{SUBMISSION_RECORD}") for item in found)
+        if not is_there and not bucket.exists(keys.submission(forwards(name))):
             bucket.remove([item.key for item in found if item.modified_at < latest])
-    bucket.remove([item.key for item in ways if item.key.rpartition("/")[2] not in analyses])
+    for item in list(bucket.listed(keys.reports)):
+        analysis_id = forwards(item.key.partition(".")[2])
+        if item.modified_at < latest and not bucket.exists(keys.submission(analysis_id)):
+            bucket.remove([item.key])
 
 
 def sweep_marks(bucket: Bucket, latest: datetime) -> None:
@@ -74,7 +75,8 @@ def _sweep_dataset(
     folder = keys.dataset(dataset_id)
     old = [item for item in found if item.modified_at < latest]
     if not any(item.key == f"{folder}/{DATASET_RECORD}" for item in found):
-        bucket.remove([item.key for item in old])
+        if not bucket.exists(keys.dataset_record(dataset_id)):
+            bucket.remove([item.key for item in old])
         return
     files = [item.key.removeprefix(f"{folder}/") for item in found]
     parts = [name.partition("-")[0] for name in files if "/" not in name and name != DATASET_RECORD]
@@ -85,14 +87,18 @@ def _sweep_dataset(
     if len(parts) > len(set(parts)):  # a part that was brought and not added, or replaced and not removed
         dataset = datasets.find(dataset_id)
     named = {f"{folder}/{file.name}" for file in dataset.files.values()} if dataset else None
-    bucket.remove([item.key for item in old if _is_loose(item, folder, named, label_set_ids)])
+    for item in old:
+        label_set_id = _label_set_of(item, folder)
+        if label_set_id:
+            is_loose = label_set_id not in label_set_ids and not bucket.exists(keys.label_set_record(label_set_id))
+        else:
+            is_loose = _is_loose(item, named)
+        if is_loose:
+            bucket.remove([item.key])
 
 
-def _is_loose(item: Listed, folder: str, named: set[str] | None, label_set_ids: set[str]) -> bool:
-    """Whether nothing names an object in the folder of a dataset; `named` is None where that was not looked at."""
-    label_set_id = _label_set_of(item, folder)
-    if label_set_id:
-        return label_set_id not in label_set_ids
+def _is_loose(item: Listed, named: set[str] | None) -> bool:
+    """Whether a dataset names no such file; `named` is None where that was not looked at."""
     return named is not None and item.key not in named and not item.key.endswith(f"/{DATASET_RECORD}")
 
 

@@ -29,6 +29,7 @@ from service.storage.bucket_address import BucketRefused, Credentials, bucket_ad
 from service.storage.bucket_layout import Keys
 from service.storage.bucket_records import DatasetRecords
 from service.storage.bucket_stores import BucketStores
+from service.storage.records import LABEL_SET
 from tests.bucket_server import KEY, READER
 from tests.unit.storage.samples import (
     NOW,
@@ -283,12 +284,13 @@ def test_a_sweep_removes_what_belongs_to_nothing_and_nothing_else(store, bucket_
         f"{keys.dataset(subject.dataset.id)}/x-1-2.npy",
         f"{keys.dataset(subject.dataset.id)}/label-sets/{new_id(Kind.LABEL_SET)}/labels-1-2.csv",
         f"{keys.dataset(opened.id)}/x-1-2.npy",
-        keys.label_set_record(gone_label_set),
         f"{keys.analysis(gone_analysis)}/report-1.json",
-        f"unsettled/{gone_analysis}/default",
+        f"unsettled/{gone_analysis}.default",
         keys.report_of("a" * 64, gone_analysis),
     ):
         bucket.write(key, b"{}")
+    orphan = LABEL_SET.dump_json(replace(subject.label_set, id=gone_label_set, dataset_id=gone_dataset))
+    bucket.write(keys.label_set_record(gone_label_set), orphan)
     removed, _ = kept(store)
     bucket.write(keys.dataset_record(removed.id), bucket_records.ENTRY.dump_json(bucket_records.removed_entry()))
     with_orphans = bucket_place.contents()

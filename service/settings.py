@@ -78,9 +78,23 @@ class Settings(BaseSettings):
     analysis_time_limit_s: PositiveInt = Field(
         1800, description="An analysis that runs longer is stopped and ends failed (seconds)."
     )
+    analysis_memory_limit_bytes: PositiveInt | None = Field(
+        None,
+        description="Memory that one analysis may take, its mapped features not counted; what is known to need more "
+        "is refused when it is submitted (bytes). Without it `phasegate serve` gives every worker an equal share of "
+        "three quarters of the memory there is; a worker or an API started by itself sets no limit.",
+    )
+    drain_s: PositiveInt = Field(
+        4,
+        description="After SIGTERM, requests in progress and a running analysis may go on for this long (seconds); an "
+        "analysis that needs longer is handed back.",
+    )
     max_upload_bytes: PositiveInt = Field(2 * 1024**3, description="Largest request body the API accepts (bytes).")
     max_label_bytes: PositiveInt = Field(
         64 * 1024**2, description="Largest labels, rows, groups or covariates part (bytes)."
+    )
+    body_silence_s: Annotated[float, Field(gt=0)] = Field(
+        30.0, description="A request whose head or body pauses for longer is ended with 408 (seconds)."
     )
     max_wait_s: Annotated[float, Field(gt=0)] = Field(
         60.0, description="Longest wait that `Prefer: wait=N` may ask for (seconds)."
@@ -96,7 +110,7 @@ class Settings(BaseSettings):
     max_queued: PositiveInt = Field(1000, description="Most analyses that wait at the same time.")
     max_datasets: PositiveInt = Field(1000, description="Most datasets of one tenant.")
     max_concurrent_uploads: PositiveInt = Field(
-        16, description="Most uploads of one caller that an API takes at the same time."
+        64, description="Most uploads of one caller that an API takes at the same time."
     )
     rate_per_minute: NonNegativeInt = Field(
         600, description="Most calls of one caller within a minute that change something; 0 for no limit."

@@ -11,7 +11,7 @@ from typing import Protocol
 
 import pytest
 
-from service.analyses.dataset import Dataset
+from service.analyses.analysis import Estimation
 from service.analyses.ports import Stores
 from service.storage.bucket import Bucket
 from service.storage.bucket_address import BucketAddress
@@ -23,22 +23,19 @@ from service.storage.disk import DiskStores
 class Place(Protocol):
     """A place with nothing in it at first."""
 
-    damaged: str
-    """Code of an analysis whose stored input is not what was uploaded."""
-
     def open(self, host: str = "host") -> Stores:
         """Its stores, as a process on some host opens them."""
 
     def contents(self) -> list[str]:
         """Names of everything in it, what is being received included."""
 
-    def read_part(self, dataset: Dataset, part: str) -> bytes:
+    def read_part(self, subject: Estimation, part: str) -> bytes:
         """The stored bytes of a part."""
 
-    def write_part(self, dataset: Dataset, part: str, content: bytes) -> None:
+    def write_part(self, subject: Estimation, part: str, content: bytes) -> None:
         """Other bytes in place of those of a part, behind the store's back."""
 
-    def remove_part(self, dataset: Dataset, part: str) -> None:
+    def remove_part(self, subject: Estimation, part: str) -> None:
         """Lose a part, behind the store's back."""
 
     def write_record(self, name: str, an_id: str, content: bytes) -> None:
@@ -54,7 +51,6 @@ class DiskPlace:
 
     folder: Path
     max_label_bytes: int
-    damaged: str = "invalid_npy"
 
     def open(self, host: str = "host") -> DiskStores:
         stores = DiskStores(self.folder, self.max_label_bytes)
@@ -65,14 +61,14 @@ class DiskPlace:
         files = (path for path in self.folder.rglob("*") if path.is_file() or path.is_symlink())
         return sorted(str(path.relative_to(self.folder)) for path in files if path.name != "lock")
 
-    def read_part(self, dataset: Dataset, part: str) -> bytes:
-        return self._path(dataset, part).read_bytes()
+    def read_part(self, subject: Estimation, part: str) -> bytes:
+        return self._path(subject, part).read_bytes()
 
-    def write_part(self, dataset: Dataset, part: str, content: bytes) -> None:
-        self._path(dataset, part).write_bytes(content)
+    def write_part(self, subject: Estimation, part: str, content: bytes) -> None:
+        self._path(subject, part).write_bytes(content)
 
-    def remove_part(self, dataset: Dataset, part: str) -> None:
-        self._path(dataset, part).unlink()
+    def remove_part(self, subject: Estimation, part: str) -> None:
+        self._path(subject, part).unlink()
 
     def write_record(self, name: str, an_id: str, content: bytes) -> None:
         folder = {"dataset": "datasets", "submission": "analyses"}[name]
@@ -84,8 +80,11 @@ class DiskPlace:
 
         patched.setattr("os.fsync", full)
 
-    def _path(self, dataset: Dataset, part: str) -> Path:
-        return self.folder / "datasets" / dataset.id / dataset.files[part].name
+    def _path(self, subject: Estimation, part: str) -> Path:
+        folder = self.folder / "datasets" / subject.dataset.id
+        if part in subject.label_set.files:
+            return folder / "label-sets" / subject.label_set.id / subject.label_set.files[part].name
+        return folder / subject.dataset.files[part].name
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,6 @@ class BucketPlace:
     folder: Path
     max_label_bytes: int
     cache_bytes: int = 100_000_000
-    damaged: str = "input_altered"
 
     def open(self, host: str = "host", abandoned: timedelta = timedelta(hours=1)) -> BucketStores:
         stores = BucketStores(
@@ -122,15 +120,15 @@ class BucketPlace:
         received = [path for path in self.folder.glob("*/tmp/**/*") if path.is_file()]
         return sorted([*(key for key in objects if not key.startswith("probe/")), *map(str, received)])
 
-    def read_part(self, dataset: Dataset, part: str) -> bytes:
-        return self.bucket.read(self._key(dataset, part)) or b""
+    def read_part(self, subject: Estimation, part: str) -> bytes:
+        return self.bucket.read(self._key(subject, part)) or b""
 
-    def write_part(self, dataset: Dataset, part: str, content: bytes) -> None:
-        self.bucket.write(self._key(dataset, part), content)
+    def write_part(self, subject: Estimation, part: str, content: bytes) -> None:
+        self.bucket.write(self._key(subject, part), content)
         self._forget()
 
-    def remove_part(self, dataset: Dataset, part: str) -> None:
-        self.bucket.remove([self._key(dataset, part)])
+    def remove_part(self, subject: Estimation, part: str) -> None:
+        self.bucket.remove([self._key(subject, part)])
         self._forget()
 
     def write_record(self, name: str, an_id: str, content: bytes) -> None:
@@ -141,8 +139,10 @@ class BucketPlace:
         nowhere = Bucket(replace(self.address, endpoint="http://127.0.0.1:9"))._store
         patched.setattr(Bucket, "_store", property(lambda bucket: nowhere))
 
-    def _key(self, dataset: Dataset, part: str) -> str:
-        return f"{Keys().dataset(dataset.id)}/{dataset.files[part].name}"
+    def _key(self, subject: Estimation, part: str) -> str:
+        if part in subject.label_set.files:
+            return f"{Keys().label_set(subject.label_set)}/{subject.label_set.files[part].name}"
+        return f"{Keys().dataset(subject.dataset.id)}/{subject.dataset.files[part].name}"
 
     def _forget(self) -> None:
         for cache in self.folder.glob("*/cache"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable
 from datetime import UTC, datetime
 
@@ -11,7 +12,8 @@ from service.analyses.analysis import RECORD_VERSION, Estimation, Failure, Outco
 from service.analyses.counting import ended_analysis
 from service.analyses.errors import (
     AnalysisError,
-    AnalysisLost,
+    CacheTooSmall,
+    InputAltered,
     InputLost,
     InternalError,
     OutOfMemory,
@@ -31,6 +33,13 @@ from service.estimation.simulation_records import Simulation
 
 log = structlog.get_logger()
 
+RESERVE_BYTES = 4 * 1024**2  # kept for storing that the rest was not enough
+
+TOO_LITTLE_MEMORY = (
+    "The analysis needed more memory than it may take. Send fewer pairs or features, or ask the operator to raise "
+    "PHASEGATE_ANALYSIS_MEMORY_LIMIT_BYTES."
+)
+
 
 def run(store: Store, queue: Queue, analysis_id: str, progress: Callable[[Progress], None]) -> None:
     """Run an analysis and settle it: a report, or the failure that its input or a defect causes.
@@ -42,6 +51,7 @@ def run(store: Store, queue: Queue, analysis_id: str, progress: Callable[[Progre
         log.warning("analysis_skipped", analysis_id=analysis_id, known=submission is not None)
         return
     started_at = datetime.now(UTC)
+    in_reserve = bytearray(RESERVE_BYTES)
 
     def finish(result: Report | Simulation | None, failure: Failure | None) -> None:
         outcome = Outcome(RECORD_VERSION, started_at, datetime.now(UTC), failure)
@@ -51,12 +61,16 @@ def run(store: Store, queue: Queue, analysis_id: str, progress: Callable[[Progre
         finish(_result(store, submission.subject, progress), None)
     except StoreUnavailable:
         raise
-    except (EstimationError, UploadError, AnalysisLost) as error:
+    except (EstimationError, UploadError, InputAltered, CacheTooSmall) as error:
         finish(None, failure_of(error))
     except MemoryError:
-        message = "The analysis needed more memory than the worker has. Send fewer pairs or features."
-        finish(None, failure_of(OutOfMemory(message)))
-    except OSError:
+        del in_reserve
+        finish(None, failure_of(OutOfMemory(TOO_LITTLE_MEMORY)))
+    except OSError as error:
+        if error.errno == errno.ENOMEM:  # what cannot be mapped
+            del in_reserve
+            finish(None, failure_of(OutOfMemory(TOO_LITTLE_MEMORY)))
+            return
         log.exception("store_failed", analysis_id=analysis_id)
         store.check()
         # The store works: it is this analysis's files that do not.
@@ -104,6 +118,7 @@ def _result(
             options=subject.options,
             progress=publish,
         )
+    store.datasets.verify(subject.dataset, subject.label_set)
     features = store.datasets.features_of(subject.dataset)
     labels = store.datasets.labels_of(subject.label_set)
     return estimate(

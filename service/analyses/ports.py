@@ -29,6 +29,7 @@ class LossReason(StrEnum):
 
     TIME_LIMIT = "time_limit"  # it ran longer than the time limit
     WORKER_LOST = "worker_lost"  # the process that ran it died, in every attempt
+    OUT_OF_MEMORY = "out_of_memory"  # the process that ran it was killed for lack of memory, or could not go on
     STOPPED = "stopped"  # somebody told the worker to stop it
     REFUSED = "refused"  # the job was not one that a worker may run
 
@@ -43,6 +44,7 @@ class QueueEntry:
     started_at: datetime | None  # aware, UTC; start of the latest attempt
     progress: Progress | None
     loss: LossReason | None  # set exactly when state is EXHAUSTED
+    signal: str | None = None  # name of the signal that ended the last attempt's process, if it is known
 
 
 class Queue(Protocol):
@@ -75,7 +77,7 @@ class Queue(Protocol):
         """How many analyses wait for a worker."""
 
     def requeue_lost(self) -> None:
-        """Put back the analyses whose worker has died, or give them up when no attempt is left."""
+        """Put back the analyses whose worker has died, or give them up when no attempt is left; end pauses."""
 
     def workers_alive(self) -> int:
         """How many workers have sent a heartbeat recently."""
@@ -191,6 +193,9 @@ class DatasetStore(Protocol):
         cannot both succeed without knowing of each other: one of them waits, or the call with which he adds or removes
         raises DatasetNotFound or DatasetInUse.
         """
+
+    def verify(self, dataset: Dataset, label_set: LabelSet) -> None:
+        """Read every file of both and raise InputAltered unless it is byte for byte what was received."""
 
     def remove(self, dataset_id: str) -> None:
         """Remove a dataset with its label sets, while it is held alone.

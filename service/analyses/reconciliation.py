@@ -7,11 +7,18 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from service.analyses.analysis import RECORD_VERSION, Outcome
-from service.analyses.errors import AnalysisLost, AnalysisStopped, JobRefused, TimeLimitExceeded, WorkerLost
+from service.analyses.errors import (
+    AnalysisLost,
+    AnalysisStopped,
+    JobRefused,
+    OutOfMemory,
+    TimeLimitExceeded,
+    WorkerLost,
+)
 from service.analyses.execution import failure_of, settle
-from service.analyses.ports import LossReason, Queue, Stores
+from service.analyses.ports import LossReason, Queue, QueueEntry, Stores
 
-REQUEUE_AFTER = timedelta(seconds=10)  # longer than a submission takes from the store to the queue
+REQUEUE_AFTER = timedelta(seconds=10)  # longer than a submission takes from the store to the queue, by either clock
 
 ASKED_AT_ONCE = 500  # analyses that the queue is asked about in one step
 
@@ -23,6 +30,10 @@ LOST: dict[LossReason, AnalysisLost] = {
     LossReason.WORKER_LOST: WorkerLost(
         "The process that ran the analysis died in every attempt, most often for lack of memory. Send fewer pairs or "
         "features, or ask the operator for larger workers."
+    ),
+    LossReason.OUT_OF_MEMORY: OutOfMemory(
+        "There was not enough memory: the process that ran the analysis could not go on, or was killed for it in every "
+        "attempt. Send fewer pairs or features, or ask the operator for workers with more memory."
     ),
     LossReason.STOPPED: AnalysisStopped("The analysis was stopped by the operator. Submit it again if you need it."),
     LossReason.REFUSED: JobRefused("The queue held a job under this name that a worker must not run. Submit again."),
@@ -37,16 +48,27 @@ def reconcile_queue(stores: Stores, queue: Queue) -> None:
     for entry in queue.exhausted():
         store = stores.holder_of(entry.analysis_id)
         if store is not None:
-            reason = LOST[entry.loss or LossReason.WORKER_LOST]
-            outcome = Outcome(RECORD_VERSION, entry.started_at, datetime.now(UTC), failure_of(reason))
+            outcome = Outcome(RECORD_VERSION, entry.started_at, datetime.now(UTC), failure_of(_loss(entry)))
             settle(store, queue, entry.analysis_id, outcome)
         queue.forget(entry.analysis_id)
 
 
+def _loss(entry: QueueEntry) -> AnalysisLost:
+    """Why there is no report of what the queue has given up on."""
+    reason = entry.loss or LossReason.WORKER_LOST
+    if reason is LossReason.WORKER_LOST and entry.signal is not None:
+        return WorkerLost(
+            f"The analysis killed the process that ran it in every attempt, the last time by {entry.signal}. Tell the "
+            "operator the id of the analysis, and do not send the same input again before the cause is found."
+        )
+    return LOST[reason]
+
+
 def reconcile_store(stores: Stores, queue: Queue) -> None:
     """Queue every stored analysis that has neither outcome nor queue entry: the queue was lost, or never reached."""
-    latest = datetime.now(UTC) - REQUEUE_AFTER
-    waiting = [submission.id for submission in stores.unsettled() if submission.submitted_at < latest]
+    now = datetime.now(UTC)
+    # One that is from the future was submitted before the clock was set back: it must not wait until that comes again.
+    waiting = [submission.id for submission in stores.unsettled() if abs(now - submission.submitted_at) > REQUEUE_AFTER]
     for start in range(0, len(waiting), ASKED_AT_ONCE):
         some = waiting[start : start + ASKED_AT_ONCE]
         for analysis_id, entry in zip(some, queue.find_many(some), strict=True):

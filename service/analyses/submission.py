@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -13,11 +13,12 @@ from service.analyses.errors import LabelSetMismatch, NotFound, QueueUnavailable
 from service.analyses.identity import Kind, new_id
 from service.analyses.intake import completed, described, find_label_set, find_ready, labeled, receive
 from service.analyses.lifecycle import as_submitted, describe
+from service.analyses.memory_limit import check_memory
 from service.analyses.metadata import check_metadata
 from service.analyses.ports import Queue, Source, Store
 from service.analyses.reuse import fingerprint_of, settle_with_stored
 from service.estimation import inputs as checks
-from service.estimation.labels import LabelTypes, label_columns
+from service.estimation.labels import LabelColumn, LabelTypes, label_columns
 from service.estimation.options import Options
 from service.estimation.simulation import check_simulation
 from service.estimation.terms import Method
@@ -36,14 +37,16 @@ def submit(
     *,
     stem: str | None = None,
     reuse_within: timedelta | None = None,
+    memory_limit_bytes: int | None = None,
 ) -> Analysis:
     """Queue an analysis of a stored dataset with one of its label sets.  When this returns, it survives a crash.
 
     Arguments: stem, of its id; the analysis that has it already is the answer, for then this call was made before;
     reuse_within, how old a report of the same may be that is taken in place of a run, None for a run in any case.
 
-    Raises: DatasetNotFound, DatasetIncomplete, LabelSetNotFound, LabelSetMismatch, InvalidMetadata; estimation
-    InputError for options, and for missing labels that the method cannot take; StoreUnavailable.
+    Raises: DatasetNotFound, DatasetIncomplete, LabelSetNotFound, LabelSetMismatch, InvalidMetadata,
+    MemoryLimitExceeded; estimation InputError for options, and for missing labels that the method cannot take;
+    StoreUnavailable.
     """
     checks.check_options(options)
     check_metadata(metadata or {})
@@ -58,9 +61,13 @@ def submit(
                 "labels to this one.",
                 part="label_set_id",
             )
+
+        def columns() -> Sequence[LabelColumn]:
+            return label_columns(store.datasets.labels_of(label_set).columns, label_set.label_types)
+
         if options.method == Method.REFERENCE:  # the only one that may refuse what it has not seen yet
-            columns = label_columns(store.datasets.labels_of(label_set).columns, label_set.label_types)
-            checks.check_complete(columns, options.method)
+            checks.check_complete(columns(), options.method)
+        check_memory(dataset, label_set, options, columns, memory_limit_bytes)
         submission = _submission(Estimation(dataset, label_set, options), metadata, request_id, stem)
         store.analyses.add(submission)
     return _queued(store, queue, submission, reuse_within)
@@ -79,6 +86,7 @@ def submit_upload(
     request_id: str | None = None,
     stem: str | None = None,
     reuse_within: timedelta | None = None,
+    memory_limit_bytes: int | None = None,
 ) -> Analysis:
     """Receive dataset and label set at once, check their form, keep them, and queue an analysis of them.
 
@@ -86,7 +94,7 @@ def submit_upload(
     reuse_within, as for `submit`.
 
     Raises: UploadError for unreadable files; estimation InputError for options, shapes, types, rows, groups and missing
-    labels that the method cannot take; InvalidMetadata; StoreUnavailable.  Nothing stays behind then.
+    labels that the method cannot take; InvalidMetadata, MemoryLimitExceeded; StoreUnavailable.  Nothing stays then.
     """
     checks.check_options(options)
     check_metadata(metadata or {})
@@ -94,13 +102,24 @@ def submit_upload(
         return known
     if stem is not None and store.datasets.find(new_id(Kind.DATASET, stem)) is not None:
         ids = new_id(Kind.DATASET, stem), new_id(Kind.LABEL_SET, stem)
-        return submit(store, queue, *ids, options, metadata, request_id, stem=stem, reuse_within=reuse_within)
+        return submit(
+            store,
+            queue,
+            *ids,
+            options,
+            metadata,
+            request_id,
+            stem=stem,
+            reuse_within=reuse_within,
+            memory_limit_bytes=memory_limit_bytes,
+        )
     with store.datasets.stage() as staged:
         receive(staged, sources)
         features = staged.features()
         dataset = completed(described(staged, covariate_types, stem), features, retention)
         label_set, columns = labeled(dataset, features.groups, staged, staged.labels(), label_types, stem)
         checks.check_complete(columns, options.method)
+        check_memory(dataset, label_set, options, lambda: columns, memory_limit_bytes)
         staged.keep(dataset, label_set)
         submission = _submission(Estimation(dataset, label_set, options), metadata, request_id, stem)
         # Still held by the staging: nobody removes the dataset before an analysis needs it.

@@ -265,6 +265,7 @@ async def _submit_stored(
         asked.options.options(),
         asked.metadata,
         request_id(),
+        memory_limit_bytes=services.settings.analysis_memory_limit_bytes,
         stem=stem,
         reuse_within=services.settings.retention if asked.reuse else None,
     )
@@ -290,6 +291,7 @@ async def _submit_upload(
             metadata,
             retention=services.settings.retention,
             request_id=request_id(),
+            memory_limit_bytes=services.settings.analysis_memory_limit_bytes,
             stem=stem,
             reuse_within=services.settings.retention if reuse else None,
         )

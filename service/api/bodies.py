@@ -2,27 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
 from typing import BinaryIO, TypeVar
 
 from fastapi import Request
+from fastapi.concurrency import run_in_threadpool
 from pydantic import TypeAdapter, ValidationError
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 
 from service.analyses.errors import InvalidRequest, StoreUnavailable, UnreadableBody
-from service.api.body_limit import FORM
+from service.api.body_limit import FORM, media_type
+from service.api.content_digest import check_file
 from service.api.form_end import whole_form
 from service.api.invalid_requests import invalid_json
+from service.schemas.content_digest import CONTENT_DIGEST
 from service.schemas.options import OPTIONS_BYTES
+from service.schemas.strict_json import check_json
 from service.schemas.uploads import parts_of, required_of
 from service.schemas.wire import WireModel
 
 JSON = "application/json"
 Model = TypeVar("Model")
+SomeModel = TypeVar("SomeModel", bound=WireModel)
 
 
 @dataclass(frozen=True)
@@ -43,7 +48,7 @@ async def read_form(request: Request, form: type[WireModel]) -> AsyncIterator[Fo
     """The parts of a multipart body, spooled to disk; gone when the context ends.
 
     Raises: UnreadableBody for what is no complete form; InvalidRequest for a part that is unknown, missing, sent twice,
-    or of the wrong kind; StoreUnavailable.
+    or of the wrong kind; InvalidDigest, DigestMismatch for a part with a digest of its own; StoreUnavailable.
     """
     parts = parts_of(form)
     try:
@@ -67,6 +72,7 @@ async def read_form(request: Request, form: type[WireModel]) -> AsyncIterator[Fo
             if parts[name]:
                 if not isinstance(value, UploadFile):
                     raise InvalidRequest(f"Part {name!r} is text. Send it as a file.", part=name)
+                await run_in_threadpool(check_file, value.headers.getlist(CONTENT_DIGEST), value.file, name)
                 files[name] = value.file
             else:
                 texts[name] = await _text(name, value)
@@ -84,10 +90,23 @@ async def read_form(request: Request, form: type[WireModel]) -> AsyncIterator[Fo
 async def read_json(request: Request, adapter: TypeAdapter[Model]) -> Model:
     """The body as a JSON object of a known schema.  Raises InvalidOption, InvalidMetadata, InvalidRequest."""
     body = await request.body()  # BodyLimit bounds it
+    check_json(body)
     try:
         return adapter.validate_json(body, strict=True)
     except ValidationError as error:
         raise invalid_json(error) from error
+
+
+def json_body(model: type[SomeModel]) -> Callable[[Request], Awaitable[SomeModel]]:
+    """A dependency that reads the body as JSON, as `read_json` does.  Raises HTTPException(415) for another kind."""
+    adapter = TypeAdapter(model)
+
+    async def read(request: Request) -> SomeModel:
+        if media_type(request.headers) != JSON:
+            raise unsupported(JSON)
+        return await read_json(request, adapter)
+
+    return read
 
 
 async def _text(name: str, value: UploadFile | str) -> str:

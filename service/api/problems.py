@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from http import HTTPStatus
 from typing import Any
 
 import structlog
@@ -11,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import compile_path
 
 from service.access.errors import CrossOrigin, Forbidden, Unauthenticated, UnknownHost
 from service.analyses.analysis import Failure
@@ -23,10 +25,12 @@ from service.analyses.errors import (
     InternalError,
     InvalidRequest,
     LabelsTooLarge,
+    MemoryLimitExceeded,
     NoReport,
     NotFound,
     QueueUnavailable,
     ReportNotReady,
+    SlowBody,
     StoreUnavailable,
     TimeLimitExceeded,
     TooMuch,
@@ -47,7 +51,9 @@ STATUS: dict[type[Exception], int] = {
     UploadError: 422,
     LabelsTooLarge: 413,
     InvalidRequest: 422,
+    MemoryLimitExceeded: 422,
     UnreadableBody: 400,
+    SlowBody: 408,
     Unauthenticated: 401,
     Forbidden: 403,
     CrossOrigin: 403,
@@ -119,11 +125,18 @@ def no_worker() -> Problem:
     )
 
 
+def problem_without_route(code: str, title: str, status: int, detail: str) -> Problem:
+    """The problem of what reaches no route."""
+    return _problem(code, title, status, detail, None)
+
+
 def respond(problem: Problem, headers: dict[str, str] | None = None) -> JSONResponse:
     """A problem as a response; one that passes with time says when to try again."""
     headers = dict(headers or {})
     if problem.status in RETRIED or problem.code in PASSING:
         headers.setdefault("Retry-After", str(RETRY_AFTER_S))
+    if problem.status == STATUS[SlowBody]:
+        headers["Connection"] = "close"  # the rest of the request may never come
     return JSONResponse(problem.model_dump(), status_code=problem.status, headers=headers, media_type=MEDIA_TYPE)
 
 
@@ -146,7 +159,10 @@ def install(app: FastAPI) -> None:
         code, title, detail = HTTP_CODES.get(error.status_code, ("http_error", "The request failed.", ""))
         if error.status_code in (413, 415):
             detail = error.detail
-        return respond(_problem(code, title, error.status_code, detail, None), dict(error.headers or {}))
+        headers = dict(error.headers or {})
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["Allow"] = _allowed(request, headers.get("Allow", ""))
+        return respond(_problem(code, title, error.status_code, detail, None), headers)
 
     @app.exception_handler(ClientDisconnect)
     async def gone(request: Request, error: ClientDisconnect) -> Response:
@@ -158,6 +174,15 @@ def install(app: FastAPI) -> None:
         return respond(
             problem_of(InternalError("The service failed on this request. Try again, or tell the operator."))
         )
+
+
+def _allowed(request: Request, of_one_route: str) -> str:
+    """What an address takes: the framework names the methods of one of its routes, and they may be several."""
+    paths: dict[str, Any] = request.app.openapi()["paths"]
+    matching = [path for path in paths if compile_path(path)[0].match(request.url.path)]
+    # A template with fewer parameters is meant before one that would take the address too.
+    closest = min(matching, key=lambda path: path.count("{"), default=None)
+    return of_one_route if closest is None else ", ".join(sorted(method.upper() for method in paths[closest]))
 
 
 def _problem(code: str, title: str, status: int, detail: str, part: str | None) -> Problem:

@@ -27,17 +27,19 @@ from service.serving.embedded_server import (
     remove_socket,
 )
 from service.serving.listening import Address, AddressUnavailable, address_of, is_ready, listen, published
+from service.serving.machine_memory import memory_per_analysis
 from service.settings import Settings
 from service.wiring import check_store, open_ring, queue_url
 from service.worker.parent_death import parent_death_guard
 
 log = structlog.get_logger("phasegate.serve")
 
-STOP_GRACE_S = 7.0
-"""API and workers get this long after SIGTERM."""
+STOP_MARGIN_S = 3.0
+"""API and workers get this long after SIGTERM, beyond the time that they may go on for."""
 
 SERVER_STOP_GRACE_S = 2.0
-"""The embedded server gets this long after them; with STOP_GRACE_S less than the 10 s that a stop may take."""
+"""The embedded server gets this long after them; with STOP_MARGIN_S and PHASEGATE_DRAIN_S the most that a stop takes,
+9 s unless that is set."""
 
 MAX_SERVER_START_DEATHS = 3
 _STOP_SIGNALS = {signal.SIGTERM, signal.SIGINT}
@@ -68,9 +70,10 @@ def serve(
 ) -> int:
     """Run the tree until SIGTERM or SIGINT; returns the exit code: 0 after a stop that was asked for.
 
-    A dead child is started again at once, or after at most 5 s if it keeps dying.  The stop takes less than 10 s, and
-    a second signal makes it immediate.  When this process is killed, the kernel kills every child.  `on_ready` is
-    called once, with the base URL, when GET /readyz has answered 200.  Must run in the main thread.
+    A dead child is started again at once, or after at most 5 s if it keeps dying.  The stop takes less than 6 s more
+    than `settings.drain_s`, and a second signal makes it immediate.  When this process is killed, the kernel kills
+    every child.  `on_ready` is called once, with the base URL, when GET /readyz has answered 200.  Must run in the main
+    thread.
 
     Raises QueueNotConfigured when a server is named and its password cannot be used, StoreNotUsable for a bucket that
     lets us not in, KeyFileRefused, OpenToTheNetwork.
@@ -83,7 +86,10 @@ def serve(
     open_ring(settings)
     check_store(settings)  # said here, once, and not by children that die of it
     if settings.redis_url is not None:
-        queue_url(settings)  # and so is a password that is missing
+        queue_url(settings)  # a password that is missing is said here, once, and not by children that die of it
+    if settings.analysis_memory_limit_bytes is None:
+        limit_bytes = memory_per_analysis(settings.workers)
+        settings = settings.model_copy(update={"analysis_memory_limit_bytes": limit_bytes})
     with _blocked_signals(), ExitStack() as resources:
         try:
             data_dir = settings.data_dir.resolve()
@@ -123,7 +129,7 @@ def serve(
         except ServerFailed as error:
             return _refuse(str(error))
         finally:
-            _stop(others, STOP_GRACE_S)
+            _stop(others, settings.drain_s + STOP_MARGIN_S)
             _stop(servers, SERVER_STOP_GRACE_S)
 
 

@@ -80,6 +80,10 @@ class BucketDatasets:
         else:
             yield
 
+    def verify(self, dataset: Dataset, label_set: LabelSet) -> None:
+        """Raise InputAltered unless the files of both are what was received."""
+        self._files.verify(dataset, label_set)
+
     def remove(self, dataset_id: str) -> None:
         """Remove a dataset with its label sets, unless it has been used since it was claimed."""
         if self._records.commit(dataset_id, lambda entry: removed_entry()):

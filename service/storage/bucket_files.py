@@ -27,6 +27,13 @@ class BucketFiles:
     def __init__(self, bucket: Bucket, keys: Keys, cache: FileCache) -> None:
         self._bucket, self._keys, self._cache = bucket, keys, cache
 
+    def verify(self, dataset: Dataset, label_set: LabelSet) -> None:
+        """Have every file of both in the cache, for which each is verified; there is room for them at the same time."""
+        folder, beside = self._keys.dataset(dataset.id), self._keys.label_set(label_set)
+        wanted = self._wanted(folder, dataset.files) | self._wanted(beside, label_set.files)
+        for file in self._cache.fetch(wanted).values():
+            file.let_go()
+
     def features(self, dataset: Dataset) -> Features:
         """The features of a dataset; their files stay in the cache as long as the arrays live."""
         cached = self._cache.fetch(self._wanted(self._keys.dataset(dataset.id), dataset.files))
@@ -60,10 +67,10 @@ class BucketFiles:
             return open_labels(**_paths(cached))
 
     def _wanted(self, folder: str, files: Mapping[str, StoredFile]) -> dict[str, Wanted]:
-        return {part: self._from_bucket(f"{folder}/{file.name}", file) for part, file in files.items()}
+        return {part: self._from_bucket(part, f"{folder}/{file.name}", file) for part, file in files.items()}
 
-    def _from_bucket(self, key: str, file: StoredFile) -> Wanted:
-        return Wanted(file, lambda: self._bucket.pieces(key, file.size_bytes))
+    def _from_bucket(self, part: str, key: str, file: StoredFile) -> Wanted:
+        return Wanted(part, file, lambda: self._bucket.pieces(key, file.size_bytes))
 
 
 def _paths(cached: Mapping[str, Cached]) -> dict[str, Any]:

@@ -21,7 +21,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service.analyses.dataset import StoredFile
-from service.analyses.errors import CacheTooSmall, InputAltered, StoreUnavailable
+from service.analyses.errors import CacheTooSmall, StoreUnavailable
+from service.storage.verification import altered
 
 PART = ".part"
 LOCK = "lock"
@@ -31,8 +32,9 @@ LOOK_INTERVAL_S = 0.1
 
 @dataclass(frozen=True)
 class Wanted:
-    """A file as it is on record, and where its content comes from."""
+    """A part as it is on record, and where its content comes from."""
 
+    part: str
     file: StoredFile
     pieces: Callable[[], Iterator[bytes]]
 
@@ -187,10 +189,7 @@ def _fill(want: Wanted, descriptor: int) -> None:
         with _stored():
             size += os.pwrite(descriptor, piece, size)
     if size != want.file.size_bytes or digest.hexdigest() != want.file.sha256:
-        raise InputAltered(
-            "A stored file of the analysis is not what was uploaded: its digest is another. Send the dataset again, "
-            "and tell the operator."
-        )
+        raise altered(want.part)
 
 
 def _is_locked(path: Path) -> bool:

@@ -22,6 +22,7 @@ from service.storage.disk_layout import Layout, ids_in
 from service.storage.input_files import open_features, open_labels, read_group_ids
 from service.storage.records import DATASET, LABEL_SET
 from service.storage.staging import StagedFiles, staging
+from service.storage.verification import verify_files
 
 
 class DiskDatasets:
@@ -71,6 +72,11 @@ class DiskDatasets:
             if not (folder / "dataset.json").exists():
                 raise missing
             yield
+
+    def verify(self, dataset: Dataset, label_set: LabelSet) -> None:
+        """Raise InputAltered unless the files of both are what was received."""
+        verify_files(self._layout.datasets / dataset.id, dataset.files)
+        verify_files(self._layout.label_set(label_set), label_set.files)
 
     def remove(self, dataset_id: str) -> None:
         """Remove a dataset with its label sets.  Only while held alone, or before anybody knows of it."""

@@ -13,16 +13,23 @@ RQ's own keys, under the names that RQ gives them, so that `rq info` and dashboa
                                                                                              last heartbeat
 Phasegate's own:
 
+    phasegate:delayed                    zset    ids that wait after a lost attempt, score =   when due, by recover()
+                                                 when they are due
     phasegate:dequeued                   zset    ids seen in the intermediate list, and when   when moved on
+    phasegate:recovered                  string  when recover() was here last                  never
     phasegate:announced:<id>             channel "the outcome of this analysis is stored"      not stored
     phasegate:counters                   hash    ended analyses, fields in `counters`          never
     phasegate:counted:<id>               string  a mark: this analysis is counted              after COUNTED_TTL_S
     phasegate:call:<digest>              hash    a call with an Idempotency-Key and its        PHASEGATE_IDEMPOTENCY_S
                                                  answer, fields in `idempotency`               after the call, or with
                                                                                                what it made
-    phasegate:rate/<caller>/...          list    times of a caller's calls, by `limits`        a minute after the last
+    phasegate:calls                      zset    keys of all these, by their time              with the last of them
+    phasegate:rate:LIMITER/<caller>/...  list    times of a caller's calls, by `limits`        a minute after the last
     phasegate:calls-of:<stem>            set     keys of the calls whose answers name ids      with the last of them
                                                  that end in this stem
+
+All times but those of rates are the server's own.  Its clock may be set forwards or back: `recover` in `queue_scripts`
+says what follows.
 """
 
 from __future__ import annotations
@@ -41,7 +48,9 @@ WORKERS = f"{RQ_KEY_PREFIX}:workers:{QUEUE_NAME}"
 ALL_WORKERS = f"{RQ_KEY_PREFIX}:workers"
 WORKER_PREFIX = f"{RQ_KEY_PREFIX}:worker:"
 JOB_PREFIX = f"{RQ_KEY_PREFIX}:job:"
+DELAYED = "phasegate:delayed"
 DEQUEUED = "phasegate:dequeued"
+RECOVERED = "phasegate:recovered"
 COUNTERS = "phasegate:counters"
 
 HEARTBEAT_INTERVAL_S = 3
@@ -53,6 +62,16 @@ LEASE_CHECK_S = 1
 LEASE_S = 3 * HEARTBEAT_INTERVAL_S
 """An analysis whose lease is not renewed for this long has lost its worker."""
 
+LEAP_S = LEASE_S - HEARTBEAT_INTERVAL_S
+"""When the server's clock has gone on by more than this since `recover` was here last, it was set forwards, or nobody
+was here: leases that have run out meanwhile say nothing of their holders."""
+
+SPARE_S = 5
+"""So long such a lease still lasts: a holder that lives renews it, or hands its analysis back."""
+
+BACKOFF_S = (1, 5)
+"""An analysis waits for this long after its first lost attempt, and after its second."""
+
 HANDOVER_S = 5
 """An analysis that a worker has popped but not started for this long has lost its worker."""
 
@@ -62,10 +81,14 @@ WORKER_TTL_S = 20
 COUNTED_TTL_S = 60
 """A command that counts may be sent again within this time, and counts once."""
 
-CALL_LEASE_S = 30
+CALL_LEASE_S = 6
 """A call with a key whose lease is not renewed for this long has lost the process that answered it."""
 
 RATE_PREFIX = "phasegate:rate"
+MOST_CALLS = 50_000
+"""Calls with a key that are kept, the latest ones: with answers of 4 kB at most, the server needs 225 MB for them."""
+
+CALLS = "phasegate:calls"
 CALL_PREFIX = "phasegate:call:"
 CALLS_OF_PREFIX = "phasegate:calls-of:"
 

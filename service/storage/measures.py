@@ -33,16 +33,17 @@ def read_measures(connection: Redis) -> Measures:
         pipeline.llen(keys.QUEUE)
         pipeline.lrange(keys.QUEUE, 0, LOOKED_AT - 1)
         pipeline.lrange(keys.INTERMEDIATE, 0, LOOKED_AT - 1)
+        pipeline.zrange(keys.DELAYED, 0, LOOKED_AT - 1)
         pipeline.zcard(keys.STARTED)
         pipeline.smembers(keys.WORKERS)
         pipeline.hgetall(keys.COUNTERS)
-        queued, following, popped, running, registered, stored = pipeline.execute()
+        queued, following, popped, delayed, running, registered, stored = pipeline.execute()
     workers = [name for name in cast(set[bytes], registered) if name.startswith(keys.WORKER_PREFIX.encode())]
     return Measures(
-        waiting=queued + len(popped),
+        waiting=queued + len(popped) + len(delayed),
         running=running,
         workers_alive=connection.exists(*workers) if workers else 0,
-        oldest_made_at_s=_oldest([*popped, *following]),
+        oldest_made_at_s=_oldest([*popped, *delayed, *following]),
         counts=parse_counts(stored),
     )
 

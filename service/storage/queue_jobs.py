@@ -8,6 +8,7 @@ json alone, accepts exactly the fields that `job_fields` writes, and everything 
 from __future__ import annotations
 
 import json
+import re
 import zlib
 from collections.abc import Mapping
 
@@ -27,7 +28,9 @@ RQ_FIELDS = frozenset(
     {"created_at", "data", "description", "enqueued_at", "failure_ttl", "origin", "result_ttl", "retries_left"}
     | {"status", "timeout"}
 )
-OWN_FIELDS = frozenset({"ended_at", "execution", "loss", "meta", "started_at", "worker_name"})
+OWN_FIELDS = frozenset(
+    {"ended_at", "execution", "kernel_kills", "loss", "meta", "signal", "spared", "started_at", "worker_name"}
+)
 
 
 class JobRefused(Exception):
@@ -105,6 +108,12 @@ def decode_progress(meta: bytes | None) -> Progress | None:
     if not isinstance(stage, str) or isinstance(fraction, bool) or not isinstance(fraction, int | float):
         return None
     return Progress(stage, float(fraction)) if 0 <= fraction <= 1 else None
+
+
+def decode_signal(name: bytes | None) -> str | None:
+    """Name of the signal that ended the last attempt; None if none did, or none that the kernel knows."""
+    text = (name or b"").decode("ascii", "replace")
+    return text if re.fullmatch(r"SIG[A-Z0-9+]{1,12}", text) else None
 
 
 def decode_loss(loss: bytes | None) -> LossReason:

@@ -21,8 +21,9 @@ from service.analyses.ports import QueueEntry, QueueState
 from service.storage import counters, keys, queue_scripts
 from service.storage.announcements import wait_for_announcement
 from service.storage.idempotency import forget_calls
+from service.storage.kernel_kills import kernel_kills
 from service.storage.measures import Measures, read_measures
-from service.storage.queue_jobs import decode_loss, decode_progress, encode_progress, job_fields
+from service.storage.queue_jobs import decode_loss, decode_progress, decode_signal, encode_progress, job_fields
 from service.storage.reaching import Absence, reachable
 
 __all__ = [
@@ -135,13 +136,13 @@ class RedisQueue:
         with self._reachable(), self._connection.pipeline(transaction=True) as pipeline:
             pipeline.llen(keys.QUEUE)
             pipeline.llen(keys.INTERMEDIATE)
-            queued, popped = pipeline.execute()
-        return int(queued + popped)
+            pipeline.zcard(keys.DELAYED)
+            return int(sum(pipeline.execute()))
 
     def requeue_lost(self) -> None:
-        """Put back the analyses whose worker has died, or give them up when no attempt is left."""
+        """Put back the analyses whose worker has died, or give them up when no attempt is left; end pauses."""
         with self._reachable():
-            queue_scripts.recover(self._connection)
+            queue_scripts.recover(self._connection, kernel_kills())
 
     def workers_alive(self) -> int:
         """How many workers have sent a heartbeat within `keys.WORKER_TTL_S` seconds."""
@@ -175,13 +176,14 @@ class RedisQueue:
             return []
         with self._connection.pipeline(transaction=True) as pipeline:
             for analysis_id in analysis_ids:
-                pipeline.hmget(keys.job_key(analysis_id), "status", "started_at", "meta", "loss")
+                pipeline.hmget(keys.job_key(analysis_id), "status", "started_at", "meta", "loss", "signal")
                 pipeline.lpos(keys.QUEUE, analysis_id)
                 pipeline.lpos(keys.INTERMEDIATE, analysis_id)
+                pipeline.zscore(keys.DELAYED, analysis_id)
             # A key of another type, which only a stranger can have written, is an entry that is not there.
             answers: list[Any] = pipeline.execute(raise_on_error=False)
-        rows = zip(analysis_ids, answers[0::3], answers[1::3], answers[2::3], strict=True)
-        return [_entry(analysis_id, fields, place, handover) for analysis_id, fields, place, handover in rows]
+        rows = zip(analysis_ids, answers[0::4], answers[1::4], answers[2::4], answers[3::4], strict=True)
+        return [_entry(*row) for row in rows]
 
 
 def publish_progress(connection: Redis, analysis_id: str, progress: Progress) -> None:
@@ -214,19 +216,22 @@ def timestamp(moment: datetime) -> str:
     return moment.astimezone(UTC).strftime(_TIMESTAMP)
 
 
-def _entry(analysis_id: str, fields: object, place: int | None, handover: int | None) -> QueueEntry | None:
+def _entry(analysis_id: str, fields: object, place: object, handover: object, due: object) -> QueueEntry | None:
     if not isinstance(fields, list):
         return None
-    status, started_at, meta, loss = fields
+    status, started_at, meta, loss, signal = fields
     if status == b"queued" and isinstance(place, int):
         return QueueEntry(analysis_id, QueueState.WAITING, place, None, None, None)
-    if status == b"queued" and isinstance(handover, int):
+    if status == b"queued" and (isinstance(handover, int) or isinstance(due, float)):
         return QueueEntry(analysis_id, QueueState.WAITING, 0, None, None, None)
     if status == b"started":
         moment = _moment(started_at)
         return QueueEntry(analysis_id, QueueState.STARTED, None, moment, decode_progress(meta), None)
     if status == b"failed":
-        return QueueEntry(analysis_id, QueueState.EXHAUSTED, None, _moment(started_at), None, decode_loss(loss))
+        moment = _moment(started_at)
+        return QueueEntry(
+            analysis_id, QueueState.EXHAUSTED, None, moment, None, decode_loss(loss), decode_signal(signal)
+        )
     return None
 
 

@@ -25,6 +25,9 @@ STORE_AWAY_EXIT_CODE = os.EX_TEMPFAIL
 """The child could not reach the store: no fault of the analysis, and no attempt at it."""
 
 _WATCHDOG_EXIT_CODE = 1  # what faulthandler exits with
+OUT_OF_MEMORY_EXIT_CODE = os.EX_OSERR
+"""The child was refused memory, and could not even store that."""
+
 _CRASH_EXIT_CODE = os.EX_SOFTWARE
 
 
@@ -66,6 +69,16 @@ class Attempt:
         return exit_code == _WATCHDOG_EXIT_CODE and self.elapsed_s() > time_limit_s
 
 
+def signal_name(exit_code: int) -> str:
+    """Name of the signal that ended a process with this exit code; empty if none did."""
+    if exit_code >= 0:
+        return ""
+    try:
+        return signal.Signals(-exit_code).name
+    except ValueError:
+        return f"SIG{-exit_code}"  # a real-time signal
+
+
 def fork_attempt(
     execution: str,
     function: Callable[[str], None],
@@ -101,6 +114,9 @@ def _run_child(
     except StoreUnavailable:
         log.warning("store_unavailable", analysis_id=analysis_id)
         exit_code = STORE_AWAY_EXIT_CODE
+    except MemoryError:
+        exit_code = OUT_OF_MEMORY_EXIT_CODE
+        log.warning("analysis_out_of_memory", analysis_id=analysis_id)
     except BaseException:  # whatever it is, the child must end here and not return into its parent's loop
         log.exception("analysis_crashed", analysis_id=analysis_id)
     finally:

@@ -43,6 +43,7 @@ def run_worker(settings: Settings, run_analysis: Callable[[str], None]) -> None:
             connection=open_connection(redis_url),
             lease_connection=open_connection(redis_url, timeout_s=1.0, retries=1),
             time_limit_s=settings.analysis_time_limit_s,
+            stop_grace_s=settings.drain_s,
         )
         log.info("worker_started", pid=os.getpid(), threads=pools)
         worker.work(logging_level="WARNING")

@@ -10,6 +10,7 @@ from service.settings import Settings
 from service.storage.redis_queue import open_connection, publish_progress
 from service.wiring import build, check_store
 from service.worker.entry import run_worker
+from service.worker.memory_limit import limit_memory
 
 log = structlog.get_logger("phasegate.worker")
 
@@ -25,6 +26,8 @@ def work(settings: Settings) -> None:
     check_store(settings)
 
     def run_analysis(analysis_id: str) -> None:
+        if settings.analysis_memory_limit_bytes is not None:
+            limit_memory(settings.analysis_memory_limit_bytes)
         connection = open_connection(services.redis_url, timeout_s=PROGRESS_TIMEOUT_S, retries=0)
 
         def publish(progress: Progress) -> None:

@@ -15,6 +15,7 @@ import json
 import signal
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from types import FrameType
 from typing import Any
@@ -22,7 +23,9 @@ from uuid import uuid4
 
 import structlog
 from redis import Redis
+from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import RedisError, ResponseError
+from redis.exceptions import TimeoutError as RedisTimeoutError
 from rq.command import handle_command
 from rq.exceptions import StopRequested
 from rq.executions import Execution
@@ -34,17 +37,15 @@ from rq.worker.base import WorkerStatus
 
 from service.analyses.ports import LossReason
 from service.storage import keys, queue_scripts
+from service.storage.kernel_kills import KernelKills, kernel_kills
 from service.storage.queue_jobs import FUNCTION_NAME
 from service.storage.queue_scripts import Ending
 from service.storage.redis_queue import timestamp
 from service.worker.analysis_queue import AnalysisQueue
-from service.worker.attempt import STORE_AWAY_EXIT_CODE, Attempt, fork_attempt
+from service.worker.attempt import OUT_OF_MEMORY_EXIT_CODE, STORE_AWAY_EXIT_CODE, Attempt, fork_attempt, signal_name
 from service.worker.parent_death import parent_death_guard
 
 log = structlog.get_logger("phasegate.worker")
-
-STOP_GRACE_S = 4.0
-"""A running analysis may finish for this long after SIGTERM; then it is killed and handed back."""
 
 STORE_PAUSE_S = 3.0
 """A worker waits this long before it tries a store again that was away."""
@@ -53,11 +54,22 @@ _LOOK_INTERVAL_S = 0.5  # a signal or a stop command is noticed within this time
 _LEASE_MARGIN_S = 1.0
 
 
+@dataclass(frozen=True)
+class Ended:
+    """How an attempt ended."""
+
+    ending: Ending
+    reason: LossReason = LossReason.WORKER_LOST
+    signal: str = ""  # name of the signal that killed its process, if nobody of us has sent it
+    pause: bool = False  # whether what was in its way needs time to come back
+
+
 class QueueWorker(Worker):
     """Runs analyses one at a time, each in a forked child, until SIGTERM or SIGINT.
 
     `functions` is the table of what it may run, with exactly one entry; a job that names anything else is refused.
-    `lease_connection` must give up within a second or two: while it waits, the lease runs out.
+    `lease_connection` must give up within a second or two: while it waits, the lease runs out.  A running analysis may
+    finish for `stop_grace_s` after SIGTERM; then it is killed and handed back.
     """
 
     max_connection_wait_time = 2.0  # seconds between attempts to reach a lost server; RQ's default backs off to 60
@@ -69,6 +81,7 @@ class QueueWorker(Worker):
         connection: Redis,
         lease_connection: Redis,
         time_limit_s: int,
+        stop_grace_s: float,
     ) -> None:
         if set(functions) != {FUNCTION_NAME}:
             raise ValueError(f"a worker runs {FUNCTION_NAME!r} and nothing else, not {sorted(functions)}")
@@ -87,6 +100,8 @@ class QueueWorker(Worker):
         self._functions = dict(functions)
         self._lease_connection = lease_connection
         self._time_limit_s = time_limit_s
+        self._stop_grace_s = stop_grace_s
+        self._cleaned: float | None = None
         self._die_with_parent = parent_death_guard()
         self._attempt: Attempt | None = None
         self._stop_by: float | None = None
@@ -118,7 +133,7 @@ class QueueWorker(Worker):
 
         RQ's handler writes to Redis from within the signal handler, and would wait for the analysis without end.
         """
-        self._stop_by = time.monotonic() + (STOP_GRACE_S if self._stop_by is None else 0.0)
+        self._stop_by = time.monotonic() + (self._stop_grace_s if self._stop_by is None else 0.0)
         self._stop_requested = True
         if self._is_waiting:
             raise StopRequested
@@ -152,8 +167,21 @@ class QueueWorker(Worker):
     # upkeep
 
     def heartbeat(self, timeout: int | None = None, pipeline: Any = None) -> None:
-        """Stay registered for WORKER_TTL_S more seconds (RQ adds a minute, during which a dead worker counts)."""
+        """Stay registered for WORKER_TTL_S more seconds (RQ adds a minute, during which a dead worker counts).
+
+        Registered anew each time, which RQ is at its start alone: a server that has lost its data, or whose clock was
+        set forwards, knows no workers any more.
+        """
+        connection = self.connection if pipeline is None else pipeline
+        connection.hset(self.key, mapping=self.serialize())
+        connection.sadd(keys.ALL_WORKERS, self.key)
+        connection.sadd(keys.WORKERS, self.key)
         super().heartbeat(timeout or self.worker_ttl, pipeline)
+
+    @property
+    def should_run_maintenance_tasks(self) -> bool:
+        """Whether the last time is longer ago than the interval, by a clock that nobody sets; RQ goes by the time."""
+        return self._cleaned is None or time.monotonic() - self._cleaned > self.maintenance_interval
 
     def run_maintenance_tasks(self) -> None:
         """Recover what dead workers have left; never RQ's scheduler, groups or rate limits, which are not in use."""
@@ -161,9 +189,9 @@ class QueueWorker(Worker):
 
     def clean_registries(self) -> None:
         """Recover what dead workers have left, without running any code a job names."""
-        self.last_cleaned_at = datetime.now(UTC)  # type: ignore[assignment]  # RQ infers the type from its None
+        self._cleaned = time.monotonic()
         try:
-            queue_scripts.recover(self.connection)
+            queue_scripts.recover(self.connection, kernel_kills())
         except ResponseError as error:  # a stranger has put a key of another type in the way: not worth dying for
             log.warning("recovery_failed", reason=str(error))
 
@@ -172,7 +200,9 @@ class QueueWorker(Worker):
     def execute_job(self, job: Job, queue: Queue) -> None:
         """One attempt, from taking the lease to giving it up."""
         execution = uuid4().hex
-        if not queue_scripts.start(self.connection, job.id, execution, timestamp(datetime.now(UTC)), self.name):
+        kills = kernel_kills()
+        started_at = timestamp(datetime.now(UTC))
+        if not queue_scripts.start(self.connection, job.id, execution, started_at, self.name, kills):
             return
         self.set_state(WorkerStatus.BUSY)
         function = self._functions[FUNCTION_NAME]
@@ -181,25 +211,38 @@ class QueueWorker(Worker):
         # RQ's stop commands look up here what this worker is running.
         self.executions[execution] = Execution(execution, job.id, self.connection, self.name)
         log.info("attempt_started", analysis_id=job.id, pid=attempt.pid)
-        ending: Ending | None
         try:
-            ending, reason = self._watch(attempt, job.id)
+            ended = self._watch(attempt, job.id, kills)
         finally:
             attempt.kill()
             self._attempt = None
             self.executions.pop(execution, None)
-        if ending is Ending.HAND_BACK:
+        if ended.pause:
             self._pause()
-        place = queue_scripts.end(self.connection, job.id, execution, ending, reason) if ending else "lost"
-        log.info("attempt_ended", analysis_id=job.id, ending=ending, place=place, seconds=round(attempt.elapsed_s(), 3))
+        place = self._end(job.id, execution, ended)
+        seconds = round(attempt.elapsed_s(), 3)
+        log.info("attempt_ended", analysis_id=job.id, ending=ended.ending, place=place, seconds=seconds)
         self.set_state(WorkerStatus.IDLE)
 
-    def _watch(self, attempt: Attempt, analysis_id: str) -> tuple[Ending | None, LossReason]:
-        """Wait for the child's end, renewing the lease, and kill it when its time, its lease or this worker ends.
+    def _end(self, analysis_id: str, execution: str, ended: Ended) -> str:
+        """Tell the queue how an attempt ended, as soon as it can be told.
 
-        Returns how to end the attempt; None when the lease is lost and it is no longer this worker's to end.
+        Its server may have been away for longer than the connection waits: what runs out meanwhile would cost an
+        attempt that nothing was wrong with.
         """
-        killed_for: tuple[Ending | None, LossReason] | None = None
+        while True:
+            try:
+                return queue_scripts.end(
+                    self.connection, analysis_id, execution, ended.ending, ended.reason, ended.signal
+                )
+            except (RedisConnectionError, RedisTimeoutError):
+                if self._stop_requested:
+                    raise
+                log.warning("queue_unavailable", analysis_id=analysis_id)
+
+    def _watch(self, attempt: Attempt, analysis_id: str, kills: KernelKills) -> Ended:
+        """Wait for the child's end, renewing the lease, and kill it when its time, its lease or this worker ends."""
+        killed_for: Ended | None = None
         lease_end = attempt.started + keys.LEASE_S
         next_heartbeat = attempt.started + keys.HEARTBEAT_INTERVAL_S
         next_check = attempt.started + keys.LEASE_CHECK_S
@@ -221,36 +264,37 @@ class QueueWorker(Worker):
             if killed_for is not None:
                 continue
             if attempt.elapsed_s() >= self._time_limit_s:
-                killed_for = Ending.GIVE_UP, LossReason.TIME_LIMIT
+                killed_for = Ended(Ending.GIVE_UP, LossReason.TIME_LIMIT)
             elif time.monotonic() >= lease_end - _LEASE_MARGIN_S:
                 # Another worker may start this analysis any moment: never two at once.
-                killed_for = None, LossReason.WORKER_LOST
+                # Handing back does nothing to one that is no longer ours, and costs no attempt if it still is.
+                killed_for = Ended(Ending.HAND_BACK)
             elif self._stop_by is not None and now >= self._stop_by:
-                killed_for = Ending.HAND_BACK, LossReason.WORKER_LOST
+                killed_for = Ended(Ending.HAND_BACK)
             if killed_for is not None:
                 attempt.kill()
-        return self._classify(attempt, analysis_id, exit_code, killed_for)
+        return self._classify(attempt, analysis_id, exit_code, killed_for, kills)
 
     def _classify(
-        self,
-        attempt: Attempt,
-        analysis_id: str,
-        exit_code: int,
-        killed_for: tuple[Ending | None, LossReason] | None,
-    ) -> tuple[Ending | None, LossReason]:
+        self, attempt: Attempt, analysis_id: str, exit_code: int, killed_for: Ended | None, kills: KernelKills
+    ) -> Ended:
         stopped, self._stopped_job_id = self._stopped_job_id == analysis_id, None
         if exit_code == 0:
-            return Ending.DONE, LossReason.WORKER_LOST
+            return Ended(Ending.DONE)
         if stopped:
-            return Ending.GIVE_UP, LossReason.STOPPED
+            return Ended(Ending.GIVE_UP, LossReason.STOPPED)
         if exit_code == STORE_AWAY_EXIT_CODE:
-            return Ending.HAND_BACK, LossReason.WORKER_LOST
+            return Ended(Ending.HAND_BACK, pause=True)
+        if exit_code == OUT_OF_MEMORY_EXIT_CODE:
+            return Ended(Ending.GIVE_UP, LossReason.OUT_OF_MEMORY)
         if killed_for is not None:
             return killed_for
         if attempt.was_stopped_by_watchdog(exit_code, self._time_limit_s):
-            return Ending.GIVE_UP, LossReason.TIME_LIMIT
-        log.warning("attempt_lost", analysis_id=analysis_id, exit_code=exit_code)
-        return Ending.LOST, LossReason.WORKER_LOST
+            return Ended(Ending.GIVE_UP, LossReason.TIME_LIMIT)
+        for_memory = exit_code == -signal.SIGKILL and kernel_kills().rose_since(kills)
+        name = signal_name(exit_code)
+        log.warning("attempt_lost", analysis_id=analysis_id, exit_code=exit_code, signal=name, for_memory=for_memory)
+        return Ended(Ending.LOST, LossReason.OUT_OF_MEMORY if for_memory else LossReason.WORKER_LOST, name)
 
     def _pause(self) -> None:
         """Give a store that was away time to come back, for less than the lease; none when this worker stops."""
@@ -270,7 +314,6 @@ class QueueWorker(Worker):
         try:
             is_ours = queue_scripts.renew(self._lease_connection, analysis_id, attempt.execution)
             with self._lease_connection.pipeline() as pipeline:
-                pipeline.hset(self.key, mapping=self.serialize())  # anew if it has expired meanwhile
                 self.heartbeat(pipeline=pipeline)
                 pipeline.execute()
         except RedisError as error:

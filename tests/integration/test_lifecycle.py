@@ -4,36 +4,43 @@ from __future__ import annotations
 
 import io
 import json
+import subprocess
+import sys
 from concurrent.futures import ThreadPoolExecutor, wait
-from datetime import timedelta
+from datetime import datetime, timedelta
+from pathlib import Path
 
 import numpy as np
 import pytest
 
 from service.analyses import execution, intake, lifecycle, reconciliation
-from service.analyses.analysis import State
-from service.analyses.dataset import Dataset
+from service.analyses.analysis import Estimation, State
 from service.analyses.errors import (
     AnalysisActive,
     AnalysisNotFound,
     DatasetInUse,
     DatasetNotFound,
+    MemoryLimitExceeded,
     NoReport,
     ReportNotReady,
     StoreUnavailable,
 )
 from service.analyses.ports import LossReason, QueueState, Store, Stores
-from service.analyses.submission import submit_upload
+from service.analyses.submission import submit, submit_upload
 from service.analyses.tenancy import DEFAULT_TENANT
 from service.estimation.errors import InvalidOption, LabelTypeRequired, UnpairedRows
 from service.estimation.labels import LabelType
+from service.estimation.memory import Sizes, needed_bytes
 from service.estimation.options import Options
 from service.estimation.terms import Method
 from service.storage import keys, queue_scripts
 from service.storage.measures import read_measures
 from service.storage.queue_scripts import Ending
 from service.storage.redis_queue import RedisQueue, open_connection
+from service.worker.attempt import OUT_OF_MEMORY_EXIT_CODE
+from tests.places import DiskPlace
 
+ROOT = Path(__file__).parents[2]
 RETENTION = timedelta(days=7)
 QUICK = Options(method=Method.REFERENCE)
 
@@ -80,8 +87,8 @@ def quiet(progress) -> None:
     """Take note of no progress."""
 
 
-def dataset_of(store, analysis_id: str) -> Dataset:
-    return store.analyses.find(analysis_id).subject.dataset
+def subject_of(store, analysis_id: str) -> Estimation:
+    return store.analyses.find(analysis_id).subject
 
 
 def popped(connection, analysis_id: str) -> str:
@@ -161,7 +168,7 @@ def test_a_submission_stands_when_the_queue_is_away_and_is_queued_when_it_is_bac
 def test_each_outcome_is_counted_once_and_only_when_it_was_written(stores, store, queue, connection, place):
     lost, succeeding, failing, cancelled = (submitted(store, queue, Options()) for _ in range(4))
     execution.run(store, queue, succeeding, quiet)
-    place.write_part(dataset_of(store, failing), "x", b"no array")
+    place.write_part(subject_of(store, failing), "x", b"no array")
     execution.run(store, queue, failing, quiet)
     queue_scripts.end(connection, lost, popped(connection, lost), Ending.GIVE_UP, LossReason.WORKER_LOST)
     reconciliation.reconcile_queue(stores, queue)
@@ -173,7 +180,7 @@ def test_each_outcome_is_counted_once_and_only_when_it_was_written(stores, store
     counts = read_measures(connection).counts
     assert counts.analyses == {
         ("succeeded", ""): 1,
-        ("failed", place.damaged): 1,
+        ("failed", "input_altered"): 1,
         ("failed", "worker_lost"): 1,
         ("cancelled", ""): 1,
     }
@@ -184,10 +191,10 @@ def test_each_outcome_is_counted_once_and_only_when_it_was_written(stores, store
 
 def test_an_outcome_that_cannot_be_counted_stands(store, queue, connection, place):
     analysis_id = submitted(store, queue)
-    place.write_part(dataset_of(store, analysis_id), "x", b"no array")
+    place.write_part(subject_of(store, analysis_id), "x", b"no array")
     connection.set(keys.COUNTERS, "in the way")
     execution.run(store, queue, analysis_id, quiet)
-    assert lifecycle.describe(store, queue, analysis_id).failure.code == place.damaged
+    assert lifecycle.describe(store, queue, analysis_id).failure.code == "input_altered"
 
 
 def test_an_outcome_is_stored_when_the_queue_is_away(store, queue, tmp_path):
@@ -202,6 +209,7 @@ def test_an_outcome_is_stored_when_the_queue_is_away(store, queue, tmp_path):
     [
         (LossReason.TIME_LIMIT, "time_limit_exceeded"),
         (LossReason.WORKER_LOST, "worker_lost"),
+        (LossReason.OUT_OF_MEMORY, "out_of_memory"),
         (LossReason.REFUSED, "job_refused"),
     ],
 )
@@ -240,7 +248,7 @@ def test_too_little_memory_is_said(store, queue, monkeypatch):
 
 def test_an_input_that_cannot_be_read_fails_that_analysis(store, queue, place):
     analysis_id = submitted(store, queue)
-    place.remove_part(dataset_of(store, analysis_id), "y")
+    place.remove_part(subject_of(store, analysis_id), "y")
     execution.run(store, queue, analysis_id, quiet)
     assert lifecycle.describe(store, queue, analysis_id).failure.code == "input_lost"
 
@@ -256,14 +264,57 @@ def test_a_store_that_is_away_is_left_to_another_attempt(store, queue, place, mo
     assert lifecycle.describe(store, queue, analysis_id).state is State.SUCCEEDED
 
 
-def test_a_file_damaged_on_the_store_fails_that_analysis(store, queue, place):
+def shortened(content: bytes) -> bytes:
+    return content[:-8]
+
+
+def changed_at_the_end(content: bytes) -> bytes:
+    return content[:-1] + bytes([content[-1] ^ 1])
+
+
+@pytest.mark.parametrize("alter", [shortened, changed_at_the_end])
+@pytest.mark.parametrize("damaged_part", ["x", "y", "labels"])
+def test_a_file_altered_on_the_store_fails_that_analysis_and_no_other(store, queue, place, damaged_part, alter):
     damaged, whole = submitted(store, queue), submitted(store, queue)
-    dataset = dataset_of(store, damaged)
-    place.write_part(dataset, "x", place.read_part(dataset, "x")[:-8])
+    subject = subject_of(store, damaged)
+    place.write_part(subject, damaged_part, alter(place.read_part(subject, damaged_part)))
     for analysis_id in (damaged, whole):
         execution.run(store, queue, analysis_id, quiet)
-    assert lifecycle.describe(store, queue, damaged).failure.code == place.damaged
+    failure = lifecycle.describe(store, queue, damaged).failure
+    assert (failure.code, failure.part) == ("input_altered", damaged_part)
     assert lifecycle.describe(store, queue, whole).state is State.SUCCEEDED
+
+
+@pytest.mark.parametrize("leap", [timedelta(hours=1), timedelta(hours=-1)])
+def test_a_clock_that_is_set_keeps_no_analysis_out_of_the_queue(stores, store, queue, monkeypatch, leap):
+    """Submitted by one clock, looked at by another that is an hour ahead or behind."""
+    analysis_id = submitted(store, queue)
+    queue.forget(analysis_id)
+    reconciliation.reconcile_store(stores, queue)
+    assert queue.find(analysis_id) is None, "it may be on its way to the queue"
+
+    class Clock(datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return datetime.now(tz) + leap
+
+    monkeypatch.setattr(reconciliation, "datetime", Clock)
+    reconciliation.reconcile_store(stores, queue)
+    assert queue.find(analysis_id).state is QueueState.WAITING
+
+
+def test_what_needs_too_much_memory_is_refused_with_the_numbers_and_nothing_is_kept(store, queue):
+    needed = needed_bytes(Sizes(60, 3, 5, 60, 1), QUICK)
+    with pytest.raises(MemoryLimitExceeded) as refused:
+        submit_upload(store, queue, an_upload(), QUICK, None, retention=RETENTION, memory_limit_bytes=needed)
+    assert "PHASEGATE_ANALYSIS_MEMORY_LIMIT_BYTES" in refused.value.message
+    assert str(needed) in refused.value.message
+    assert list(store.datasets.ids()) == list(store.analyses.ids()) == []
+    accepted = submit_upload(store, queue, an_upload(), QUICK, None, retention=RETENTION, memory_limit_bytes=2 * needed)
+    dataset, label_set = accepted.submission.subject.dataset, accepted.submission.subject.label_set
+    with pytest.raises(MemoryLimitExceeded):
+        submit(store, queue, dataset.id, label_set.id, QUICK, memory_limit_bytes=needed)
+    assert submit(store, queue, dataset.id, label_set.id, QUICK, memory_limit_bytes=2 * needed)
 
 
 @pytest.mark.parametrize("analysis_id", ["an-" + "0" * 32, "", "../../etc/passwd", "an-" + "0" * 32 + "\n"])
@@ -414,3 +465,18 @@ def test_a_dataset_is_removed_or_analysed_but_never_both(store, queue, place, mo
                 removals[0].result(10)
             execution.run(store, queue, analysis_id, quiet)
             assert lifecycle.describe(store, queue, analysis_id).state is State.SUCCEEDED
+
+
+@pytest.mark.parametrize("method", list(Method))
+def test_an_analysis_takes_no_more_memory_than_it_may_and_says_so(queue, tmp_path, method):
+    """Refused to numpy, LAPACK or Python itself, wherever it is asked for: the analysis ends, and the process lives."""
+    store = DiskPlace(tmp_path / "data", max_label_bytes=1_000_000).open().of(DEFAULT_TENANT)
+    rng = np.random.default_rng(0)
+    x, y = rng.standard_normal((2000, 60)), rng.standard_normal((2000, 40))
+    upload = {"x": x, "y": y, "labels": x[:, 0] + y[:, 0]}
+    limits = [2_000_000, 7_000_000, 8_500_000, 10_000_000, 2**29]  # the first is not enough to say so
+    ids = [submitted(store, queue, Options(method=method), **{n: part(v) for n, v in upload.items()}) for _ in limits]
+    command = [sys.executable, "-m", "tests.integration.memory_stand_in", str(tmp_path / "data")]
+    command += [f"{analysis_id}:{limit}" for analysis_id, limit in zip(ids, limits, strict=True)]
+    endings = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True, timeout=60).stderr
+    assert endings.split() == [f"exit-code={OUT_OF_MEMORY_EXIT_CODE}", *["out_of_memory"] * 3, "succeeded"]

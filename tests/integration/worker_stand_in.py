@@ -6,6 +6,7 @@ Every attempt writes its own pid to the journal first.
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 
@@ -29,6 +30,12 @@ def attempt(analysis_id: str, behaviour: str, journal: str) -> None:
         with open(journal) as file:
             if len(file.readlines()) < 3:
                 raise StoreUnavailable("The store is away.")
+    elif behaviour == "segfault":
+        os.kill(os.getpid(), signal.SIGSEGV)
+    elif behaviour == "devour":
+        held = []
+        while True:
+            held.append(b"x" * 2**20)
     elif behaviour == "raise":
         raise RuntimeError("infrastructure fault")
     elif behaviour == "svd":

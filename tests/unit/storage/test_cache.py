@@ -39,7 +39,7 @@ class Origin:
 
     @property
     def wanted(self) -> Wanted:
-        return Wanted(self.file, self.pieces)
+        return Wanted(self.file.name, self.file, self.pieces)
 
 
 def names(tmp_path) -> set[str]:
@@ -129,7 +129,7 @@ def test_two_who_want_the_same_file_fetch_it_once(cache):
         yield from pieces()
 
     with ThreadPoolExecutor(2) as pool:
-        first = pool.submit(cache.fetch, {"x": Wanted(x.file, slow)})
+        first = pool.submit(cache.fetch, {"x": Wanted("x", x.file, slow)})
         assert begun.wait(10)
         second = pool.submit(cache.fetch, {"x": x.wanted})
         with pytest.raises(TimeoutError):
@@ -162,7 +162,7 @@ def pieces():
     os.kill(os.getpid(), signal.SIGKILL)
 
 file = StoredFile("x", 1000, sys.argv[2])
-FileCache(Path(sys.argv[1]), 3000).fetch({"x": Wanted(file, pieces)})
+FileCache(Path(sys.argv[1]), 3000).fetch({"x": Wanted("x", file, pieces)})
 """
 
 

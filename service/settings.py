@@ -71,6 +71,9 @@ class Settings(BaseSettings):
     max_label_bytes: PositiveInt = Field(
         64 * 1024**2, description="Largest labels, rows, groups or covariates part (bytes)."
     )
+    body_silence_s: Annotated[float, Field(gt=0)] = Field(
+        30.0, description="A request whose head or body pauses for longer is ended with 408 (seconds)."
+    )
     max_wait_s: Annotated[float, Field(gt=0)] = Field(
         60.0, description="Longest wait that `Prefer: wait=N` may ask for (seconds)."
     )
@@ -85,7 +88,7 @@ class Settings(BaseSettings):
     max_queued: PositiveInt = Field(1000, description="Most analyses that wait at the same time.")
     max_datasets: PositiveInt = Field(1000, description="Most datasets of one tenant.")
     max_concurrent_uploads: PositiveInt = Field(
-        16, description="Most uploads of one caller that an API takes at the same time."
+        64, description="Most uploads of one caller that an API takes at the same time."
     )
     rate_per_minute: NonNegativeInt = Field(
         600, description="Most calls of one caller within a minute that change something; 0 for no limit."

@@ -27,7 +27,7 @@ class Answer:
     status: int
     headers: Mapping[str, str]
     body: str | None
-    """None if the same call gives the same answer whenever it is made, and it was not worth keeping."""
+    """None if it was not worth keeping: the call, made again under its stem, makes nothing new."""
 
 
 @dataclass(frozen=True)

@@ -1,12 +1,19 @@
 """Errors of analyses.  Each class has a stable code; the message says what is wrong and what to do.
 
 AnalysisError
-+-- UploadError             an uploaded file cannot be read as what it should be
++-- UploadError             an uploaded file cannot be read as what it should be; its kinds stand in `upload_errors`
 |   +-- InvalidArrayFile    invalid_npy
 |   +-- InvalidTable        invalid_csv
 |   +-- LabelsTooLarge      labels_too_large
 +-- InvalidRequest          invalid_request
 |   +-- UnreadableBody      invalid_request, for a body that breaks off or is not in the form that it claims
+|   |   +-- InvalidDigest        invalid_digest
+|   |   +-- DigestMismatch       digest_mismatch
+|   +-- JsonTooDeep         json_too_deep
+|   +-- JsonTooLarge        json_too_large
+|   +-- JsonNumber          json_number
+|   +-- RepeatedJsonName    invalid_request, for an object in which a name stands twice
+|   +-- SlowBody            body_too_slow
 |   +-- InvalidMetadata     invalid_metadata
 |   +-- InvalidCursor       invalid_cursor
 |   +-- LabelSetMismatch    label_set_mismatch
@@ -89,6 +96,46 @@ class InvalidRequest(AnalysisError):
 
 class UnreadableBody(InvalidRequest):
     """The request cannot be read."""
+
+
+class InvalidDigest(UnreadableBody):
+    """The digest that was sent with the content cannot be read."""
+
+    code = "invalid_digest"
+
+
+class DigestMismatch(UnreadableBody):
+    """The content is not what its digest says."""
+
+    code = "digest_mismatch"
+
+
+class JsonTooDeep(InvalidRequest):
+    """The JSON is nested more deeply than the service accepts."""
+
+    code = "json_too_deep"
+
+
+class JsonTooLarge(InvalidRequest):
+    """The JSON holds more values than the service accepts."""
+
+    code = "json_too_large"
+
+
+class JsonNumber(InvalidRequest):
+    """A number in the JSON is not one that can be taken."""
+
+    code = "json_number"
+
+
+class RepeatedJsonName(InvalidRequest):
+    """A name stands twice in one object of the JSON."""
+
+
+class SlowBody(InvalidRequest):
+    """The body comes too slowly."""
+
+    code = "body_too_slow"
 
 
 class InvalidMetadata(InvalidRequest):

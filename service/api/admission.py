@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 from fastapi.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -15,10 +17,11 @@ from service.access.origins import check_origin
 from service.access.ring import NO_KEY, KeyRing
 from service.analyses.errors import StoreUnavailable
 from service.api import problems
-from service.api.observation import UNANSWERED, route_template
+from service.api.observation import UNANSWERED, named_in, route_template
 from service.settings import Settings
 
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
+ID_CHARACTERS = 64  # of what a caller says is an id
 CALLER = "caller"
 """Name in the state of a request."""
 
@@ -69,8 +72,9 @@ class Admission:
             if is_refused or scope["method"] not in READING:
                 claimed = id_in(bearer(headers) or "") if self._require_keys else None
                 client = scope["client"][0] if scope.get("client") else None
-                action = f"{scope['method'][:16]} {route_template(scope['app'], scope)}"
-                audit_call(caller, claimed, client, action, resource_of(scope, location), status)
+                route = route_template(scope["app"], scope)
+                resource = resource_of(route, scope["path"], location)
+                audit_call(caller, claimed, client, f"{quote(scope['method'][:16])} {route}", resource, status)
 
     async def _admit(self, scope: Scope, headers: Headers) -> Caller:
         """Who calls.  Raises AccessRefused, StoreUnavailable."""
@@ -95,9 +99,9 @@ def bearer(headers: Headers) -> str | None:
     return presented.strip() if scheme.lower() == "bearer" else None
 
 
-def resource_of(scope: Scope, location: str | None) -> str | None:
-    """The id of what a call is about: of what has come of it, or else the last one in its address."""
+def resource_of(route: str, path: str, location: str | None) -> str | None:
+    """The id of what a call is about: of what has come of it, or else the last one in its address, percent-encoded."""
     if location:
         return location.rpartition("/")[2]
-    ids = [value for name, value in scope.get("path_params", {}).items() if name.endswith("_id")]
-    return str(ids[-1])[:64] if ids else None
+    names = {name: value for name, value in named_in(route, path).items() if name.endswith("_id")}
+    return quote(list(names.values())[-1], safe="")[:ID_CHARACTERS] if names else None

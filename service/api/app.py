@@ -21,7 +21,9 @@ from service.analyses.reconciliation import reconcile_queue, reconcile_store
 from service.api import analyses, datasets, health, limits, metrics, model, once, problems
 from service.api.admission import Admission
 from service.api.body_limit import BodyLimit
+from service.api.body_pace import BodyPace
 from service.api.capacity import check_rate
+from service.api.content_digest import BodyDigest
 from service.api.description import describe
 from service.api.queries import check_query
 from service.settings import Settings
@@ -79,9 +81,11 @@ def create_app(settings: Settings) -> FastAPI:
         static_url="/docs/files",
         redirect_slashes=False,  # a redirect would lead to whatever host the request names
     )
+    app.add_middleware(BodyDigest)
     app.add_middleware(BodyLimit, max_upload_bytes=settings.max_upload_bytes)
-    app.add_middleware(Admission, settings=settings)  # what is added last is asked first
+    app.add_middleware(BodyPace, silence_s=settings.body_silence_s)
     once.install(app)
+    app.add_middleware(Admission, settings=settings)  # what is added last is asked first
     problems.install(app)
     for router in (datasets.router, analyses.router, model.router, limits.router):
         app.include_router(router, dependencies=[Depends(check_query), Depends(check_rate)])

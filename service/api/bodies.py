@@ -9,15 +9,19 @@ from http import HTTPStatus
 from typing import BinaryIO, TypeVar
 
 from fastapi import Request
+from fastapi.concurrency import run_in_threadpool
 from pydantic import TypeAdapter, ValidationError
 from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 
 from service.analyses.errors import InvalidRequest, StoreUnavailable, UnreadableBody
 from service.api.body_limit import FORM
+from service.api.content_digest import check_file
 from service.api.form_end import whole_form
 from service.api.invalid_requests import invalid_json
+from service.schemas.content_digest import CONTENT_DIGEST
 from service.schemas.options import OPTIONS_BYTES
+from service.schemas.strict_json import check_json
 from service.schemas.uploads import parts_of, required_of
 from service.schemas.wire import WireModel
 
@@ -43,7 +47,7 @@ async def read_form(request: Request, form: type[WireModel]) -> AsyncIterator[Fo
     """The parts of a multipart body, spooled to disk; gone when the context ends.
 
     Raises: UnreadableBody for what is no complete form; InvalidRequest for a part that is unknown, missing, sent twice,
-    or of the wrong kind; StoreUnavailable.
+    or of the wrong kind; InvalidDigest, DigestMismatch for a part with a digest of its own; StoreUnavailable.
     """
     parts = parts_of(form)
     try:
@@ -67,6 +71,7 @@ async def read_form(request: Request, form: type[WireModel]) -> AsyncIterator[Fo
             if parts[name]:
                 if not isinstance(value, UploadFile):
                     raise InvalidRequest(f"Part {name!r} is text. Send it as a file.", part=name)
+                await run_in_threadpool(check_file, value.headers.getlist(CONTENT_DIGEST), value.file, name)
                 files[name] = value.file
             else:
                 texts[name] = await _text(name, value)
@@ -84,6 +89,7 @@ async def read_form(request: Request, form: type[WireModel]) -> AsyncIterator[Fo
 async def read_json(request: Request, adapter: TypeAdapter[Model]) -> Model:
     """The body as a JSON object of a known schema.  Raises InvalidOption, InvalidMetadata, InvalidRequest."""
     body = await request.body()  # BodyLimit bounds it
+    check_json(body)
     try:
         return adapter.validate_json(body, strict=True)
     except ValidationError as error:

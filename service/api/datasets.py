@@ -43,7 +43,6 @@ UNKNOWN = problem("Unknown id.")
     tags=["datasets"],
     responses={
         201: {"description": "Kept; ready, or open for its parts.", "headers": LOCATION},
-        400: problem("The body cannot be read."),
         409: problem("There are too many, or the call is still being answered."),
         413: problem("Too large."),
         415: problem("Neither a form nor JSON."),
@@ -176,7 +175,6 @@ def delete(services: ServicesDep, store: StoreDep, dataset_id: DatasetId) -> Non
     tags=["label sets"],
     responses={
         201: {"description": "Kept.", "headers": LOCATION},
-        400: problem("The body cannot be read."),
         404: UNKNOWN,
         409: problem("The dataset is not ready, or the call is still being answered."),
         413: problem("Too large."),

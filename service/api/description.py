@@ -36,6 +36,8 @@ OPTION_BOUNDS: dict[str, dict[str, float]] = {
 }
 ON_ANY_CALL = {"422": "Refused", "500": "Failed", "503": "Unavailable"}
 """What every call of /v1 may answer, besides what it says itself."""
+WITH_A_BODY = {"400": "Unreadable", "408": "Slow"}
+"""What every call that takes a body may answer."""
 ON_CHANGES = {"429": "TooMuch"}
 """What calls may answer that change something."""
 ON_CALLS_WITH_KEY = {"401": "Unauthenticated", "403": "Forbidden", "503": "Unavailable"}
@@ -58,6 +60,8 @@ ANYWHERE: dict[str, dict[str, Any]] = {
         "headers": RETRY_AFTER,
     },
     "Failed": {"description": "The service failed; the operator finds out why under the request's id."},
+    "Unreadable": {"description": "The body cannot be read, or is not what its `Content-Digest` says."},
+    "Slow": {"description": "The body comes too slowly, or pauses for too long. The connection is closed."},
     "Unavailable": {"description": "Store or queue are away.", "headers": RETRY_AFTER},
 }
 BODIES = {
@@ -96,6 +100,7 @@ def describe(app: FastAPI, settings: Settings) -> dict[str, Any]:
             shared = ON_EVERY_CALL | (ON_CALLS_WITH_KEY if scopes else {})
             if path.startswith("/v1/"):
                 shared |= ON_ANY_CALL | (ON_CHANGES if method.upper() in CHANGING else {})
+                shared |= WITH_A_BODY if "requestBody" in operation else {}
             references = {status: {"$ref": f"#/components/responses/{name}"} for status, name in shared.items()}
             operation["responses"] = responses = dict(sorted((references | responses).items()))
             for response in responses.values():

@@ -12,6 +12,7 @@ from service.analyses.submission import submit_simulation
 from service.api import problems
 from service.api.access import ServicesDep, StoreDep
 from service.api.capacity import CapacityDep
+from service.api.checked_json import CheckedJson
 from service.api.describing import LOCATION, RETRY_AFTER, problem
 from service.api.observation import request_id
 from service.api.once import IN_USE, StemDep, begun
@@ -23,10 +24,9 @@ from service.estimation.spiked_model import ModelSeparation, model_separation
 from service.schemas.analyses import AnalysisView
 from service.schemas.model import ModelParameters, PhaseDiagramRequest, SimulationRequest
 
-router = APIRouter(prefix="/v1/model", tags=["model"])
+router = APIRouter(prefix="/v1/model", tags=["model"], route_class=CheckedJson)
 
 REFUSED: dict[int | str, dict[str, Any]] = {
-    400: problem("The body cannot be read."),
     413: problem("Too large."),
     409: IN_USE,
     422: problem("No such model, or out of bounds; `code` and `detail` say what to mend."),

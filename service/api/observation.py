@@ -134,6 +134,12 @@ def route_template(app: FastAPI, scope: Scope) -> str:
     return next(templates, NO_ROUTE)
 
 
+def named_in(template: str, path: str) -> dict[str, str]:
+    """What a path has in the places that a route's template names."""
+    found = _pattern(template).fullmatch(path)
+    return found.groupdict() if found else {}
+
+
 @cache
 def _pattern(template: str) -> re.Pattern[str]:
     return compile_path(template)[0]

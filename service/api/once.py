@@ -123,7 +123,7 @@ class Once:
         while True:
             await asyncio.sleep(CALL_LEASE_S / 3)
             with _tolerated():
-                await run_in_threadpool(self._claims.renew, call)
+                await asyncio.to_thread(self._claims.renew, call)  # in threads that no upload keeps busy
 
     def _stem_of_path(self) -> str | None:
         """Of what the call changes and makes anew: an answer that names it goes with it."""

@@ -28,6 +28,7 @@ from service.analyses.errors import (
     NotFound,
     QueueUnavailable,
     ReportNotReady,
+    SlowBody,
     StoreUnavailable,
     TimeLimitExceeded,
     TooMuch,
@@ -50,6 +51,7 @@ STATUS: dict[type[Exception], int] = {
     InvalidRequest: 422,
     MemoryLimitExceeded: 422,
     UnreadableBody: 400,
+    SlowBody: 408,
     Unauthenticated: 401,
     Forbidden: 403,
     CrossOrigin: 403,
@@ -121,11 +123,18 @@ def no_worker() -> Problem:
     )
 
 
+def problem_without_route(code: str, title: str, status: int, detail: str) -> Problem:
+    """The problem of what reaches no route."""
+    return _problem(code, title, status, detail, None)
+
+
 def respond(problem: Problem, headers: dict[str, str] | None = None) -> JSONResponse:
     """A problem as a response; one that passes with time says when to try again."""
     headers = dict(headers or {})
     if problem.status in RETRIED or problem.code in PASSING:
         headers.setdefault("Retry-After", str(RETRY_AFTER_S))
+    if problem.status == STATUS[SlowBody]:
+        headers["Connection"] = "close"  # the rest of the request may never come
     return JSONResponse(problem.model_dump(), status_code=problem.status, headers=headers, media_type=MEDIA_TYPE)
 
 

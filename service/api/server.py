@@ -9,6 +9,7 @@ import uvicorn
 
 from service.access.hosts import addresses_of, check_binding
 from service.api.app import create_app
+from service.api.http_protocol import bounded_protocol
 from service.api.observation import observed
 from service.settings import Settings
 from service.wiring import open_ring, open_stores, queue_url
@@ -17,15 +18,23 @@ SHUTDOWN_TIMEOUT_S = 5  # open requests get this long after SIGTERM
 
 
 def run_api(settings: Settings) -> None:
-    """Serve until SIGTERM or SIGINT.  Raises QueueNotConfigured, StoreNotUsable, KeyFileRefused, OpenToTheNetwork."""
-    queue_url(settings)
-    open_ring(settings)
+    """Serve until SIGTERM or SIGINT.
+
+    Raises QueueNotConfigured, StoreNotUsable, KeyFileRefused, OpenToTheNetwork.
+    """
     sockets = None if settings.listen_fd is None else [socket.socket(fileno=settings.listen_fd)]
     check_binding(
         addresses_of(settings.host) if sockets is None else [sockets[0].getsockname()[0]],
         require_keys=settings.require_keys,
         let_anyone=settings.let_anyone_on_the_network_use_this_service,
     )
+    new_server(settings).run(sockets)
+
+
+def new_server(settings: Settings) -> uvicorn.Server:
+    """The server, not running yet.  Raises QueueNotConfigured, StoreNotUsable, KeyFileRefused."""
+    queue_url(settings)
+    open_ring(settings)
     # Uploads are spooled to the disk on which they end up: /tmp may be memory, or too small.
     tempfile.tempdir = str(open_stores(settings).tmp)
     config = uvicorn.Config(
@@ -36,6 +45,8 @@ def run_api(settings: Settings) -> None:
         access_log=False,
         server_header=False,
         proxy_headers=False,  # who calls is who has connected, whatever X-Forwarded-For claims
+        http=bounded_protocol(settings.body_silence_s),
+        ws="none",
         timeout_graceful_shutdown=SHUTDOWN_TIMEOUT_S,
     )
-    uvicorn.Server(config).run(sockets)
+    return uvicorn.Server(config)

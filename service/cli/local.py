@@ -108,7 +108,7 @@ def check(
 
     Exit code 0: nothing serious; 1: a serious warning, an analysis would mislead; 2: the input cannot be analysed.
     """
-    from service.analyses.errors import UploadError
+    from service.analyses.errors import AnalysisError
     from service.analyses.intake import typed_covariates
     from service.estimation.errors import EstimationError
     from service.estimation.labels import label_columns
@@ -131,7 +131,7 @@ def check(
             groups=given.groups,
             covariates=typed_covariates(given.covariates, chosen.covariate_types),
         )
-    except (EstimationError, UploadError) as error:
+    except (EstimationError, AnalysisError) as error:
         fail(error.message)
     if as_json:
         typer.echo(to_json(found))

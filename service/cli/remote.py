@@ -70,6 +70,9 @@ def submit(
         list[str] | None,
         typer.Option(help="Something to find the analysis by; may be given several times.", metavar="KEY=VALUE"),
     ] = None,
+    reuse: Annotated[
+        bool, typer.Option("--reuse/--no-reuse", help="Take a stored report of the same input and options, if any.")
+    ] = True,
     wait: Wait = False,
     timeout: Timeout = 3600.0,
     as_json: Annotated[
@@ -83,7 +86,7 @@ def submit(
     """
     from service.remote import commands
 
-    upload = commands.Upload(x, y, labels, rows, groups, covariates, options, metadata or ())
+    upload = commands.Upload(x, y, labels, rows, groups, covariates, options, metadata or (), reuse)
     with _ending():
         commands.submit(_place(url), upload, timeout if wait else None, as_json)
 

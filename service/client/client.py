@@ -16,12 +16,13 @@ from service.analyses.analysis import State
 from service.analyses.dataset import TypesAsSaid
 from service.client.connection import Connection
 from service.client.errors import AnalysisFailed, ClientError, InvalidName
-from service.client.uploads import OnProgress, opened
+from service.client.uploads import OnProgress, opened, sha256_of
 from service.estimation.phase_diagram import PhaseDiagram
 from service.estimation.report import Report
 from service.estimation.simulation_records import Simulation
 from service.estimation.spiked_model import ModelSeparation
 from service.schemas.analyses import AnalysisPage, AnalysisView
+from service.schemas.content_digest import CONTENT_DIGEST, content_digest
 from service.schemas.datasets import DatasetPage, DatasetView, LabelSetPage, LabelSetView
 from service.schemas.limits import LimitsView
 from service.schemas.options import EstimationOptions, SubmittedOptions
@@ -95,10 +96,18 @@ class Client:
         return self._connection.read(DatasetView, "POST", "/v1/datasets", json=body)
 
     def put_part(self, dataset_id: str, part: str, file: Path, on_progress: OnProgress | None = None) -> DatasetView:
-        """Send a part of an open dataset; the last one makes it ready."""
+        """Send a part of an open dataset; the last one makes it ready.
+
+        The file is read once before it is sent, for its digest: what arrives is what the file holds, or is refused.
+        """
         with opened({part: file}, on_progress) as files:
+            headers = {CONTENT_DIGEST: content_digest(sha256_of(file))}
             return self._connection.read(
-                DatasetView, "PUT", f"/v1/datasets/{_step(dataset_id)}/{_step(part)}", content=files[part]
+                DatasetView,
+                "PUT",
+                f"/v1/datasets/{_step(dataset_id)}/{_step(part)}",
+                content=files[part],
+                headers=headers,
             )
 
     def dataset(self, dataset_id: str) -> DatasetView:

@@ -10,6 +10,8 @@ from service.client.refusals import causes
 
 HEADER = "Idempotency-Key"
 ATTEMPTS = 4
+ATTEMPTS_IN_USE = 12
+"""Of a call whose key is in use: the first attempt may have died, which the service finds out within seconds."""
 FIRST_PAUSE_S = 0.2
 """Before the second attempt; each further pause is three times as long, or as long as the service asks for."""
 
@@ -25,15 +27,16 @@ def pause_s(attempt: int, found: httpx2.Response | httpx2.TransportError) -> flo
 
     Arguments: attempt, number of the one that has failed, from 1; found, what came back.
     """
-    if attempt >= ATTEMPTS:
-        return None
-    usual_s = FIRST_PAUSE_S * 3 ** (attempt - 1)
+    usual_s = FIRST_PAUSE_S * 3 ** (attempt - 1) if attempt < ATTEMPTS else None
     if isinstance(found, httpx2.TransportError):
         return usual_s if _is_lost(found) else None
-    if found.status_code not in PASSING and not _is_in_use(found):
-        return None
     asked = found.headers.get("retry-after", "")
-    pause = max(usual_s, float(asked)) if asked.isascii() and asked.isdigit() else usual_s
+    asked_s = float(asked) if asked.isascii() and asked.isdigit() else 0.0
+    if _is_in_use(found):
+        return max(1.0, asked_s) if attempt < ATTEMPTS_IN_USE else None
+    if found.status_code not in PASSING or usual_s is None:
+        return None
+    pause = max(usual_s, asked_s)
     return pause if pause <= LONGEST_PAUSE_S else None
 
 

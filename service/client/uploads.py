@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from io import FileIO
@@ -23,6 +24,12 @@ class CountedFile(FileIO):
         content = super().read(-1 if size is None else size)
         self._on_position(self.tell())
         return content
+
+
+def sha256_of(path: Path) -> bytes:
+    """The SHA-256 of a file.  Raises OSError."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
 
 
 @contextmanager

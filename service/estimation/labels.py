@@ -10,6 +10,7 @@ same kind (see `covariates`); what differs is their `Role`.
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,6 +27,7 @@ from service.estimation.roles import LABELS, Role
 LAST_CODE_POINT = 0x10FFFF
 SURROGATES = (0xD800, 0xDFFF)  # code points that stand for no character
 MAX_NAME_CHARACTERS = 200  # of a target: column, or column=class
+CONTROLS = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029]")  # what moves a cursor or begins a line, anywhere
 
 
 class LabelType(StrEnum):
@@ -191,6 +193,13 @@ def target_names(columns: Sequence[LabelColumn], role: Role = LABELS) -> tuple[s
         raise role.names(
             f"The {role.singular} target {overlong[0][:40]!r}... has a name of {len(overlong[0])} characters, more "
             f"than {MAX_NAME_CHARACTERS}, and the report repeats it. Use shorter names and classes.",
+            part=role.part,
+        )
+    obeyed = [name for name in names if CONTROLS.search(name)]
+    if obeyed:
+        raise role.names(
+            f"The {role.singular} target {obeyed[0]!r} has a control character in its name, and the report repeats it. "
+            "Use names and classes of plain text on one line.",
             part=role.part,
         )
     repeated = sorted(name for name, count in Counter(names).items() if count > 1)

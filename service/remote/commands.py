@@ -50,6 +50,7 @@ class Upload:
     covariates: Path | None = None
     options: str = "{}"
     metadata: Sequence[str] = ()
+    reuse: bool = True
 
 
 def submit(place: Place, upload: Upload, wait_s: float | None, as_json: bool) -> None:
@@ -135,6 +136,7 @@ def _send(client: Client, upload: Upload) -> AnalysisView:
             groups=upload.groups,
             covariates=upload.covariates,
             metadata=metadata,
+            reuse=upload.reuse,
             on_progress=show,
         )
 

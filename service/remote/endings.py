@@ -75,7 +75,7 @@ def _said(error: Exception) -> str:
         case NotSecure():
             return str(error)
         case ProblemReceived() if error.problem.code == Unauthenticated.code:
-            return f"{error} PHASEGATE_API_KEY holds the key for these commands; it is missing, or counts no longer."
+            return f"{error} PHASEGATE_API_KEY is where this command looks for one."
         case InvalidAddress() | NotReachable() | UnexpectedAnswer():
             return f"{error} {OTHER_ADDRESS}"
         case EstimationError() | AnalysisError():

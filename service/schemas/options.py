@@ -11,6 +11,7 @@ from service.estimation.errors import InvalidOption
 from service.estimation.labels import LabelType
 from service.estimation.options import UNSCALED, Options, Scalings
 from service.estimation.terms import Scaling
+from service.schemas.strict_json import check_json
 from service.schemas.wire import first_error
 
 OPTIONS_BYTES = 64 * 1024
@@ -48,9 +49,10 @@ OPTIONS = TypeAdapter(SubmittedOptions)
 
 
 def read_options(text: str | bytes) -> SubmittedOptions:
-    """The options that a JSON object says, defaults where it says nothing.  Raises InvalidOption."""
+    """The options that a JSON object says, defaults where it says nothing.  Raises InvalidOption, InvalidRequest."""
     if len(text) > OPTIONS_BYTES:
         raise InvalidOption(f"options exceed {OPTIONS_BYTES} bytes. Send the few that differ.", part="options")
+    check_json(text, "options")
     try:
         return OPTIONS.validate_json(text, strict=True)
     except ValidationError as error:

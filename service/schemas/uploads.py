@@ -12,6 +12,7 @@ from service.analyses.metadata import MAX_ENTRIES
 from service.estimation.errors import InvalidOption
 from service.estimation.labels import LabelType
 from service.schemas.analyses import METADATA_SCHEMA, Metadata
+from service.schemas.strict_json import check_json
 from service.schemas.wire import WireModel, first_error
 
 
@@ -107,9 +108,10 @@ METADATA: TypeAdapter[dict[str, str]] = TypeAdapter(Metadata)
 
 
 def read_types(text: str | None, part: str) -> TypesAsSaid:
-    """Types of columns, from JSON or one bare word.  Raises InvalidOption."""
+    """Types of columns, from JSON or one bare word.  Raises InvalidOption, InvalidRequest."""
     if text is None or text in list(LabelType):
         return None if text is None else LabelType(text)
+    check_json(text, part)
     try:
         return TYPES.validate_json(text, strict=True)
     except ValidationError as error:
@@ -130,7 +132,8 @@ def read_flag(text: str | None, part: str, *, otherwise: bool) -> bool:
 
 
 def read_metadata(text: str | None) -> dict[str, str]:
-    """Metadata from JSON.  Raises InvalidMetadata."""
+    """Metadata from JSON.  Raises InvalidMetadata, InvalidRequest."""
+    check_json(text or "{}", "metadata")
     try:
         return METADATA.validate_json(text or "{}", strict=True)
     except ValidationError as error:

@@ -8,7 +8,8 @@ import secrets
 from pathlib import Path
 
 from service.analyses.dataset import StoredFile
-from service.analyses.errors import InvalidArrayFile, InvalidTable, LabelsTooLarge
+from service.analyses.errors import LabelsTooLarge
+from service.analyses.upload_errors import EmptyArray, EmptyTable
 from service.storage.disk_files import stored
 from service.storage.npy import is_npy
 
@@ -43,7 +44,7 @@ class ReceivedFile:
         Raises: UploadError for an empty one, StoreUnavailable.
         """
         if self._size == 0:
-            error = InvalidArrayFile if self._limit is None else InvalidTable
+            error = EmptyArray if self._limit is None else EmptyTable
             raise error(f"{self._part} is empty. Send a file with data.", part=self._part)
         with stored():
             self._file.flush()

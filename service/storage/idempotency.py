@@ -4,15 +4,18 @@
     stem            of the ids that the call gives
     holder          the attempt that is being answered
     leased_until    until when it is taken to be alive, by the server's clock
-    answer          the answer as JSON, once there is one
+    answer          the answer as JSON, deflated, once there is one
 
-A set for each stem leads back to the hashes, so that answers go with what they name.
+A set for each stem leads back to the hashes, so that answers go with what they name.  The server must not run full of
+answers: a sorted set has all hashes by their time, of which the latest `keys.MOST_CALLS` are kept.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import zlib
+from dataclasses import replace
 from typing import Any, cast
 
 from redis import Redis
@@ -21,6 +24,9 @@ from service.analyses.claims import Answer, Claim, KeyedCall
 from service.analyses.errors import IdempotencyKeyInUse, IdempotencyKeyReused
 from service.storage import keys
 from service.storage.reaching import Absence
+
+LONGEST_ANSWER_BYTES = 4096
+"""Deflated.  A call with a longer one is made again, and finds what it has made by its ids."""
 
 _NOW = """
 local time = redis.call('TIME')
@@ -36,13 +42,22 @@ local held = redis.call('HMGET', record, 'fingerprint', 'stem', 'holder', 'lease
 if held[1] then
     if held[1] ~= fingerprint then return {'other'} end
     if held[5] then return {'answered', held[2], held[5]} end
-    if held[3] ~= holder and tonumber(held[4]) > now then return {'in_use'} end
+    local left_s = tonumber(held[4]) - now
+    -- A lease that ends later than one that began now was given before the clock was set back.
+    if held[3] ~= holder and left_s > 0 and left_s <= lease_s then return {'in_use'} end
     stem = held[2]
 end
 redis.call('HSET', record, 'fingerprint', fingerprint, 'stem', stem, 'holder', holder, 'leased_until', now + lease_s)
 redis.call('EXPIRE', record, ttl_s)
 redis.call('SADD', of .. stem, record)
 redis.call('EXPIRE', of .. stem, ttl_s)
+redis.call('ZADD', KEYS[2], now, record)
+redis.call('EXPIRE', KEYS[2], ttl_s)
+redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now - tonumber(ttl_s))
+for _, old in ipairs(redis.call('ZRANGE', KEYS[2], 0, -1 - tonumber(ARGV[7]))) do
+    redis.call('DEL', old)
+    redis.call('ZREM', KEYS[2], old)
+end
 return {'taken', stem}
 """
 )
@@ -66,35 +81,38 @@ _LET_GO = """
 if redis.call('HGET', KEYS[1], 'holder') ~= ARGV[1] or redis.call('HEXISTS', KEYS[1], 'answer') == 1 then return 0 end
 if ARGV[2] == '1' then
     redis.call('SREM', ARGV[3] .. redis.call('HGET', KEYS[1], 'stem'), KEYS[1])
+    redis.call('ZREM', KEYS[2], KEYS[1])
     return redis.call('DEL', KEYS[1])
 end
 return redis.call('HSET', KEYS[1], 'leased_until', 0)
 """
 
 _FORGET = """
-for _, record in ipairs(redis.call('SMEMBERS', KEYS[1])) do redis.call('DEL', record) end
+for _, record in ipairs(redis.call('SMEMBERS', KEYS[1])) do
+    redis.call('DEL', record)
+    redis.call('ZREM', KEYS[2], record)
+end
 return redis.call('DEL', KEYS[1])
 """
 
 
 class RedisClaims:
-    """`service.analyses.claims.Claims`; `ttl_s` says how long a key is kept (seconds)."""
+    """`service.analyses.claims.Claims`; `ttl_s` says how long a key is kept (seconds), `most` how many."""
 
-    def __init__(self, connection: Redis, *, ttl_s: int, absence_s: float = 0.0) -> None:
+    def __init__(self, connection: Redis, *, ttl_s: int, most: int = keys.MOST_CALLS, absence_s: float = 0.0) -> None:
         self._connection = connection
-        self._ttl_s = ttl_s
+        self._ttl_s, self._most = ttl_s, most
         self._reachable = Absence(absence_s).asked
 
     def claim(self, call: KeyedCall, stem: str) -> Claim:
         """The answer under the call's key, or the key itself.  Raises IdempotencyKeyReused, IdempotencyKeyInUse."""
-        sent = (call.fingerprint, stem, call.holder, keys.CALL_LEASE_S, self._ttl_s, keys.CALLS_OF_PREFIX)
-        found = [part.decode() for part in cast(list[bytes], self._run(_CLAIM, call, *sent))]
-        match found:
-            case ["taken", taken]:
-                return Claim(taken, None)
-            case ["answered", taken, answer]:
-                return Claim(taken, Answer(**json.loads(answer)))
-            case ["in_use"]:
+        sent = (call.fingerprint, stem, call.holder, keys.CALL_LEASE_S, self._ttl_s, keys.CALLS_OF_PREFIX, self._most)
+        match cast(list[bytes], self._run(_CLAIM, call, *sent)):
+            case [b"taken", taken]:
+                return Claim(taken.decode(), None)
+            case [b"answered", taken, answer]:
+                return Claim(taken.decode(), Answer(**json.loads(zlib.decompress(answer))))
+            case [b"in_use"]:
                 raise IdempotencyKeyInUse(
                     "The first call with this Idempotency-Key is still being answered. Repeat this one after the time "
                     "in Retry-After."
@@ -109,9 +127,11 @@ class RedisClaims:
         self._run(_RENEW, call, call.holder, keys.CALL_LEASE_S)
 
     def keep(self, call: KeyedCall, answer: Answer) -> None:
-        """Keep the answer, if the key is this attempt's still."""
-        said = {"status": answer.status, "headers": dict(answer.headers), "body": answer.body}
-        self._run(_KEEP, call, call.holder, json.dumps(said))
+        """Keep the answer, if the key is this attempt's still; of one that is too long, that there is one."""
+        packed = _packed(answer)
+        if len(packed) > LONGEST_ANSWER_BYTES:
+            packed = _packed(replace(answer, body=None))
+        self._run(_KEEP, call, call.holder, packed)
 
     def let_go(self, call: KeyedCall, *, forget: bool) -> None:
         """End the lease; with `forget` remove the key.  An answer that is kept stays."""
@@ -122,14 +142,20 @@ class RedisClaims:
         with self._reachable():
             return bool(self._connection.exists(keys.call_key(_digest(scope, key))))
 
-    def _run(self, script: str, call: KeyedCall, *args: str | int) -> Any:
+    def _run(self, script: str, call: KeyedCall, *args: str | bytes | int) -> Any:
         with self._reachable():
-            return self._connection.eval(script, 1, keys.call_key(_digest(call.scope, call.key)), *args)
+            places = keys.call_key(_digest(call.scope, call.key)), keys.CALLS
+            return self._connection.eval(script, len(places), *places, *args)
 
 
 def forget_calls(connection: Redis, stem: str) -> None:
     """Remove the answers that name what has this stem in its id."""
-    connection.eval(_FORGET, 1, keys.CALLS_OF_PREFIX + stem)
+    connection.eval(_FORGET, 2, keys.CALLS_OF_PREFIX + stem, keys.CALLS)
+
+
+def _packed(answer: Answer) -> bytes:
+    said = {"status": answer.status, "headers": dict(answer.headers), "body": answer.body}
+    return zlib.compress(json.dumps(said).encode())
 
 
 def _digest(scope: str, key: str) -> str:

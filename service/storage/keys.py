@@ -23,11 +23,13 @@ Phasegate's own:
     phasegate:call:<digest>              hash    a call with an Idempotency-Key and its        PHASEGATE_IDEMPOTENCY_S
                                                  answer, fields in `idempotency`               after the call, or with
                                                                                                what it made
-    phasegate:rate/<caller>/...          list    times of a caller's calls, by `limits`        a minute after the last
+    phasegate:calls                      zset    keys of all these, by their time              with the last of them
+    phasegate:rate:LIMITER/<caller>/...  list    times of a caller's calls, by `limits`        a minute after the last
     phasegate:calls-of:<stem>            set     keys of the calls whose answers name ids      with the last of them
                                                  that end in this stem
 
-All times are the server's own.  It may be set forwards or back: `recover` in `queue_scripts` says what follows.
+All times but those of rates are the server's own.  Its clock may be set forwards or back: `recover` in `queue_scripts`
+says what follows.
 """
 
 from __future__ import annotations
@@ -79,10 +81,14 @@ WORKER_TTL_S = 20
 COUNTED_TTL_S = 60
 """A command that counts may be sent again within this time, and counts once."""
 
-CALL_LEASE_S = 30
+CALL_LEASE_S = 6
 """A call with a key whose lease is not renewed for this long has lost the process that answered it."""
 
 RATE_PREFIX = "phasegate:rate"
+MOST_CALLS = 50_000
+"""Calls with a key that are kept, the latest ones: with answers of 4 kB at most, the server needs 225 MB for them."""
+
+CALLS = "phasegate:calls"
 CALL_PREFIX = "phasegate:call:"
 CALLS_OF_PREFIX = "phasegate:calls-of:"
 

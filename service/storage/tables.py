@@ -16,7 +16,21 @@ from typing import Any, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
-from service.analyses.errors import InvalidTable, LabelsTooLarge
+from service.analyses.errors import LabelsTooLarge
+from service.analyses.upload_errors import (
+    ControlCharacters,
+    EmptyTable,
+    FieldTooLong,
+    LineTooLong,
+    RaggedTable,
+    RepeatedColumn,
+    TableEncoding,
+    TooManyColumns,
+    UnclosedQuote,
+    UnreadableNumber,
+    WrongSeparator,
+)
+from service.estimation.labels import CONTROLS
 from service.estimation.roles import MAX_TARGETS, Role
 
 INTEGER = re.compile(r"[+-]?(0|[1-9][0-9]*)")
@@ -44,7 +58,7 @@ def read_groups(path: Path) -> NDArray[Any]:
     """Group ids from a CSV file with one column and a header line, typed as a column of `read_columns` is."""
     columns = _table(path, "groups", "group id", MAX_TARGETS)
     if len(columns) > 1:
-        raise InvalidTable(
+        raise TooManyColumns(
             f"groups has {len(columns)} columns. Send one, with the group id of each row.", part="groups"
         )
     return next(iter(columns.values()))
@@ -54,13 +68,13 @@ def read_rows(path: Path) -> NDArray[Any]:
     """Row numbers from a CSV file with one number a line; a first line that is no number is a header."""
     lines = [line for line in _lines(path, "rows") if line]
     if any(len(line) != 1 for line in lines):
-        raise InvalidTable("rows has more than one column. Send one row number per line.", part="rows")
+        raise TooManyColumns("rows has more than one column. Send one row number per line.", part="rows")
     values = [line[0].strip() for line in lines]
     if values and not INTEGER.fullmatch(values[0]):
         values = values[1:]
     for number, value in enumerate(values):
         if not INTEGER.fullmatch(value) or len(value) > MAX_DIGITS:
-            raise InvalidTable(
+            raise UnreadableNumber(
                 f"rows has {_shown(value)} at place {number} (counted from 0, without a header). "
                 "Send whole row numbers, counted from 0.",
                 part="rows",
@@ -72,24 +86,24 @@ def _table(path: Path, part: str, entry: str, max_columns: int) -> dict[str, NDA
     """The typed columns of a CSV file with a header line; `entry` is what a line below it stands for."""
     lines = list(dropwhile(lambda line: not line, _lines(path, part)))
     if not lines:
-        raise InvalidTable(f"{part} is empty. Send a header line and one line per {entry}.", part=part)
+        raise EmptyTable(f"{part} is empty. Send a header line and one line per {entry}.", part=part)
     names = [name.strip() for name in lines[0]]
     if len(names) == 1 and any(separator in names[0] for separator in ";\t|"):
-        raise InvalidTable(f"{part} has one column, named {_shown(names[0])}. Separate columns by commas.", part=part)
+        raise WrongSeparator(f"{part} has one column, named {_shown(names[0])}. Separate columns by commas.", part=part)
     if len(names) > max_columns:
-        raise InvalidTable(f"{part} has {len(names)} columns. Send at most {max_columns}.", part=part)
+        raise TooManyColumns(f"{part} has {len(names)} columns. Send at most {max_columns}.", part=part)
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated:
-        raise InvalidTable(
-            f"{part} has more than one column named {repeated[0]!r}. Give each column its own name.", part=part
+        raise RepeatedColumn(
+            f"{part} has more than one column named {_shown(repeated[0])}. Give each column its own name.", part=part
         )
     # In a table of one column an empty line is a line with an empty field.
     body = [line or [""] for line in lines[1:]] if len(names) == 1 else [line for line in lines[1:] if line]
     if not body:
-        raise InvalidTable(f"{part} has a header line and no {entry}s. Send one line per {entry}.", part=part)
+        raise EmptyTable(f"{part} has a header line and no {entry}s. Send one line per {entry}.", part=part)
     for number, line in enumerate(body):
         if len(line) != len(names):
-            raise InvalidTable(
+            raise RaggedTable(
                 f"{part} has {len(names)} columns and {entry} {number} (counted from 0, without the header) has "
                 f"{len(line)} fields. Send as many in every line.",
                 part=part,
@@ -113,11 +127,17 @@ def _lines(path: Path, part: str) -> list[list[str]]:
                     )
                 lines.append(line)
     except UnicodeDecodeError as error:
-        raise InvalidTable(f"{part} is not UTF-8 text. Send CSV in UTF-8, or a .npy file.", part=part) from error
+        raise TableEncoding(f"{part} is not UTF-8 text. Send CSV in UTF-8, or a .npy file.", part=part) from error
     except csv.Error as error:
-        raise InvalidTable(
-            f"{part} is not a CSV table: a quote is not closed, or a field exceeds {MAX_FIELD_CHARACTERS} characters. "
-            "Save and send it again.",
+        if "limit" in str(error):  # the library has one class for everything
+            raise FieldTooLong(
+                f"{part} is not a CSV table: a field exceeds {MAX_FIELD_CHARACTERS} characters, or a quote is not "
+                "closed. Save and send it again.",
+                part=part,
+            ) from error
+        raise UnclosedQuote(
+            f"{part} is not a CSV table: a quote is not closed, or something follows it within its field. Save and "
+            "send it again.",
             part=part,
         ) from error
     while lines and not lines[-1]:
@@ -133,8 +153,17 @@ def _bounded(file: TextIO, part: str) -> Iterator[str]:
             continue  # the rest of one line's end, which text written twice over has as \r\r\n
         previous = line
         if len(line) == MAX_LINE_CHARACTERS:
-            raise InvalidTable(
+            if line.count(",") >= MAX_TARGETS:
+                raise TooManyColumns(
+                    f"{part} has a line of more than {MAX_TARGETS} columns. Send at most as many.", part=part
+                )
+            raise LineTooLong(
                 f"{part} has a line of more than {MAX_LINE_CHARACTERS} characters. Send one line per row.", part=part
+            )
+        if found := CONTROLS.search(line.rstrip("\r\n").replace("\t", " ")):
+            raise ControlCharacters(
+                f"{part} holds the control character {found[0]!r}. Send plain text in UTF-8, without binary data.",
+                part=part,
             )
         yield line
 
@@ -147,9 +176,9 @@ def _column(part: str, name: str, values: list[str]) -> NDArray[Any]:
     if all(INTEGER.fullmatch(value) for value in given):
         longest = max(given, key=len)
         if len(longest.lstrip("+-")) > MAX_DIGITS:
-            raise InvalidTable(
-                f"Column {name!r} of {part} has the whole number {_shown(longest)}, of more than {MAX_DIGITS} digits. "
-                "Write quantities as real numbers (1.5e20), identifiers as text (id1234).",
+            raise UnreadableNumber(
+                f"Column {_shown(name)} of {part} has the whole number {_shown(longest)}, of more than {MAX_DIGITS} "
+                "digits. Write quantities as real numbers (1.5e20), identifiers as text (id1234).",
                 part=part,
             )
         return _masked(values, int, np.dtype(np.int64))

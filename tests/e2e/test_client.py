@@ -1,7 +1,9 @@
 """The typed client: every call, against the whole service."""
 
+import os
+import signal
 import threading
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,7 @@ from service.schemas.model import ModelParameters, PhaseDiagramRequest, Simulati
 from service.schemas.options import EstimationOptions, SubmittedOptions
 from tests.e2e.conftest import stop
 from tests.e2e.samples import Sample
+from tests.e2e.test_service import the_process
 
 PUBLISHED = SubmittedOptions(method=Method.REFERENCE)
 MODEL = {
@@ -104,6 +107,23 @@ def test_a_dataset_may_come_in_parts(client, files):
     assert ready.id in {found.id for found in client.datasets(page_size=2)}
 
 
+def test_a_part_that_changes_while_it_is_sent_is_refused_and_not_kept(client, tmp_path):
+    x = tmp_path / "x.npy"
+    np.save(x, np.zeros((1000, 100)))
+    opened = client.open_dataset()
+
+    def change_the_end(sent, total):
+        with x.open("r+b") as file:
+            file.seek(total - 8)
+            file.write(b"otherwise"[:8])
+
+    with pytest.raises(ProblemReceived) as received:
+        client.put_part(opened.id, "x", x, change_the_end)
+    assert (received.value.problem.status, received.value.problem.code) == (400, "digest_mismatch")
+    assert client.dataset(opened.id).missing_parts == ["x", "y"]
+    client.delete_dataset(opened.id)
+
+
 def test_lists_of_analyses_are_filtered_and_go_over_all_pages(client, files):
     upload = (files["x"], files["y"], files["labels"], files["rows"], PUBLISHED)
     ids = [client.submit(*upload, metadata={"series": "pages", "run": str(run)}, wait_s=30).id for run in range(3)]
@@ -158,3 +178,28 @@ def test_a_waiting_client_outlives_a_restart_of_the_service(own, files):
         assert away.wait(30)
         own("--workers", "1", "--port", port)
         assert waiting.result(60).state is State.SUCCEEDED
+
+
+def test_an_api_that_is_killed_in_the_middle_of_calls_makes_nothing_twice(own, tmp_path):
+    """Calls are lost at any moment, also between what they make and its answer; the client repeats them."""
+    service = own("--workers", "1")
+    uploads = []
+    for seed in range(8):
+        sample = Sample(seed=seed)
+        folder = tmp_path / str(seed)
+        folder.mkdir()
+        np.save(folder / "x.npy", sample.x)
+        np.save(folder / "y.npy", sample.y)
+        np.save(folder / "rows.npy", sample.rows)
+        (folder / "labels.csv").write_bytes(sample.labels_csv())
+        uploads.append([folder / name for name in ("x.npy", "y.npy", "labels.csv", "rows.npy")])
+    with Client(service.address) as client, ThreadPoolExecutor(4) as pool:
+        submitted = [pool.submit(client.submit, *upload, PUBLISHED, reuse=False) for upload in uploads]
+        ids = []
+        for answered in as_completed(submitted, timeout=100):
+            ids.append(answered.result().id)
+            if len(ids) == 2:  # others are on their way
+                os.kill(the_process(service, "service.cli api"), signal.SIGKILL)
+        assert sorted(ids) == sorted(found.id for found in client.analyses())
+        assert len(list(client.datasets())) == len(set(ids)) == 8
+        assert {client.wait(analysis_id, 60).state for analysis_id in ids} == {State.SUCCEEDED}

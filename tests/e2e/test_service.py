@@ -135,7 +135,7 @@ def test_nasty_labels_are_refused_within_bounded_memory(own):
             assert answer.status_code in (413, 422), name
             assert answer.headers["content-type"] == "application/problem+json"
             assert peak_bytes(api) - before < 250_000_000, name
-        assert http.post("/v1/analyses", files=Sample().files(), data=QUICK).status_code == 202
+        assert http.post("/v1/analyses", files=Sample().files(), data=QUICK).is_success
     assert list((running.data_dir / "tmp").iterdir()) == []
 
 
@@ -227,10 +227,17 @@ def valkey_address(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("page", "printed"), [("README.md", '"regime"'), ("docs/api.md", "[{'ink': 'numeric'}, {'digit': 'categorical'}]")]
+    ("page", "place", "printed"),
+    [
+        ("README.md", 0, '"regime"'),
+        ("docs/api.md", 0, "[{'ink': 'numeric'}, {'digit': 'categorical'}]"),
+        ("docs/api.md", 1, "False\nTrue\nFalse\n"),
+        ("docs/api.md", 2, "the same"),
+    ],
 )
-def test_curl_sessions_work_as_printed(running, tmp_path, page, printed):
-    session = re.search(r"<!-- session -->\n```bash\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)[1]
+def test_curl_sessions_work_as_printed(running, tmp_path, page, place, printed):
+    sessions = re.findall(r"<!-- session -->\n```bash\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
+    session = sessions[place]
     script = session.replace("http://127.0.0.1:8000", running.address)
     assert script != session
     python = f'python() {{ {sys.executable!s} "$@"; }}\n'

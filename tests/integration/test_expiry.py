@@ -12,6 +12,7 @@ from fastapi.testclient import TestClient
 from redis import Redis
 
 from service.analyses import execution, intake, lifecycle
+from service.analyses.claims import KeyedCall
 from service.analyses.expiry import HELD_S, JUMP, Expiry
 from service.analyses.identity import stem_of
 from service.analyses.submission import submit_upload
@@ -21,6 +22,7 @@ from service.estimation.options import Options
 from service.estimation.terms import Method
 from service.settings import Settings
 from service.storage.disk import DiskStores
+from service.storage.idempotency import RedisClaims
 from service.storage.redis_queue import RedisQueue
 from tests.e2e.samples import Sample
 
@@ -91,6 +93,21 @@ def test_everybodys_analyses_and_datasets_go_when_their_time_is_over_and_none_be
         assert lifecycle.report(store, waiting)
     expiry.sweep(stores, queue)
     assert [stores.of(tenant).datasets.ids() for tenant in kept] == [[], []]
+
+
+def test_what_expires_is_gone_from_the_server_too(stores, queue, connection):
+    store, clock = stores.of("default"), Clock()
+    analysis_id = ran(store, queue)
+    dataset_id = store.analyses.find(analysis_id).subject.dataset.id
+    claims = RedisClaims(connection, ttl_s=500)
+    for an_id in (analysis_id, dataset_id):
+        claims.claim(KeyedCall("scope", an_id, "fingerprint", "holder"), stem_of(an_id))
+    assert traces_on_server(connection, stem_of(analysis_id))
+    clock.pass_by(timedelta(days=8))
+    clock.expiry().sweep(stores, queue)
+    for an_id in (analysis_id, dataset_id):
+        assert traces_on_server(connection, stem_of(an_id)) == []
+        assert not claims.is_known("scope", an_id)
 
 
 def test_a_label_set_goes_with_its_dataset_however_late_it_was_added(stores, queue):
@@ -179,7 +196,7 @@ def settings(tmp_path, valkey: Valkey) -> Settings:
 
 @pytest.fixture
 def client(settings: Settings) -> Iterator[TestClient]:
-    with TestClient(api.create_app(settings)) as client:
+    with TestClient(api.create_app(settings), "http://127.0.0.1") as client:
         yield client
 
 

@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import signal
 import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
 from service.analyses import intake, submission
-from service.analyses.claims import KeyedCall
+from service.analyses.claims import Answer, KeyedCall
 from service.analyses.errors import IdempotencyKeyInUse, IdempotencyKeyReused, StoreUnavailable
 from service.api import app as api
 from service.api.once import HEADER
@@ -45,7 +47,7 @@ def settings(tmp_path, valkey: Valkey) -> Settings:
 
 @pytest.fixture
 def client(settings: Settings) -> Iterator[TestClient]:
-    with TestClient(api.create_app(settings), raise_server_exceptions=False) as client:
+    with TestClient(api.create_app(settings), "http://127.0.0.1", raise_server_exceptions=False) as client:
         yield client
 
 
@@ -309,7 +311,7 @@ def test_keys_are_kept_for_as_long_as_the_setting_says_and_go_with_what_they_mad
     call = KeyedCall("scope", "key", "fingerprint", "holder")
     claims.claim(call, "5" * 32)
     kept = connection.keys("phasegate:call*")
-    assert len(kept) == 2
+    assert len(kept) == 3
     assert all(400 < connection.ttl(key) <= 500 for key in kept)
     with pytest.raises(IdempotencyKeyReused):
         claims.claim(KeyedCall("scope", "key", "other", "holder"), "6" * 32)
@@ -318,6 +320,40 @@ def test_keys_are_kept_for_as_long_as_the_setting_says_and_go_with_what_they_mad
     forget_calls(connection, "5" * 32)
     assert not claims.is_known("scope", "key")
     assert claims.is_known("another scope", "key")
+
+
+def test_the_latest_keys_are_kept_and_no_more_than_there_may_be(connection):
+    claims = RedisClaims(connection, ttl_s=500, most=3)
+    calls = [KeyedCall("scope", f"key {number}", "fingerprint", "holder") for number in range(5)]
+    for number, call in enumerate(calls):
+        claims.claim(call, f"{number:032x}")
+        claims.keep(call, Answer(201, {}, "made"))
+    assert [claims.is_known(call.scope, call.key) for call in calls] == [False, False, True, True, True]
+    claims.let_go(calls[2], forget=True)
+    assert claims.claim(calls[4], "8" * 32).answer == Answer(201, {}, "made")
+    assert connection.zcard(keys.CALLS) == len(connection.keys(f"{keys.CALL_PREFIX}*")) == 3
+
+
+def test_a_long_answer_is_made_again_from_what_is_there(client, connection):
+    rng = np.random.default_rng(0)
+    metadata = {f"m{number}": rng.bytes(250).hex() for number in range(16)}
+    upload = {"files": Sample().files(), "data": {**QUICK, "metadata": json.dumps(metadata)}}
+    first, again = (client.post("/v1/analyses", **upload, headers=keyed()) for _ in range(2))
+    (record,) = connection.keys(f"{keys.CALL_PREFIX}*")
+    assert len(connection.hget(record, "answer")) < 300
+    assert again.headers["idempotent-replayed"] == "true"
+    assert first.json() == again.json()
+    assert stored(client) == [1, 1]
+
+
+@pytest.mark.parametrize("jump_s", [3600, -3600])
+def test_a_clock_that_is_set_leaves_no_key_in_use_for_ever(connection, jump_s):
+    """The next attempt may then run beside one that lives: both make the same, under the same ids."""
+    claims = RedisClaims(connection, ttl_s=500)
+    stem = claims.claim(KeyedCall("scope", "key", "fingerprint", "one"), "9" * 32).stem
+    (record,) = connection.keys(f"{keys.CALL_PREFIX}*")
+    connection.hincrbyfloat(record, "leased_until", -jump_s)
+    assert claims.claim(KeyedCall("scope", "key", "fingerprint", "two"), "8" * 32).stem == stem
 
 
 def test_a_lease_is_renewed_by_its_holder_alone(connection):

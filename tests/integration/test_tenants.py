@@ -159,12 +159,30 @@ def test_an_upload_tells_nothing_of_anothers_that_is_equal(tenants, settings, co
     upload = {"files": SAMPLE.files(), "data": OPTIONS}
     first = ours("POST", "/v1/analyses", **upload).json()
     filled(theirs, settings, connection)
+    own = theirs("POST", "/v1/analyses", **upload)
+    assert (own.status_code, own.json()["reused"]) == (200, True), "who has it gets it again"
     again = ours("POST", "/v1/analyses", **upload)
     differs = {"id", "dataset_id", "label_set_id", "submitted_at", "queue_position", "links"}
     assert again.status_code == 202
     assert {k: v for k, v in again.json().items() if k not in differs} == {
         k: v for k, v in first.items() if k not in differs
     }
+
+
+def test_the_key_of_a_call_is_its_tenants(tenants):
+    """`Idempotency-Key` of one neither gets another's answer nor stands in the way of another's call."""
+    head = {"headers": {"Idempotency-Key": "nightly-1"}}
+    first, other = (
+        tenant("POST", "/v1/datasets", json={"parts": parts}, **head)
+        for tenant, parts in zip(tenants, (["x", "y"], ["x", "y", "groups"]), strict=True)
+    )
+    assert (first.status_code, other.status_code) == (201, 201)
+    assert first.json()["id"] != other.json()["id"]
+    ours, theirs = tenants
+    repeated = ours("POST", "/v1/datasets", json={"parts": ["x", "y"]}, headers={"Idempotency-Key": "nightly-1"})
+    assert repeated.json()["id"] == first.json()["id"], "it is kept for its own"
+    assert other.json()["id"] not in ours.ids("/v1/datasets")
+    assert first.json()["id"] not in theirs.ids("/v1/datasets")
 
 
 def test_the_metrics_key_reaches_nobodys_data(settings, http, tenants):

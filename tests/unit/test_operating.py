@@ -1,11 +1,17 @@
 """What docs/operating.md says of metrics, alerts and logs is so."""
 
 import re
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 import yaml
+from structlog.testing import capture_logs
 
+from service.access.audit import audit_call, audit_key
+from service.access.callers import ANYONE, OPEN
+from service.access.keys import KEY, Scope, new_key
+from service.access.ring import REMEMBERED_S
 from service.analyses.analysis import State
 from service.analyses.counting import EndedAnalysis
 from service.analyses.errors import AnalysisLost
@@ -83,5 +89,27 @@ def test_numbers_are_those_of_the_code():
         f"within the last {WORKER_TTL_S} s",
         f"of the next {LOOKED_AT} that wait",
         f"cut after {PATH_CHARACTERS} characters",
+        f"for {REMEMBERED_S:g} s at most",
+        KEY.pattern.replace("(", "").replace(")", ""),
     ):
         assert said in PAGE
+
+
+def test_every_field_of_the_audit_log_is_described():
+    key, _ = new_key("ci", "default", {Scope.READ}, datetime(2026, 11, 26, tzinfo=UTC))
+    with capture_logs() as lines:
+        audit_call(ANYONE, None, "127.0.0.1", "POST /v1/analyses", None, 202)
+        audit_key("keys create", key)
+    described = PAGE[PAGE.index("### Audit log") :]
+    fields = {field for line in lines for field in line} - {"event", "log_level"}
+    assert len(fields) >= 9
+    assert all(f"`{field}`" in described for field in fields)
+
+
+def test_the_table_of_scopes_has_all_of_them():
+    rows = re.findall(r"^\| `(\w+)` \| ", PAGE[PAGE.index("| scope |") :], re.MULTILINE)
+    assert rows[: len(Scope)] == ["read", "submit", "admin"]
+    assert set(rows[: len(Scope)]) == set(Scope)
+    for path in ("/healthz", "/readyz", "/docs", "/openapi.json"):
+        assert path in OPEN
+        assert f"`{path}`" in PAGE

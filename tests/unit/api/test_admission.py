@@ -315,7 +315,7 @@ def test_the_audit_log_says_who_did_what_and_who_was_refused(guarded, keys, fold
         guarded.get("/v1/datasets", headers=bearing(keys["read"]))
         guarded.delete(f"/v1/datasets/{opened[0]}", headers=bearing(keys["read"]))
         guarded.get("/v1/datasets", headers=wrong)
-        guarded.get("/v1/datasets/x", headers={"X-Forwarded-For": "203.0.113.9"})
+        guarded.get("/v1/datasets/x%1B%5B2J", headers={"X-Forwarded-For": "203.0.113.9"})
         guarded.get("/healthz")
     found = [line for line in lines if line["event"] == "audit"]
     submit = {"key_id": id_in(keys["submit"]), "key_name": "submit", "tenant": "default", "client": "testclient"}
@@ -323,9 +323,9 @@ def test_the_audit_log_says_who_did_what_and_who_was_refused(guarded, keys, fold
     expected = [
         {"action": "POST /v1/datasets", "resource": opened[0], "status": 201} | submit,
         {"action": "DELETE /v1/datasets/{dataset_id}", "resource": opened[0], "status": 204} | submit,
-        {"action": "DELETE /v1/datasets/{dataset_id}", "resource": None, "status": 403, "key_id": reader} | nobody,
+        {"action": "DELETE /v1/datasets/{dataset_id}", "resource": opened[0], "status": 403, "key_id": reader} | nobody,
         {"action": "GET /v1/datasets", "resource": None, "status": 401, "key_id": reader} | nobody,
-        {"action": "GET /v1/datasets/{dataset_id}", "resource": None, "status": 401, "key_id": None} | nobody,
+        {"action": "GET /v1/datasets/{dataset_id}", "resource": "x%1B%5B2J", "status": 401, "key_id": None} | nobody,
     ]
     assert [{name: line[name] for name in expected[0]} for line in found] == expected
     for key in keys.values():

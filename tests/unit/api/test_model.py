@@ -162,11 +162,7 @@ def test_what_no_model_has_is_refused_by_the_core(http, call, body, code, words)
         (b"[]", "application/json", 422, "not one JSON object"),
         (b"{}", "text/plain", 422, "Content-Type application/json"),
         (b"{a}", "application/json", 422, "no JSON: Expecting property name enclosed in double quotes at character 1"),
-        (b'{"kappa": [NaN]}', "application/json", 422, "kappa[0] is not"),
-        (b'{"kappa": [1e999]}', "application/json", 422, "kappa[0] is not"),
         (b"\x80{}", "application/json", 400, "JSON in UTF-8"),
-        (b'{"kappa": [' + b"1" * 5000 + b"]}", "application/json", 400, "without endless numbers or nesting"),
-        (b"[" * 100_000, "application/json", 400, "without endless numbers or nesting"),
     ],
 )
 def test_a_body_that_is_no_json_object_is_told_so(http, content, media_type, status, words):

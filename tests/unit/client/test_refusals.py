@@ -5,7 +5,7 @@ import ssl
 import httpx2
 import pytest
 
-from service.client import Client, InvalidName, NotReachable, NotSecure, ProblemReceived, UnexpectedAnswer
+from service.client import AccessDenied, Client, InvalidName, NotReachable, NotSecure, ProblemReceived, UnexpectedAnswer
 from service.client.connection import Connection
 from service.client.refusals import refusal, unanswered
 from service.schemas.health import Health
@@ -50,6 +50,9 @@ def test_a_problem_is_received_even_with_fields_of_a_newer_service():
         (problem(503), ProblemReceived, "unpaired_rows", True),
         (problem(422), ProblemReceived, "unpaired_rows", False),
         (answer(502), NotReachable, "answers 502", True),
+        (problem(401, code="unauthenticated"), ProblemReceived, "[unauthenticated]", False),
+        (answer(401, text="who?"), AccessDenied, "answers 401: it lets nobody through", False),
+        (answer(403), AccessDenied, "answers 403", False),
         (answer(404, text="no"), UnexpectedAnswer, "GET /v1/limits is answered 404", False),
         (answer(307, headers={"location": "/elsewhere"}), UnexpectedAnswer, "'/elsewhere'", False),
         (

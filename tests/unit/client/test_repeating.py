@@ -13,7 +13,7 @@ import pytest
 
 from service.client import Client, NotReachable, ProblemReceived
 from service.client import connection as client_connection
-from service.client.repeating import ATTEMPTS, FIRST_PAUSE_S, HEADER, LONGEST_PAUSE_S, pause_s
+from service.client.repeating import ATTEMPTS, ATTEMPTS_IN_USE, FIRST_PAUSE_S, HEADER, LONGEST_PAUSE_S, pause_s
 from service.estimation.record import as_dict
 from service.estimation.spiked_model import model_separation
 from service.schemas.limits import LimitsView
@@ -160,4 +160,4 @@ UNTRUSTED.__cause__ = ssl.SSLError(1, "wrong version")
 )
 def test_what_passes_is_waited_for_and_nothing_else(found, pause):
     assert pause_s(1, found) == pause
-    assert pause_s(ATTEMPTS, found) is None
+    assert pause_s(ATTEMPTS_IN_USE, found) is None

@@ -3,7 +3,16 @@
 import pytest
 
 from service.analyses.errors import InvalidMetadata
-from service.client import AnalysisFailed, InvalidAddress, NotReachable, NotSecure, ProblemReceived, UnexpectedAnswer
+from service.client import (
+    AccessDenied,
+    AnalysisFailed,
+    InvalidAddress,
+    KeyWithheld,
+    NotReachable,
+    NotSecure,
+    ProblemReceived,
+    UnexpectedAnswer,
+)
 from service.estimation.errors import InvalidOption
 from service.remote.commands import pairs_of
 from service.remote.endings import Ended, ExitCode, exit_code_of, explained
@@ -28,6 +37,10 @@ def failed():
         (problem(409, "dataset_incomplete"), ExitCode.REFUSED),
         (problem(422), ExitCode.REFUSED),
         (problem(404), ExitCode.REFUSED),
+        (problem(401, "unauthenticated"), ExitCode.REFUSED),
+        (problem(403, "forbidden"), ExitCode.REFUSED),
+        (AccessDenied("a"), ExitCode.REFUSED),
+        (KeyWithheld("k"), ExitCode.REFUSED),
         (problem(503), ExitCode.NO_SERVICE),
         (problem(500), ExitCode.NO_SERVICE),
         (InvalidAddress("a"), ExitCode.REFUSED),
@@ -53,6 +66,12 @@ def test_exit_codes(error, code):
         (NotSecure("Not trusted."), "Not trusted."),
         (InvalidOption("No.", part="options"), "No. [invalid_option]"),
         (FileNotFoundError(2, "No such file", "x.npy"), "x.npy cannot be read: No such file. Name a file that can."),
+        (
+            problem(401, "unauthenticated"),
+            "No. [unauthenticated] PHASEGATE_API_KEY is where this command looks for one.",
+        ),
+        (problem(403, "forbidden"), "No. [forbidden]"),
+        (KeyWithheld("Not sent."), "Not sent."),
         (failed(), "Analysis an-1 ended without a report. It was cancelled."),
     ],
 )

@@ -47,24 +47,37 @@ def test_columns_keep_names_order_quotes_and_unicode(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("text", "code", "message"),
     [
-        ("", "empty"),
-        ("a,a\n1,2\n", "more than one column named 'a'"),
-        ("a,b\n1,2\n3\n", r"label 1 .* 1 fields"),
-        ('a\n"1\n', "quote is not closed"),
-        ("a\n" + "x" * 1001 + "\n", "1000 characters"),
-        (",".join(f"c{i}" for i in range(1001)) + "\n", "1001 columns"),
-        ("a,b\n", "no labels"),
-        ("digit;x\n1;2\n", "Separate columns by commas"),
-        ("digit\tx\n1\t2\n", "Separate columns by commas"),
-        ("a\n1\n1234567890123456789\n", "more than 18 digits"),
+        ("", "csv_empty", "empty"),
+        ("a,a\n1,2\n", "csv_repeated_column", "more than one column named 'a'"),
+        ("a,b\n1,2\n3\n", "csv_ragged", r"label 1 .* 1 fields"),
+        ('a\n"1\n', "csv_quote", "quote is not closed"),
+        ('a\n"1"2\n', "csv_quote", "quote is not closed, or something follows it"),
+        ("a\n" + "x" * 1001 + "\n", "csv_field_too_long", "1000 characters"),
+        (",".join(f"c{i}" for i in range(1001)) + "\n", "csv_too_many_columns", "1001 columns"),
+        ("c," * 1_000_000 + "\n1\n", "csv_too_many_columns", "more than 1000 columns"),
+        ("x" * 2_000_000, "csv_line_too_long", "a line of more than 1003000 characters"),
+        ("a,b\n", "csv_empty", "no labels"),
+        ("digit;x\n1;2\n", "csv_separator", "Separate columns by commas"),
+        ("digit\tx\n1\t2\n", "csv_separator", "Separate columns by commas"),
+        ("a\n1\n1234567890123456789\n", "csv_number", "more than 18 digits"),
+        ("a\x00b\n1\n", "csv_control_characters", r"control character '\\x00'"),
+        ("a\n\x1b[2Jred\n", "csv_control_characters", r"control character '\\x1b'"),
+        ("a\n\tb\x07\n", "csv_control_characters", r"control character '\\x07'"),
     ],
 )
-def test_unreadable_tables_are_refused(tmp_path, text, message):
+def test_unreadable_tables_are_refused_each_with_its_own_code(tmp_path, text, code, message):
     with pytest.raises(InvalidTable, match=message) as caught:
         read_labels(written(tmp_path, text))
-    assert caught.value.part == "labels"
+    assert (caught.value.part, caught.value.code) == ("labels", code)
+
+
+def test_formulas_paths_and_markup_are_text_like_any_other(tmp_path):
+    values = ["=cmd|' /C calc'!A0", "../../etc/passwd", "<script>alert(1)</script>", "@SUM(1)"]
+    columns = read_labels(written(tmp_path, "=1+1\n" + "".join(f"{value}\n" for value in values)))
+    assert list(columns) == ["=1+1"]
+    assert columns["=1+1"].tolist() == values
 
 
 def test_other_encodings_are_refused(tmp_path):

@@ -45,7 +45,8 @@ def start(tmp_path, valkey: Valkey) -> Iterator[Start]:
     opened: list[TestClient] = []
 
     def begin(**changed: int) -> TestClient:
-        client = TestClient(api.create_app(Settings(data_dir=tmp_path / "data", redis_url=valkey.url, **changed)))
+        settings = Settings(data_dir=tmp_path / "data", redis_url=valkey.url, **changed)
+        client = TestClient(api.create_app(settings), "http://127.0.0.1")
         opened.append(client)
         return client.__enter__()
 

@@ -61,8 +61,8 @@ bench-hostile: .venv/dev ## What hostile input costs the service: answer, second
 	$(BIN)/python -m benchmarks.hostile
 
 fuzz: .venv/dev ## Fuzz the readers and the API for long: make fuzz [EXAMPLES=300] (ten minutes)
-	PHASEGATE_FUZZ_EXAMPLES=$(or $(EXAMPLES),300) $(BIN)/pytest -s --timeout 0 tests/properties/test_reader_properties.py \
-		tests/e2e/test_described_api.py
+	PHASEGATE_FUZZ_EXAMPLES=$(or $(EXAMPLES),300) PHASEGATE_FUZZ_SEED=$$(date +%s) \
+		$(BIN)/pytest -s --timeout 0 tests/properties/test_reader_properties.py tests/e2e/test_described_api.py
 
 test-real: .venv/dev ## Check the published values on real data: make test-real DATA=folder
 	@test -n "$(DATA)" || { echo "Say where the data sets are: make test-real DATA=folder"; exit 2; }

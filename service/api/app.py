@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -82,6 +83,7 @@ def create_app(settings: Settings) -> FastAPI:
         static_url="/docs/files",
         redirect_slashes=False,  # a redirect would lead to whatever host the request names
     )
+    app.state.draining = threading.Event()
     app.add_middleware(BodyDigest)
     app.add_middleware(BodyLimit, max_upload_bytes=settings.max_upload_bytes)
     app.add_middleware(BodyPace, silence_s=settings.body_silence_s)

@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --only-binary :all: --require-hashes
 
 .PHONY: help demo serve test check format lock openapi bench-accuracy bench-families bench-calibration bench-evidence \
-	bench-real bench-speed bench-cancel test-real image secrets test-containers audit sbom lock clean
+	bench-real bench-speed bench-cancel bench-hostile fuzz test-real image secrets test-containers audit sbom lock clean
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -56,6 +56,13 @@ bench-speed: .venv/dev ## Time the estimation beside a loop-based one, in one ru
 
 bench-cancel: .venv/dev ## How long a running analysis goes on after it is cancelled (two minutes).
 	$(BIN)/python -m benchmarks.cancelling
+
+bench-hostile: .venv/dev ## What hostile input costs the service: answer, seconds, memory, files left (a minute).
+	$(BIN)/python -m benchmarks.hostile
+
+fuzz: .venv/dev ## Fuzz the readers and the API for long: make fuzz [EXAMPLES=1000]
+	PHASEGATE_FUZZ_EXAMPLES=$(or $(EXAMPLES),1000) $(BIN)/pytest -s --timeout 0 tests/properties/test_reader_properties.py \
+		tests/e2e/test_described_api.py
 
 test-real: .venv/dev ## Check the published values on real data: make test-real DATA=folder
 	@test -n "$(DATA)" || { echo "Say where the data sets are: make test-real DATA=folder"; exit 2; }

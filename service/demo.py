@@ -8,7 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -75,13 +75,17 @@ def write_digits(folder: Path) -> dict[str, Path]:
 
 
 @contextmanager
-def running_service(data_dir: Path, notes: Console) -> Iterator[str]:
-    """The whole service as a user starts it, on a free loopback port; stopped, with all its processes, at the end."""
+def running_service(data_dir: Path, notes: Console, said: Mapping[str, str] | None = None) -> Iterator[str]:
+    """The whole service as a user starts it, on a free loopback port; stopped, with all its processes, at the end.
+
+    Arguments: said, settings other than the defaults, as environment variables.
+    """
     data_dir.mkdir(mode=0o700)
     log = data_dir.parent / "service.log"
     command = [sys.executable, "-m", "service.cli", "serve", "--port", "0", "--data-dir", str(data_dir)]
     # The demonstration is the same everywhere: what is set for another service is not for this one.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PHASEGATE_")}
+    environment |= said or {}
     with (
         log.open("wb") as output,
         subprocess.Popen(command, stdout=output, stderr=output, env=environment) as tree,  # noqa: S603  # nosec B603

@@ -36,8 +36,8 @@ def check_memory(
 
 
 def _needed(dataset: Dataset, label_set: LabelSet, options: Options, n_targets: int) -> int:
-    assert dataset.x is not None  # noqa: S101 - it is ready
-    assert dataset.y is not None  # noqa: S101
+    assert dataset.x is not None  # noqa: S101 - it is ready  # nosec B101
+    assert dataset.y is not None  # noqa: S101  # nosec B101
     types = dataset.typed_covariates.values()
     sizes = Sizes(
         n_pairs=dataset.x.shape[0],

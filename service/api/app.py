@@ -48,8 +48,9 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         services = build_api(settings)
-        await run_in_threadpool(services.stores.mend)
-        await run_in_threadpool(services.stores.sweep)
+        with suppress(StoreUnavailable):  # then /readyz says so until it is there
+            await run_in_threadpool(services.stores.mend)
+            await run_in_threadpool(services.stores.sweep)
         app.state.services = services
         app.state.uploads = Counter()
         app.state.ring = ring = open_ring(settings)
@@ -104,6 +105,8 @@ async def _repeat(step: Callable[[Stores, Queue], None], services: Services, int
             await run_in_threadpool(step, services.stores, services.queue)
         except QueueUnavailable:
             log.warning("queue_unavailable", step=step.__name__)
+        except StoreUnavailable:
+            log.warning("store_unavailable", step=step.__name__)
         except Exception:
             log.exception("reconciliation_failed", step=step.__name__)
         await asyncio.sleep(interval_s)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from http import HTTPStatus
@@ -15,7 +15,7 @@ from starlette.datastructures import FormData, UploadFile
 from starlette.exceptions import HTTPException
 
 from service.analyses.errors import InvalidRequest, StoreUnavailable, UnreadableBody
-from service.api.body_limit import FORM
+from service.api.body_limit import FORM, media_type
 from service.api.content_digest import check_file
 from service.api.form_end import whole_form
 from service.api.invalid_requests import invalid_json
@@ -27,6 +27,7 @@ from service.schemas.wire import WireModel
 
 JSON = "application/json"
 Model = TypeVar("Model")
+SomeModel = TypeVar("SomeModel", bound=WireModel)
 
 
 @dataclass(frozen=True)
@@ -94,6 +95,18 @@ async def read_json(request: Request, adapter: TypeAdapter[Model]) -> Model:
         return adapter.validate_json(body, strict=True)
     except ValidationError as error:
         raise invalid_json(error) from error
+
+
+def json_body(model: type[SomeModel]) -> Callable[[Request], Awaitable[SomeModel]]:
+    """A dependency that reads the body as JSON, as `read_json` does.  Raises HTTPException(415) for another kind."""
+    adapter = TypeAdapter(model)
+
+    async def read(request: Request) -> SomeModel:
+        if media_type(request.headers) != JSON:
+            raise unsupported(JSON)
+        return await read_json(request, adapter)
+
+    return read
 
 
 async def _text(name: str, value: UploadFile | str) -> str:

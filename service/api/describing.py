@@ -45,6 +45,11 @@ def json_content(model: type[BaseModel], **examples: dict[str, Any]) -> dict[str
     }
 
 
+def json_examples(model: type[BaseModel], examples: dict[str, Any]) -> dict[str, Any]:
+    """A JSON body with examples by name, each with a summary."""
+    return {"application/json": {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}, "examples": examples}}
+
+
 def request_body(*contents: dict[str, Any]) -> dict[str, Any]:
     """The `openapi_extra` of a route that takes one of these contents."""
     merged: dict[str, Any] = {}

@@ -16,6 +16,7 @@ from service.api.problems import MEDIA_TYPE
 from service.estimation import inputs
 from service.schemas.analyses import AnalysisRequest
 from service.schemas.datasets import OpenDataset
+from service.schemas.model import ModelParameters, PhaseDiagramRequest, SimulationRequest
 from service.schemas.options import OPTIONS_BYTES, SubmittedOptions
 from service.schemas.uploads import DatasetForm, LabelSetForm, UploadForm, parts_of
 from service.settings import Settings
@@ -66,7 +67,17 @@ ANYWHERE: dict[str, dict[str, Any]] = {
 }
 BODIES = {
     model.__name__: model
-    for model in (DatasetForm, LabelSetForm, UploadForm, SubmittedOptions, OpenDataset, AnalysisRequest)
+    for model in (
+        DatasetForm,
+        LabelSetForm,
+        UploadForm,
+        SubmittedOptions,
+        OpenDataset,
+        AnalysisRequest,
+        ModelParameters,
+        PhaseDiagramRequest,
+        SimulationRequest,
+    )
 }
 
 

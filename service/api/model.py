@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from typing import Annotated, Any
 
-from fastapi import APIRouter, Body, Depends
+from fastapi import APIRouter, Depends
 from fastapi.responses import JSONResponse
 
 from service.analyses.analysis import SimulatedProblem
 from service.analyses.submission import submit_simulation
 from service.api import problems
 from service.api.access import ServicesDep, StoreDep
+from service.api.bodies import json_body
 from service.api.capacity import CapacityDep
-from service.api.checked_json import CheckedJson
-from service.api.describing import LOCATION, RETRY_AFTER, problem
+from service.api.describing import LOCATION, RETRY_AFTER, json_examples, problem, request_body
 from service.api.observation import request_id
 from service.api.once import IN_USE, StemDep, begun
 from service.api.views import analysis_address, view_analysis
@@ -24,11 +24,12 @@ from service.estimation.spiked_model import ModelSeparation, model_separation
 from service.schemas.analyses import AnalysisView
 from service.schemas.model import ModelParameters, PhaseDiagramRequest, SimulationRequest
 
-router = APIRouter(prefix="/v1/model", tags=["model"], route_class=CheckedJson)
+router = APIRouter(prefix="/v1/model", tags=["model"])
 
 REFUSED: dict[int | str, dict[str, Any]] = {
     413: problem("Too large."),
     409: IN_USE,
+    415: problem("Not JSON."),
     422: problem("No such model, or out of bounds; `code` and `detail` say what to mend."),
 }
 
@@ -83,9 +84,15 @@ SIMULATIONS: dict[str, Any] = {
 }
 
 
-@router.post("/separation", summary="Closed forms of a spiked model", responses=REFUSED, dependencies=[Depends(begun)])
+@router.post(
+    "/separation",
+    summary="Closed forms of a spiked model",
+    responses=REFUSED,
+    dependencies=[Depends(begun)],
+    openapi_extra=request_body(json_examples(ModelParameters, SEPARATIONS)),
+)
 def separation(
-    parameters: Annotated[ModelParameters, Body(openapi_examples=SEPARATIONS)],
+    parameters: Annotated[ModelParameters, Depends(json_body(ModelParameters))],
 ) -> ModelSeparation:
     """Singular values of every objective, signal and nuisance apart, with the separation ratios and regimes.
 
@@ -99,9 +106,10 @@ def separation(
     summary="Phase diagram of the spiked model",
     responses=REFUSED,
     dependencies=[Depends(begun)],
+    openapi_extra=request_body(json_examples(PhaseDiagramRequest, DIAGRAMS)),
 )
 def diagram(
-    request: Annotated[PhaseDiagramRequest, Body(openapi_examples=DIAGRAMS)],
+    request: Annotated[PhaseDiagramRequest, Depends(json_body(PhaseDiagramRequest))],
 ) -> PhaseDiagram:
     """Regimes on a grid of signal strength and nuisance correlation, and the curves on which a ratio is 1.
 
@@ -123,13 +131,14 @@ def diagram(
             "headers": LOCATION | RETRY_AFTER,
         },
     },
+    openapi_extra=request_body(json_examples(SimulationRequest, SIMULATIONS)),
 )
 def simulation(
     services: ServicesDep,
     store: StoreDep,
     capacity: CapacityDep,
+    request: Annotated[SimulationRequest, Depends(json_body(SimulationRequest))],
     stem: StemDep,
-    request: Annotated[SimulationRequest, Body(openapi_examples=SIMULATIONS)],
 ) -> Simulation | JSONResponse:
     """Draw pairs of a spiked model, solve alignment and prediction on them, and compare with the truth.
 

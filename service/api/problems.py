@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from http import HTTPStatus
 from typing import Any
 
 import structlog
@@ -11,6 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect
+from starlette.routing import compile_path
 
 from service.access.errors import CrossOrigin, Forbidden, Unauthenticated, UnknownHost
 from service.analyses.analysis import Failure
@@ -163,7 +165,10 @@ def install(app: FastAPI) -> None:
         code, title, detail = HTTP_CODES.get(error.status_code, ("http_error", "The request failed.", ""))
         if error.status_code in (413, 415):
             detail = error.detail
-        return respond(_problem(code, title, error.status_code, detail, None), dict(error.headers or {}))
+        headers = dict(error.headers or {})
+        if error.status_code == HTTPStatus.METHOD_NOT_ALLOWED:
+            headers["Allow"] = _allowed(request, headers.get("Allow", ""))
+        return respond(_problem(code, title, error.status_code, detail, None), headers)
 
     @app.exception_handler(ClientDisconnect)
     async def gone(request: Request, error: ClientDisconnect) -> Response:
@@ -175,6 +180,15 @@ def install(app: FastAPI) -> None:
         return respond(
             problem_of(InternalError("The service failed on this request. Try again, or tell the operator."))
         )
+
+
+def _allowed(request: Request, of_one_route: str) -> str:
+    """What an address takes: the framework names the methods of one of its routes, and they may be several."""
+    paths: dict[str, Any] = request.app.openapi()["paths"]
+    matching = [path for path in paths if compile_path(path)[0].match(request.url.path)]
+    # A template with fewer parameters is meant before one that would take the address too.
+    closest = min(matching, key=lambda path: path.count("{"), default=None)
+    return of_one_route if closest is None else ", ".join(sorted(method.upper() for method in paths[closest]))
 
 
 def _problem(code: str, title: str, status: int, detail: str, part: str | None) -> Problem:

@@ -13,7 +13,7 @@ from service.api.draining import LINGER_S, DrainingServer
 from service.api.http_protocol import bounded_protocol
 from service.api.observation import observed
 from service.settings import Settings
-from service.wiring import open_ring, open_stores, queue_url
+from service.wiring import check_store, open_ring, open_stores, queue_url
 
 
 def run_api(settings: Settings) -> None:
@@ -21,6 +21,7 @@ def run_api(settings: Settings) -> None:
 
     Raises QueueNotConfigured, StoreNotUsable, KeyFileRefused, OpenToTheNetwork.
     """
+    check_store(settings)
     sockets = None if settings.listen_fd is None else [socket.socket(fileno=settings.listen_fd)]
     check_binding(
         addresses_of(settings.host) if sockets is None else [sockets[0].getsockname()[0]],

@@ -48,7 +48,7 @@ def test_every_other_body_is_read_whole_and_therefore_short(method, path, kind):
     assert not is_upload(method, path, kind)
 
 
-KINDS = ["application/json", "multipart/form-data; boundary=b", "Multipart/Mixed"]
+KINDS = ["application/json", "multipart/form-data; boundary=b", "Multipart/Mixed", "text/plain"]
 
 
 @pytest.mark.parametrize("kind", KINDS)

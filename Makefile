@@ -66,8 +66,8 @@ bench-memory: .venv/dev ## What an analysis is said to need of memory beside wha
 bench-hostile: .venv/dev ## What hostile input costs the service: answer, seconds, memory, files left (a minute).
 	$(BIN)/python -m benchmarks.hostile
 
-fuzz: .venv/dev ## Fuzz the readers and the API for long: make fuzz [EXAMPLES=1000]
-	PHASEGATE_FUZZ_EXAMPLES=$(or $(EXAMPLES),1000) $(BIN)/pytest -s --timeout 0 tests/properties/test_reader_properties.py \
+fuzz: .venv/dev ## Fuzz the readers and the API for long: make fuzz [EXAMPLES=300] (ten minutes)
+	PHASEGATE_FUZZ_EXAMPLES=$(or $(EXAMPLES),300) $(BIN)/pytest -s --timeout 0 tests/properties/test_reader_properties.py \
 		tests/e2e/test_described_api.py
 
 test-real: .venv/dev ## Check the published values on real data: make test-real DATA=folder

@@ -47,6 +47,28 @@ class Settings(BaseSettings):
     redis_password_file: Path | None = Field(
         None, description="File with the password of the user that PHASEGATE_REDIS_URL names; no process shows it."
     )
+    store_url: str | None = Field(
+        None,
+        pattern="^s3://.",
+        description="Bucket of the array store, s3://bucket/prefix, for API and workers on different hosts; without it "
+        "the store is in the data directory.",
+    )
+    store_endpoint: str | None = Field(
+        None,
+        pattern="^https?://.",
+        description="Where the bucket's server is, unless AWS_ENDPOINT_URL says so or it is Amazon's.",
+    )
+    store_region: str | None = Field(None, description="Region of the bucket, unless AWS_REGION says so.")
+    store_credentials_file: Path | None = Field(
+        None,
+        description="File with the access key id and the secret access key of the bucket, a line each; without it the "
+        "AWS variables or the role of the machine count.",
+    )
+    store_allow_http: bool = Field(False, description="Whether the endpoint of the bucket may begin with http://.")
+    cache_bytes: PositiveInt = Field(
+        20 * 1024**3,
+        description="Local disk, in the data directory, for files of a bucket that analyses use (bytes).",
+    )
     workers: PositiveInt = Field(
         default_factory=lambda: max(1, (os.cpu_count() or 1) // 2), description="Worker processes of `phasegate serve`."
     )

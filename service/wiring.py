@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
@@ -12,9 +14,14 @@ from service.access.errors import InvalidKey
 from service.access.keys import Keys, Scope, given_key
 from service.access.ring import KeyRing
 from service.analyses.claims import Claims
+from service.analyses.errors import StoreUnavailable
 from service.analyses.ports import Queue, Stores
 from service.analyses.tenancy import DEFAULT_TENANT
 from service.settings import Settings
+from service.storage.bucket import Bucket
+from service.storage.bucket_address import BucketRefused, bucket_address
+from service.storage.bucket_keys import BucketKeys
+from service.storage.bucket_stores import BucketStores
 from service.storage.disk import DiskStores
 from service.storage.disk_keys import DiskKeys
 from service.storage.idempotency import RedisClaims
@@ -32,7 +39,7 @@ class QueueNotConfigured(Exception):
 
 
 class StoreNotUsable(Exception):
-    """The data directory cannot be created or written."""
+    """The data directory cannot be created or written, or the bucket lets us not in."""
 
 
 class KeyFileRefused(Exception):
@@ -67,9 +74,9 @@ def queue_url(settings: Settings) -> str:
         raise QueueNotConfigured(str(error)) from error
 
 
-def open_stores(settings: Settings) -> DiskStores:
-    """The stores, their folders in place.  Raises StoreNotUsable."""
-    stores = DiskStores(settings.data_dir, settings.max_label_bytes)
+def open_stores(settings: Settings) -> DiskStores | BucketStores:
+    """The stores, their local folders in place; a bucket is not reached before it is used.  Raises StoreNotUsable."""
+    stores = _chosen_stores(settings)
     try:
         stores.prepare()
     except OSError as error:
@@ -80,9 +87,65 @@ def open_stores(settings: Settings) -> DiskStores:
     return stores
 
 
+def _chosen_stores(settings: Settings) -> DiskStores | BucketStores:
+    bucket = _bucket(settings)
+    if bucket is None:
+        return DiskStores(settings.data_dir, settings.max_label_bytes)
+    return BucketStores(bucket, settings.data_dir, settings.max_label_bytes, settings.cache_bytes)
+
+
+def _bucket(settings: Settings) -> Bucket | None:
+    if settings.store_url is None:
+        return None
+    try:
+        address = bucket_address(
+            settings.store_url,
+            endpoint=settings.store_endpoint,
+            region=settings.store_region,
+            credentials_file=settings.store_credentials_file,
+            allow_http=settings.store_allow_http,
+        )
+    except BucketRefused as error:
+        raise StoreNotUsable(str(error)) from error
+    return Bucket(address)
+
+
+def check_store(settings: Settings) -> None:
+    """See that a bucket lets us in; one that is away now may be there later.  Raises StoreNotUsable.
+
+    A child sees to it: a process that has used the bucket must not fork others that do.
+    """
+    if settings.store_url is None:
+        return
+    stores = _chosen_stores(settings)
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            with suppress(StoreUnavailable):
+                _admit(stores, writing)
+        finally:
+            os._exit(0)
+    os.close(writing)
+    with open(reading, encoding="utf-8") as file:
+        refusal = file.read()
+    os.waitpid(child, 0)
+    if refusal:
+        raise StoreNotUsable(refusal)
+
+
+def _admit(stores: DiskStores | BucketStores, writing: int) -> None:
+    try:
+        if isinstance(stores, BucketStores):
+            stores.admit()
+    except BucketRefused as error:
+        os.write(writing, str(error).encode())
+
+
 def open_keys(settings: Settings) -> Keys:
-    """The keys, which are kept where the store is."""
-    return DiskKeys(settings.data_dir)
+    """The keys, which are kept where the store is.  Raises StoreNotUsable."""
+    bucket = _bucket(settings)
+    return DiskKeys(settings.data_dir) if bucket is None else BucketKeys(bucket)
 
 
 def open_ring(settings: Settings) -> KeyRing:

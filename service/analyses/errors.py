@@ -47,6 +47,7 @@ AnalysisError
     +-- OutOfMemory         out_of_memory
     +-- InputLost           input_lost
     +-- InputAltered        input_altered
+    +-- CacheTooSmall       cache_too_small
     +-- InternalError       internal_error
 """
 
@@ -330,6 +331,12 @@ class InputAltered(AnalysisLost):
     """The stored input of the analysis is not what was received."""
 
     code = "input_altered"
+
+
+class CacheTooSmall(AnalysisLost):
+    """The files of the analysis do not fit into the cache of a worker."""
+
+    code = "cache_too_small"
 
 
 class InternalError(AnalysisLost):

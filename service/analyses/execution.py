@@ -12,6 +12,7 @@ from service.analyses.analysis import RECORD_VERSION, Estimation, Failure, Outco
 from service.analyses.counting import ended_analysis
 from service.analyses.errors import (
     AnalysisError,
+    CacheTooSmall,
     InputAltered,
     InputLost,
     InternalError,
@@ -60,7 +61,7 @@ def run(store: Store, queue: Queue, analysis_id: str, progress: Callable[[Progre
         finish(_result(store, submission.subject, progress), None)
     except StoreUnavailable:
         raise
-    except (EstimationError, UploadError, InputAltered) as error:
+    except (EstimationError, UploadError, InputAltered, CacheTooSmall) as error:
         finish(None, failure_of(error))
     except MemoryError:
         del in_reserve

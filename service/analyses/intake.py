@@ -24,6 +24,7 @@ from service.analyses.errors import (
     InvalidRequest,
     LabelSetInUse,
     LabelSetNotFound,
+    StoreUnavailable,
 )
 from service.analyses.identity import Kind, is_id, new_id
 from service.analyses.ports import Features, Labels, Source, Staged, Store
@@ -106,14 +107,13 @@ def put_part(store: Store, dataset_id: str, part: str, staged: Staged, retention
     A part may be sent again while the dataset is open.  The bytes that a ready dataset has already are welcome, so that
     a client may repeat a call whose answer it has missed; others raise DatasetImmutable.  Raises as `create_dataset`.
     """
+    dataset = awaited(store, dataset_id, part)
+    if _is_there(dataset, part, staged):
+        return dataset
+    staged.bring(part, dataset_id)
     with store.datasets.hold(dataset_id, alone=True):
         dataset = awaited(store, dataset_id, part)
-        file = staged.files[part]
-        if dataset.state is DatasetState.READY:
-            if dataset.files[part].sha256 != file.sha256:
-                raise DatasetImmutable(
-                    "The dataset is ready and does not change any more. Open a new one for other data.", part=part
-                )
+        if _is_there(dataset, part, staged):
             return dataset
         dataset = _with_part(dataset, part, staged)
         if dataset.state is DatasetState.READY:
@@ -268,11 +268,8 @@ def delete_dataset(store: Store, dataset_id: str) -> list[str]:
 
 
 def _remove_unused(store: Store, dataset_id: str) -> list[str]:
-    for submission in store.analyses.unsettled():
-        if submission.uses(dataset_id):
-            raise DatasetInUse(
-                f"Analysis {submission.id} of this dataset has not finished. Wait for it, or cancel it first."
-            )
+    if user := store.analyses.user_of(dataset_id):
+        raise DatasetInUse(f"Analysis {user} of this dataset has not finished. Wait for it, or cancel it first.")
     removed = [dataset_id, *store.datasets.label_set_ids(dataset_id)]
     store.datasets.remove(dataset_id)
     return removed
@@ -282,11 +279,10 @@ def delete_label_set(store: Store, label_set_id: str) -> None:
     """Remove a label set; reports made with it stay.  Raises LabelSetNotFound, LabelSetInUse."""
     label_set = find_label_set(store, label_set_id)
     with store.datasets.hold(label_set.dataset_id, alone=True):
-        for submission in store.analyses.unsettled():
-            if submission.uses(label_set_id):
-                raise LabelSetInUse(
-                    f"Analysis {submission.id} with this label set has not finished. Wait for it, or cancel it first."
-                )
+        if user := store.analyses.user_of(label_set_id):
+            raise LabelSetInUse(
+                f"Analysis {user} with this label set has not finished. Wait for it, or cancel it first."
+            )
         store.datasets.remove_label_set(label_set)
     log.info("label_set_deleted", label_set_id=label_set_id)
 
@@ -297,10 +293,9 @@ def sweep_datasets(store: Store, now: datetime) -> list[str]:
     What fails with one keeps none of the others.
     """
     removed: list[str] = []
-    for dataset_id in store.datasets.ids():
-        dataset = store.datasets.find(dataset_id)
-        if dataset is None or dataset.expires_at > now:
-            continue
+    ids = store.datasets.ids()
+    expired = [d.id for d in store.datasets.find_many(ids) if d is not None and d.expires_at <= now]
+    for dataset_id in expired:
         try:
             with store.datasets.hold(dataset_id, alone=True):
                 # Its last part may have come, and its time begun anew, before it was held.
@@ -309,13 +304,24 @@ def sweep_datasets(store: Store, now: datetime) -> list[str]:
                     log.info("dataset_expired", dataset_id=dataset_id)
         except (DatasetInUse, DatasetNotFound):
             continue
-        except OSError:
+        except (OSError, StoreUnavailable):
             log.exception("dataset_not_removed", dataset_id=dataset_id)
     return removed
 
 
 def _known(store: Store, stem: str | None) -> Dataset | None:
     return store.datasets.find(new_id(Kind.DATASET, stem)) if stem is not None else None
+
+
+def _is_there(dataset: Dataset, part: str, staged: Staged) -> bool:
+    """Whether a ready dataset has the received part.  Raises DatasetImmutable if it has another."""
+    if dataset.state is DatasetState.OPEN:
+        return False
+    if dataset.files[part].sha256 != staged.files[part].sha256:
+        raise DatasetImmutable(
+            "The dataset is ready and does not change any more. Open a new one for other data.", part=part
+        )
+    return True
 
 
 def _with_part(dataset: Dataset, part: str, staged: Staged) -> Dataset:

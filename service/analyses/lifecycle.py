@@ -48,9 +48,10 @@ def list_analyses(
     wanted = dict(metadata or {})
 
     def look(analysis_ids: Sequence[str]) -> list[Analysis | None]:
-        found = [store.analyses.find(analysis_id) for analysis_id in analysis_ids]
+        found = store.analyses.find_many(analysis_ids)
         matching = [s for s in found if s is not None and wanted.items() <= s.metadata.items()]
-        outcomes = {submission.id: store.analyses.outcome(submission.id) for submission in matching}
+        ids = [submission.id for submission in matching]
+        outcomes = dict(zip(ids, store.analyses.outcomes(ids), strict=True))
         active = [analysis_id for analysis_id, outcome in outcomes.items() if outcome is None]
         entries = dict(zip(active, _entries(queue, active), strict=True))
         shown: dict[str, Analysis] = {}

@@ -150,13 +150,19 @@ class Staged(Protocol):
         """The received label set."""
 
     def keep(self, dataset: Dataset, label_set: LabelSet | None = None) -> None:
-        """Make the files a new dataset, perhaps with a label set among them, and hold it until the staging ends."""
+        """Make the files a new dataset, perhaps with a label set among them."""
+
+    def bring(self, part: str, dataset_id: str) -> None:
+        """Bring a part to where a dataset is, before that is held: it may take long.  It belongs to nothing yet."""
 
     def add_part(self, part: str, dataset: Dataset) -> None:
-        """Put a part where the dataset is, and its new record in place of the old.  Only while it is held alone."""
+        """Make a part that was brought the dataset's, and its new record the dataset's.  Only while it is held alone.
+
+        Raises DatasetInUse if that is not so any more.
+        """
 
     def add_label_set(self, label_set: LabelSet) -> None:
-        """Make the files a label set of a dataset.  Only while that is held."""
+        """Make the files a label set of a dataset.  Only while that is held.  Raises DatasetNotFound if it is gone."""
 
 
 class DatasetStore(Protocol):
@@ -168,8 +174,11 @@ class DatasetStore(Protocol):
     def find(self, dataset_id: str) -> Dataset | None:
         """A dataset, or None for an unknown one."""
 
-    def ids(self, before: str | None = None) -> Sequence[str]:
-        """Ids of all datasets, newest first; only those older than `before`."""
+    def find_many(self, dataset_ids: Sequence[str]) -> Sequence[Dataset | None]:
+        """`find` for many, in less time than one by one."""
+
+    def ids(self, before: str | None = None, at_most: int | None = None) -> Sequence[str]:
+        """Ids of all datasets, newest first; only those older than `before`, and so many of them."""
 
     def features_of(self, dataset: Dataset) -> Features:
         """The features of a dataset."""
@@ -178,41 +187,61 @@ class DatasetStore(Protocol):
         """The group ids of a dataset, None without groups."""
 
     def hold(self, dataset_id: str, *, alone: bool) -> AbstractContextManager[None]:
-        """Keep a dataset from being removed or, alone, from being used.  Raises DatasetNotFound."""
+        """Use a dataset or, alone, change or remove it.  Raises DatasetNotFound.
+
+        Whoever adds an analysis or a label set while he holds it, and whoever removes it while he holds it alone,
+        cannot both succeed without knowing of each other: one of them waits, or the call with which he adds or removes
+        raises DatasetNotFound or DatasetInUse.
+        """
 
     def verify(self, dataset: Dataset, label_set: LabelSet) -> None:
         """Read every file of both and raise InputAltered unless it is byte for byte what was received."""
 
     def remove(self, dataset_id: str) -> None:
-        """Remove a dataset with its label sets.  Only while held alone."""
+        """Remove a dataset with its label sets, while it is held alone.
+
+        Raises DatasetInUse if that is not so any more.
+        """
 
     def find_label_set(self, label_set_id: str) -> LabelSet | None:
         """A label set, or None for an unknown one."""
 
-    def label_set_ids(self, dataset_id: str, before: str | None = None) -> Sequence[str]:
+    def find_label_sets(self, label_set_ids: Sequence[str]) -> Sequence[LabelSet | None]:
+        """`find_label_set` for many, in less time than one by one."""
+
+    def label_set_ids(self, dataset_id: str, before: str | None = None, at_most: int | None = None) -> Sequence[str]:
         """Ids of a dataset's label sets, newest first."""
 
     def labels_of(self, label_set: LabelSet) -> Labels:
         """The labels of a label set."""
 
     def remove_label_set(self, label_set: LabelSet) -> None:
-        """Remove a label set.  Only while its dataset is held alone."""
+        """Remove a label set, while its dataset is held alone.  Raises DatasetInUse if that is not so any more."""
 
 
 class AnalysisStore(Protocol):
     """Submissions and outcomes, each written once."""
 
     def add(self, submission: Submission) -> None:
-        """Keep a submission: from here on the analysis survives a crash.  Raises StoreUnavailable."""
+        """Keep a submission: from here on the analysis survives a crash.
+
+        Raises StoreUnavailable; DatasetNotFound, LabelSetNotFound if what it needs is gone.
+        """
 
     def find(self, analysis_id: str) -> Submission | None:
         """What was submitted, or None for an unknown analysis."""
 
-    def ids(self, before: str | None = None) -> Sequence[str]:
-        """Ids of all analyses, newest first; only those older than `before`."""
+    def find_many(self, analysis_ids: Sequence[str]) -> Sequence[Submission | None]:
+        """`find` for many, in less time than one by one."""
+
+    def ids(self, before: str | None = None, at_most: int | None = None) -> Sequence[str]:
+        """Ids of all analyses, newest first; only those older than `before`, and so many of them."""
 
     def outcome(self, analysis_id: str) -> Outcome | None:
         """How an analysis ended, or None if it has not.  Does not read the report."""
+
+    def outcomes(self, analysis_ids: Sequence[str]) -> Sequence[Outcome | None]:
+        """`outcome` for many, in less time than one by one."""
 
     def report(self, analysis_id: str) -> bytes:
         """The stored report of an analysis that has one, as JSON text.  Raises AnalysisNotFound."""
@@ -229,6 +258,9 @@ class AnalysisStore(Protocol):
 
     def unsettled(self) -> Iterator[Submission]:
         """The tenant's analyses without an outcome, oldest first."""
+
+    def user_of(self, stored_id: str) -> str | None:
+        """An analysis without an outcome that needs the dataset or label set with this id; None if there is none."""
 
     def remove(self, analysis_id: str) -> None:
         """Remove an analysis: its record, outcome and report, and what leads to that."""

@@ -152,7 +152,7 @@ async def submit(
                 services.redis_url,
                 analysis_id,
                 wait_s,
-                lambda: store.analyses.outcome(analysis_id) is not None,
+                lambda: request.app.state.draining.is_set() or store.analyses.outcome(analysis_id) is not None,
             )
             analysis = await run_in_threadpool(lifecycle.describe, store, services.queue, analysis_id)
         applied["Preference-Applied"] = f"wait={wait_s:g}"

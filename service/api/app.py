@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
@@ -47,8 +48,9 @@ def create_app(settings: Settings) -> FastAPI:
     @asynccontextmanager
     async def lifespan(app: FastAPI) -> AsyncIterator[None]:
         services = build_api(settings)
-        await run_in_threadpool(services.stores.mend)
-        await run_in_threadpool(services.stores.sweep)
+        with suppress(StoreUnavailable):  # then /readyz says so until it is there
+            await run_in_threadpool(services.stores.mend)
+            await run_in_threadpool(services.stores.sweep)
         app.state.services = services
         app.state.uploads = Counter()
         app.state.ring = ring = open_ring(settings)
@@ -81,6 +83,7 @@ def create_app(settings: Settings) -> FastAPI:
         static_url="/docs/files",
         redirect_slashes=False,  # a redirect would lead to whatever host the request names
     )
+    app.state.draining = threading.Event()
     app.add_middleware(BodyDigest)
     app.add_middleware(BodyLimit, max_upload_bytes=settings.max_upload_bytes)
     app.add_middleware(BodyPace, silence_s=settings.body_silence_s)
@@ -102,6 +105,8 @@ async def _repeat(step: Callable[[Stores, Queue], None], services: Services, int
             await run_in_threadpool(step, services.stores, services.queue)
         except QueueUnavailable:
             log.warning("queue_unavailable", step=step.__name__)
+        except StoreUnavailable:
+            log.warning("store_unavailable", step=step.__name__)
         except Exception:
             log.exception("reconciliation_failed", step=step.__name__)
         await asyncio.sleep(interval_s)

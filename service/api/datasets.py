@@ -94,7 +94,7 @@ async def create(
 def list_datasets(store: StoreDep, cursor: Cursor = None, limit: Limit = DEFAULT_PAGE) -> DatasetPage:
     """All datasets, open or ready, newest first."""
     datasets = store.datasets
-    page = page_of(datasets.ids, lambda ids: map(datasets.find, ids), Kind.DATASET, cursor, limit)
+    page = page_of(datasets.ids, datasets.find_many, Kind.DATASET, cursor, limit)
     return DatasetPage(items=[view_dataset(dataset) for dataset in page.items], next_cursor=page.next_cursor)
 
 
@@ -221,8 +221,8 @@ def list_label_sets(
     intake.find_dataset(store, dataset_id)
     datasets = store.datasets
     page: Page[LabelSet] = page_of(
-        lambda before: datasets.label_set_ids(dataset_id, before),
-        lambda ids: map(datasets.find_label_set, ids),
+        lambda before, at_most: datasets.label_set_ids(dataset_id, before, at_most),
+        datasets.find_label_sets,
         Kind.LABEL_SET,
         cursor,
         limit,

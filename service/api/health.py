@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from fastapi import APIRouter
+from fastapi import APIRouter, Request
 from fastapi.responses import JSONResponse
 
 from service import __version__
@@ -27,8 +27,10 @@ async def healthz() -> Health:  # not in a thread: they may all be busy
 
 @router.head("/readyz", include_in_schema=False, response_model=None)
 @router.get("/readyz", summary="Can the service take and run analyses?", responses=NOT_READY, response_model=Readiness)
-def readyz(services: ServicesDep) -> Readiness | JSONResponse:
-    """Ready when queue and store can be reached and at least one worker is alive."""
+def readyz(services: ServicesDep, request: Request) -> Readiness | JSONResponse:
+    """Ready when queue and store can be reached and at least one worker is alive, until the process is told to stop."""
+    if request.app.state.draining.is_set():
+        return problems.respond(problems.draining())
     services.stores.check()
     workers = services.queue.workers_alive()
     if workers == 0:

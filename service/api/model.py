@@ -137,8 +137,8 @@ def simulation(
     services: ServicesDep,
     store: StoreDep,
     capacity: CapacityDep,
-    stem: StemDep,
     request: Annotated[SimulationRequest, Depends(json_body(SimulationRequest))],
+    stem: StemDep,
 ) -> Simulation | JSONResponse:
     """Draw pairs of a spiked model, solve alignment and prediction on them, and compare with the truth.
 

@@ -138,6 +138,7 @@ async def _once(
         str | None,
         Header(
             alias=HEADER,
+            json_schema_extra={"pattern": f"^{KEY.pattern}$"},  # described alone: what is wrong with it is told below
             description="1 to 255 visible ASCII characters, chosen afresh for every call. A repetition under its key "
             "is answered as the call was, and makes nothing new.",
         ),

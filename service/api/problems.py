@@ -125,6 +125,12 @@ def no_worker() -> Problem:
     )
 
 
+def draining() -> Problem:
+    """This process was told to stop, and answers what it was asked before."""
+    detail = "This process of the API was told to stop. Send new requests to another, or wait until it is back."
+    return _problem("draining", "The API is stopping.", 503, detail, None)
+
+
 def problem_without_route(code: str, title: str, status: int, detail: str) -> Problem:
     """The problem of what reaches no route."""
     return _problem(code, title, status, detail, None)

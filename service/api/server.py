@@ -9,12 +9,11 @@ import uvicorn
 
 from service.access.hosts import addresses_of, check_binding
 from service.api.app import create_app
+from service.api.draining import LINGER_S, DrainingServer
 from service.api.http_protocol import bounded_protocol
 from service.api.observation import observed
 from service.settings import Settings
-from service.wiring import open_ring, open_stores, queue_url
-
-SHUTDOWN_TIMEOUT_S = 5  # open requests get this long after SIGTERM
+from service.wiring import check_store, open_ring, open_stores, queue_url
 
 
 def run_api(settings: Settings) -> None:
@@ -22,6 +21,7 @@ def run_api(settings: Settings) -> None:
 
     Raises QueueNotConfigured, StoreNotUsable, KeyFileRefused, OpenToTheNetwork.
     """
+    check_store(settings)
     sockets = None if settings.listen_fd is None else [socket.socket(fileno=settings.listen_fd)]
     check_binding(
         addresses_of(settings.host) if sockets is None else [sockets[0].getsockname()[0]],
@@ -37,8 +37,10 @@ def new_server(settings: Settings) -> uvicorn.Server:
     open_ring(settings)
     # Uploads are spooled to the disk on which they end up: /tmp may be memory, or too small.
     tempfile.tempdir = str(open_stores(settings).tmp)
+    app = create_app(settings)
+    linger_s = LINGER_S if settings.listen_fd is None else 0.0
     config = uvicorn.Config(
-        observed(create_app(settings)),
+        observed(app),
         host=settings.host,
         port=settings.port,
         log_config=None,
@@ -47,6 +49,6 @@ def new_server(settings: Settings) -> uvicorn.Server:
         proxy_headers=False,  # who calls is who has connected, whatever X-Forwarded-For claims
         http=bounded_protocol(settings.body_silence_s),
         ws="none",
-        timeout_graceful_shutdown=SHUTDOWN_TIMEOUT_S,
+        timeout_graceful_shutdown=max(1, settings.drain_s - int(linger_s)),
     )
-    return uvicorn.Server(config)
+    return DrainingServer(config, app.state.draining, linger_s)

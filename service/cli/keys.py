@@ -94,8 +94,9 @@ def _refusals() -> Iterator[None]:
     """Ends the program when a key cannot be made or found, or the store not be reached."""
     from service.access.errors import InvalidKey
     from service.analyses.errors import StoreUnavailable
+    from service.wiring import StoreNotUsable
 
     try:
         yield
-    except (InvalidKey, StoreUnavailable) as error:
+    except (InvalidKey, StoreUnavailable, StoreNotUsable) as error:
         fail(str(error))

@@ -29,7 +29,7 @@ from service.serving.embedded_server import (
 from service.serving.listening import Address, AddressUnavailable, address_of, is_ready, listen, published
 from service.serving.machine_memory import memory_per_analysis
 from service.settings import Settings
-from service.wiring import open_ring, queue_url
+from service.wiring import check_store, open_ring, queue_url
 from service.worker.parent_death import parent_death_guard
 
 log = structlog.get_logger("phasegate.serve")
@@ -75,7 +75,8 @@ def serve(
     every child.  `on_ready` is called once, with the base URL, when GET /readyz has answered 200.  Must run in the main
     thread.
 
-    Raises QueueNotConfigured when a server is named and its password cannot be used, KeyFileRefused, OpenToTheNetwork.
+    Raises QueueNotConfigured when a server is named and its password cannot be used, StoreNotUsable for a bucket that
+    lets us not in, KeyFileRefused, OpenToTheNetwork.
     """
     check_binding(
         addresses_of(settings.host),
@@ -83,6 +84,7 @@ def serve(
         let_anyone=settings.let_anyone_on_the_network_use_this_service,
     )
     open_ring(settings)
+    check_store(settings)  # said here, once, and not by children that die of it
     if settings.redis_url is not None:
         queue_url(settings)  # a password that is missing is said here, once, and not by children that die of it
     if settings.analysis_memory_limit_bytes is None:

@@ -5,25 +5,21 @@ Files are fsynced before the rename that makes them known, so that an answer out
 
 from __future__ import annotations
 
-import secrets
-import shutil
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from service.analyses.analysis import Submission
-from service.analyses.errors import StoreUnavailable
 from service.analyses.identity import Kind
 from service.analyses.tenancy import DEFAULT_TENANT, is_tenant
 from service.storage.disk_analyses import DiskAnalyses
 from service.storage.disk_datasets import DiskDatasets
-from service.storage.disk_files import locked_if_unused, stored, sync_folder, write_file
+from service.storage.disk_files import check_writable, stored, sync_folder
 from service.storage.disk_layout import Layout, ids_in
-from service.storage.disk_staging import STAGED
+from service.storage.staging import sweep_staged
 
 ABANDONED_S = 3600.0  # nothing takes this long from its mark or its link to the thing itself
-PROBE_BYTES = 64 * 1024  # a file system that is full still makes empty files
 
 
 class DiskStore:
@@ -36,13 +32,7 @@ class DiskStore:
 
     def check(self) -> None:
         """Raise StoreUnavailable unless a file with some content can be written."""
-        probe = self._layout.tmp / f"probe-{secrets.token_hex(8)}"
-        try:
-            write_file(probe, bytes(PROBE_BYTES))
-        except OSError as error:
-            raise StoreUnavailable("The array store cannot be written. Tell the operator.") from error
-        finally:
-            probe.unlink(missing_ok=True)
+        check_writable(self._layout.tmp)
 
 
 class DiskStores:
@@ -114,14 +104,7 @@ class DiskStores:
         Files are somebody's while their folder is locked; everything else is left alone for an hour.
         """
         latest = time.time() - ABANDONED_S
-        for left in self._layout.tmp.iterdir():
-            with suppress(FileNotFoundError):
-                if left.name.startswith(STAGED):
-                    with locked_if_unused(left) as unused:
-                        if unused:
-                            shutil.rmtree(left, ignore_errors=True)
-                elif left.stat().st_mtime < latest:
-                    shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink()
+        sweep_staged(self._layout.tmp, latest)
         for tenant in self.tenants():
             self.of(tenant).analyses.sweep_fingerprints()
             for link in Layout(self._data_dir, tenant).links.iterdir():

@@ -9,17 +9,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from pydantic import TypeAdapter
-
 from service.analyses.analysis import Outcome, Submission
 from service.analyses.errors import AnalysisNotFound
 from service.analyses.identity import Kind, is_id
 from service.storage.disk_files import locked, read_record, replace_file, stored, sync_folder, write_file
 from service.storage.disk_layout import Layout, ids_in
+from service.storage.records import OUTCOME, SUBMISSION
 
 OUTCOME_FILES = ("report.json", "failure.json")
-SUBMISSION = TypeAdapter(Submission)
-OUTCOME = TypeAdapter(Outcome)
 
 
 class DiskAnalyses:
@@ -48,9 +45,13 @@ class DiskAnalyses:
         """What was submitted, or None for an unknown analysis."""
         return read_record(self._layout.analyses / analysis_id / "submission.json", SUBMISSION)
 
-    def ids(self, before: str | None = None) -> Sequence[str]:
-        """Ids of all analyses, newest first; only those older than `before`."""
-        return ids_in(self._layout.analyses, Kind.ANALYSIS, before)
+    def find_many(self, analysis_ids: Sequence[str]) -> Sequence[Submission | None]:
+        """`find` for many."""
+        return [self.find(analysis_id) for analysis_id in analysis_ids]
+
+    def ids(self, before: str | None = None, at_most: int | None = None) -> Sequence[str]:
+        """Ids of all analyses, newest first; only those older than `before`, and so many of them."""
+        return ids_in(self._layout.analyses, Kind.ANALYSIS, before)[:at_most]
 
     def outcome(self, analysis_id: str) -> Outcome | None:
         """How an analysis ended, or None if it has not."""
@@ -58,6 +59,10 @@ class DiskAnalyses:
         if (folder / "report.json").exists():
             return read_record(folder / "outcome.json", OUTCOME)
         return read_record(folder / "failure.json", OUTCOME)
+
+    def outcomes(self, analysis_ids: Sequence[str]) -> Sequence[Outcome | None]:
+        """`outcome` for many."""
+        return [self.outcome(analysis_id) for analysis_id in analysis_ids]
 
     def report(self, analysis_id: str) -> bytes:
         """The stored report of an analysis that has one, as JSON text.  Raises AnalysisNotFound."""
@@ -118,6 +123,10 @@ class DiskAnalyses:
             (self._layout.unsettled / analysis_id).unlink(missing_ok=True)
             return None
         return self.find(analysis_id)
+
+    def user_of(self, stored_id: str) -> str | None:
+        """An analysis without an outcome that needs the dataset or label set with this id; None if there is none."""
+        return next((submission.id for submission in self.unsettled() if submission.uses(stored_id)), None)
 
     def mark_unsettled(self) -> None:
         """Mark the tenant's analyses without an outcome that have no mark."""

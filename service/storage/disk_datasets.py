@@ -17,9 +17,11 @@ from service.analyses.errors import DatasetNotFound
 from service.analyses.identity import Kind
 from service.analyses.ports import Features, Labels
 from service.storage.disk_files import locked, read_record
+from service.storage.disk_keeping import DiskKeeper
 from service.storage.disk_layout import Layout, ids_in
-from service.storage.disk_staging import DATASET, LABEL_SET, StagedFiles, staging
 from service.storage.input_files import open_features, open_labels, read_group_ids
+from service.storage.records import DATASET, LABEL_SET
+from service.storage.staging import StagedFiles, staging
 from service.storage.verification import verify_files
 
 
@@ -32,15 +34,19 @@ class DiskDatasets:
 
     def stage(self) -> AbstractContextManager[StagedFiles]:
         """A place for files that are being received; what is not kept is removed."""
-        return staging(self._layout, self._max_label_bytes)
+        return staging(self._layout.tmp, self._max_label_bytes, DiskKeeper(self._layout))
 
     def find(self, dataset_id: str) -> Dataset | None:
         """A dataset, or None for an unknown one."""
         return read_record(self._layout.datasets / dataset_id / "dataset.json", DATASET)
 
-    def ids(self, before: str | None = None) -> Sequence[str]:
-        """Ids of all datasets, newest first; only those older than `before`."""
-        return ids_in(self._layout.datasets, Kind.DATASET, before)
+    def find_many(self, dataset_ids: Sequence[str]) -> Sequence[Dataset | None]:
+        """`find` for many."""
+        return [self.find(dataset_id) for dataset_id in dataset_ids]
+
+    def ids(self, before: str | None = None, at_most: int | None = None) -> Sequence[str]:
+        """Ids of all datasets, newest first; only those older than `before`, and so many of them."""
+        return ids_in(self._layout.datasets, Kind.DATASET, before)[:at_most]
 
     def features_of(self, dataset: Dataset) -> Features:
         """The features of a dataset."""
@@ -83,9 +89,13 @@ class DiskDatasets:
         """A label set, or None for an unknown one."""
         return read_record(self._layout.links / label_set_id / "label-set.json", LABEL_SET)
 
-    def label_set_ids(self, dataset_id: str, before: str | None = None) -> Sequence[str]:
+    def find_label_sets(self, label_set_ids: Sequence[str]) -> Sequence[LabelSet | None]:
+        """`find_label_set` for many."""
+        return [self.find_label_set(label_set_id) for label_set_id in label_set_ids]
+
+    def label_set_ids(self, dataset_id: str, before: str | None = None, at_most: int | None = None) -> Sequence[str]:
         """Ids of a dataset's label sets, newest first."""
-        return ids_in(self._layout.label_sets_of(dataset_id), Kind.LABEL_SET, before)
+        return ids_in(self._layout.label_sets_of(dataset_id), Kind.LABEL_SET, before)[:at_most]
 
     def labels_of(self, label_set: LabelSet) -> Labels:
         """The labels of a label set."""

@@ -4,32 +4,30 @@ from __future__ import annotations
 
 import fcntl
 import os
+import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
-import structlog
-from pydantic import TypeAdapter, ValidationError
+from pydantic import TypeAdapter
 
 from service.analyses.errors import StoreUnavailable
+from service.storage.records import decode_record
 
 NOT_STORED = "The upload could not be stored: the disk may be full. Try again later."
+PROBE_BYTES = 64 * 1024  # a file system that is full still makes empty files
 LOCK = "lock"
 Record = TypeVar("Record")
-
-log = structlog.get_logger("phasegate.store")
 
 
 def read_record(path: Path, adapter: TypeAdapter[Record]) -> Record | None:
     """The record in a JSON file, None if there is none.  One that cannot be read is logged, and as good as none."""
     try:
-        return adapter.validate_json(path.read_bytes())
+        content = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
         return None
-    except ValidationError as error:
-        log.error("record_unreadable", record=f"{path.parent.name}/{path.name}", errors=error.error_count())
-        return None
+    return decode_record(content, adapter, f"{path.parent.name}/{path.name}")
 
 
 def write_file(path: Path, content: bytes) -> None:
@@ -94,6 +92,17 @@ def _is_unused(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def check_writable(folder: Path) -> None:
+    """Raise StoreUnavailable unless a file with some content can be written into a folder."""
+    probe = folder / f"probe-{secrets.token_hex(8)}"
+    try:
+        write_file(probe, bytes(PROBE_BYTES))
+    except OSError as error:
+        raise StoreUnavailable("The array store cannot be written. Tell the operator.") from error
+    finally:
+        probe.unlink(missing_ok=True)
 
 
 @contextmanager

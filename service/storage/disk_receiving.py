@@ -20,8 +20,8 @@ NAMED_DIGITS = 16  # of the digest that a file is named after
 class ReceivedFile:
     """A part that is being received into a folder; `limit` in bytes, None for features, which are arrays."""
 
-    def __init__(self, folder: Path, part: str, limit: int | None, files: dict[str, StoredFile]) -> None:
-        self._folder, self._part, self._limit, self._files = folder, part, limit, files
+    def __init__(self, folder: Path, part: str, limit: int | None, files: dict[str, StoredFile], suffix: str) -> None:
+        self._folder, self._part, self._limit, self._files, self._suffix = folder, part, limit, files, suffix
         self._digest, self._size = hashlib.sha256(), 0
         self._path = folder / f"{part}-{secrets.token_hex(4)}.part"
         with stored():
@@ -53,7 +53,7 @@ class ReceivedFile:
             digest = self._digest.hexdigest()
             kind = "npy" if self._limit is None or is_npy(self._path) else "csv"
             # Named after its content: a part that is sent again never takes the place of the one that is on record.
-            name = f"{self._part}-{digest[:NAMED_DIGITS]}.{kind}"
+            name = f"{self._part}-{digest[:NAMED_DIGITS]}{self._suffix}.{kind}"
             os.rename(self._path, self._folder / name)
         self._files[self._part] = StoredFile(name, self._size, digest)
         return self._files[self._part]

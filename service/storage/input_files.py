@@ -16,11 +16,16 @@ from service.storage.npy import is_npy, open_npy
 from service.storage.tables import read_columns, read_groups, read_rows
 
 
-def open_features(x: Path, y: Path, groups: Path | None = None, covariates: Path | None = None) -> Features:
-    """Open x and y (.npy), and read groups and covariates (.npy or CSV, whatever their names).  Raises UploadError."""
+def open_features(
+    x: Path | NDArray[Any], y: Path | NDArray[Any], groups: Path | None = None, covariates: Path | None = None
+) -> Features:
+    """Open x and y (.npy), and read groups and covariates (.npy or CSV, whatever their names).  Raises UploadError.
+
+    x and y may be open already.
+    """
     return Features(
-        x=open_npy(x, "x"),
-        y=open_npy(y, "y"),
+        x=open_npy(x, "x") if isinstance(x, Path) else x,
+        y=open_npy(y, "y") if isinstance(y, Path) else y,
         groups=None if groups is None else read_group_ids(groups),
         covariates=None if covariates is None else _columns(covariates, COVARIATES),
     )

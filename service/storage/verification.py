@@ -20,8 +20,13 @@ def verify_files(folder: Path, files: Mapping[str, StoredFile]) -> None:
         with path.open("rb") as opened:
             is_whole = path.stat().st_size == file.size_bytes
             if not is_whole or hashlib.file_digest(opened, "sha256").hexdigest() != file.sha256:
-                raise InputAltered(
-                    f"The stored {part} is not what was received: its size or its digest has changed. Send it again, "
-                    "and tell the operator that a file of the array store was altered.",
-                    part=part,
-                )
+                raise altered(part)
+
+
+def altered(part: str) -> InputAltered:
+    """The error for a stored part that is not what was received."""
+    return InputAltered(
+        f"The stored {part} is not what was received: its size or its digest has changed. Send it again, and tell the "
+        "operator that a file of the array store was altered.",
+        part=part,
+    )

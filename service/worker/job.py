@@ -8,7 +8,7 @@ from service.analyses.analysis import Progress
 from service.analyses.execution import run
 from service.settings import Settings
 from service.storage.redis_queue import open_connection, publish_progress
-from service.wiring import build
+from service.wiring import build, check_store
 from service.worker.entry import run_worker
 from service.worker.memory_limit import limit_memory
 
@@ -18,8 +18,12 @@ PROGRESS_TIMEOUT_S = 0.5  # an analysis never waits longer than this to say how 
 
 
 def work(settings: Settings) -> None:
-    """Take analyses from the queue until told to stop.  Raises QueueNotConfigured."""
+    """Take analyses from the queue until told to stop.  Raises QueueNotConfigured, StoreNotUsable.
+
+    This process touches no store: a bucket can be used only by processes whose parent has not used it.
+    """
     services = build(settings)
+    check_store(settings)
 
     def run_analysis(analysis_id: str) -> None:
         if settings.analysis_memory_limit_bytes is not None:

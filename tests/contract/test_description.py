@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from service.analyses.analysis import Failure
-from service.analyses.errors import AnalysisError
+from service.analyses.errors import AnalysisError, LabelsTooLarge, UploadError
 from service.api.app import create_app
 from service.api.description import description_yaml
 from service.api.problems import problem_of, problem_of_failure, subclasses
@@ -114,6 +114,12 @@ def test_every_error_is_a_problem_with_a_status_of_its_own_kind(kind):
 def test_codes_are_unique():
     codes = [kind.code for kind in ERRORS]
     assert len(set(codes)) == len(codes) > 25
+
+
+def test_every_fault_of_a_file_stands_in_the_documentation():
+    page = (ROOT / "docs/api.md").read_text(encoding="utf-8")
+    codes = {kind.code for kind in subclasses(UploadError)}
+    assert {code for code in codes if f"`{code}`" not in page} == {LabelsTooLarge.code}, "a 413 like any other"
 
 
 def test_a_stored_code_that_is_no_longer_known_is_still_a_problem():

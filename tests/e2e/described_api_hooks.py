@@ -5,6 +5,7 @@ here, so that they reach what lies behind the readers.  And it cannot say that t
 cursor must be one that was given out: good requests may be refused for that, and for nothing else.
 """
 
+import itertools
 from typing import Any
 
 import schemathesis
@@ -43,10 +44,12 @@ BEYOND_A_SCHEMA = {
         LabelsTooLarge,
     )
 }
+IDEMPOTENCY_KEY = "Idempotency-Key"
 WHOLE_NUMBER = "should be a valid integer"  # JSON schema takes 3.0 for one, and this API does not
 PREFERENCE = "parameter `prefer` in header"  # whose every value is a text, and unknown ones are passed over (RFC 7240)
 
 
+calls = itertools.count()
 with_files: set[str] = set()
 """Requests that were good until they got bytes for text, which no schema takes."""
 
@@ -56,6 +59,8 @@ def before_call(context: Any, case: Any, **kwargs: Any) -> None:
     """Give good requests the files that they only name."""
     if case.meta is None or not all(component.mode.is_positive for component in case.meta.components.values()):
         return
+    if IDEMPOTENCY_KEY in case.headers:
+        case.headers[IDEMPOTENCY_KEY] = f"{next(calls)}"  # chosen afresh for every call, as it should be
     if case.media_type not in ("multipart/form-data", "application/octet-stream"):
         return
     with_files.add(case.id)

@@ -8,8 +8,8 @@ from service.analyses.pages import page_of
 IDS = [f"ds-{number:032x}" for number in range(50, 0, -1)]
 
 
-def ids_before(cursor):
-    return [name for name in IDS if cursor is None or name < cursor]
+def ids_before(cursor, at_most):
+    return [name for name in IDS if cursor is None or name < cursor][:at_most]
 
 
 def listed(wanted, limit: int) -> tuple[list[str], int]:

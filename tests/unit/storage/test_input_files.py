@@ -1,7 +1,14 @@
+import json
+
 import numpy as np
 import pytest
 
 from service.analyses.errors import InvalidArrayFile, InvalidTable
+from service.estimation.estimate import estimate
+from service.estimation.labels import label_columns
+from service.estimation.options import Options
+from service.estimation.record import to_json
+from service.estimation.terms import Method
 from service.storage.input_files import open_features, open_labels
 
 X, Y = np.arange(12.0).reshape(4, 3), np.arange(8, dtype=np.float32).reshape(4, 2)
@@ -54,3 +61,28 @@ def test_groups_are_one_column(folder):
 def test_features_are_npy(folder):
     with pytest.raises(InvalidArrayFile, match=r"x is not a \.npy file"):
         open_features(folder / "labels.csv", folder / "y.npy")
+
+
+@pytest.mark.parametrize("method", list(Method))
+def test_the_order_of_values_and_of_bytes_in_a_file_does_not_change_the_report(tmp_path, method, one_chain):
+    rng = np.random.default_rng(3)
+    shared = rng.standard_normal((90, 2))
+    x = shared @ rng.standard_normal((2, 5)) + rng.standard_normal((90, 5))
+    y = shared @ rng.standard_normal((2, 4)) + rng.standard_normal((90, 4))
+
+    def report(change, name):
+        for part, values in (("x", x), ("y", y), ("labels", shared), ("rows", np.arange(90))):
+            np.save(tmp_path / f"{part}-{name}.npy", change(values))
+        features = open_features(tmp_path / f"x-{name}.npy", tmp_path / f"y-{name}.npy")
+        labels = open_labels(tmp_path / f"labels-{name}.npy", tmp_path / f"rows-{name}.npy")
+        columns = label_columns(labels.columns, "numeric")
+        found = estimate(features.x, features.y, columns, labels.rows, Options(method=method, seed=1))
+        known = json.loads(to_json(found))
+        del known["timings"], known["provenance"]
+        return known
+
+    usual = report(lambda values: values, "usual")
+    assert report(np.asfortranarray, "fortran") == usual
+    assert report(lambda values: values.astype(values.dtype.newbyteorder(">")), "big-endian") == usual
+    both = report(lambda values: np.asfortranarray(values.astype(values.dtype.newbyteorder(">"))), "both")
+    assert both == usual

@@ -8,14 +8,17 @@ import pytest
 from service.access.errors import InvalidKey
 from service.access.keys import Key, Keys, Scope, new_key
 from service.analyses.errors import StoreUnavailable
+from service.storage.bucket_keys import BucketKeys
 from service.storage.disk_keys import KEY, DiskKeys
 
 NOW = datetime(2026, 11, 26, 3, 0, tzinfo=UTC)
 
 
-@pytest.fixture
-def keys(tmp_path) -> Keys:
-    return DiskKeys(tmp_path / "data")
+@pytest.fixture(params=["disk", "bucket"])
+def keys(request, tmp_path) -> Keys:
+    if request.param == "disk":
+        return DiskKeys(tmp_path / "data")
+    return BucketKeys(request.getfixturevalue("bucket_place").bucket)
 
 
 def a_key(hours=0, **how) -> Key:

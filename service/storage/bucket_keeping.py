@@ -1,0 +1,99 @@
+"""Received files become a dataset, or part of one, on a bucket: files first, under names of their own, records last."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import structlog
+
+from service.analyses.dataset import Dataset, LabelSet
+from service.analyses.errors import DatasetInUse, DatasetNotFound, StoreUnavailable
+from service.analyses.ports import Features
+from service.storage.bucket import Bucket
+from service.storage.bucket_files import BucketFiles
+from service.storage.bucket_layout import Keys
+from service.storage.bucket_records import DatasetRecords
+from service.storage.records import LABEL_SET
+from service.storage.staging import LABEL_PARTS, Received
+
+log = structlog.get_logger("phasegate.store")
+
+
+class BucketKeeper:
+    """`service.storage.staging.Keeper` on a bucket, for one staging.
+
+    What is written before the record that names it belongs to nothing.  It is removed when the record is not written,
+    but not when nobody knows whether it was: then it is left to the sweep.
+    """
+
+    def __init__(self, bucket: Bucket, keys: Keys, records: DatasetRecords, files: BucketFiles) -> None:
+        self._bucket, self._keys, self._records, self._files = bucket, keys, records, files
+        self._loose: list[str] = []
+
+    def keep(self, received: Received, dataset: Dataset, label_set: LabelSet | None) -> None:
+        """Make the files a new dataset."""
+        beside = LABEL_PARTS if label_set is not None else ()
+        self._upload(received, self._keys.dataset(dataset.id), [p for p in received.files if p not in beside])
+        if label_set is not None:
+            self._write(received, label_set)
+        self._loose.clear()
+        self._records.create(dataset)
+
+    def bring(self, received: Received, part: str, dataset_id: str) -> None:
+        """Put the file of a part into the folder of a dataset, under a name that its record does not know."""
+        self._upload(received, self._keys.dataset(dataset_id), [part])
+
+    def add_part(self, received: Received, part: str, dataset: Dataset) -> None:
+        """Have the record name a part that was brought, and remove the one that it named before."""
+        folder = self._keys.dataset(dataset.id)
+        key = f"{folder}/{received.files[part].name}"
+        if key not in self._loose:
+            self._upload(received, folder, [part])
+        before = self._records.find(dataset.id)
+        self._loose.remove(key)
+        try:
+            if not self._records.commit(dataset.id, lambda entry: replace(entry, dataset=dataset, claim=None)):
+                raise DatasetNotFound("The dataset has been removed meanwhile. Open another.")
+        except (DatasetInUse, DatasetNotFound):
+            self._loose.append(key)
+            raise
+        old = before.entry.dataset.files.get(part) if before and before.entry.dataset else None
+        if old is not None:
+            self._loose.append(f"{folder}/{old.name}")
+
+    def add_label_set(self, received: Received, label_set: LabelSet) -> None:
+        """Make the files a label set of a dataset, if that is there still."""
+        self._write(received, label_set)
+        try:
+            self._records.confirm(label_set.dataset_id)
+        except StoreUnavailable:
+            self._loose.clear()
+            raise
+        self._loose.clear()
+
+    def features_with(self, received: Received, dataset: Dataset) -> Features:
+        """The features of a dataset of which some parts are staged still."""
+        here: dict[str, Path] = {part: received.path(part) for part in dataset.files if part in received.files}
+        return self._files.features_with(dataset, here)
+
+    def end(self) -> None:
+        """Remove what belongs to nothing."""
+        try:
+            self._bucket.remove(self._loose)
+        except StoreUnavailable:
+            log.warning("objects_left", count=len(self._loose))
+
+    def _write(self, received: Received, label_set: LabelSet) -> None:
+        parts = [part for part in LABEL_PARTS if part in received.files]
+        self._upload(received, self._keys.label_set(label_set), parts)
+        record = self._keys.label_set_record(label_set.id)
+        if not self._bucket.create(record, LABEL_SET.dump_json(label_set)):
+            raise StoreUnavailable("The label set is being stored by another call. Try again later.")
+        self._loose.append(record)
+
+    def _upload(self, received: Received, folder: str, parts: list[str]) -> None:
+        for part in parts:
+            key = f"{folder}/{received.files[part].name}"
+            self._loose.append(key)
+            self._bucket.upload(key, received.path(part))

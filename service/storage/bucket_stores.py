@@ -1,0 +1,124 @@
+"""The array store on an S3-compatible bucket: the truth about datasets, label sets and analyses, reached by every host.
+
+On local disk are only the files that are being received, and the cache.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from datetime import timedelta
+from pathlib import Path
+
+from service.analyses.analysis import Submission
+from service.analyses.tenancy import DEFAULT_TENANT, is_tenant
+from service.storage.bucket import Bucket, chunks
+from service.storage.bucket_analyses import LOOKED_AT_ONCE, BucketAnalyses
+from service.storage.bucket_datasets import BucketDatasets
+from service.storage.bucket_files import BucketFiles
+from service.storage.bucket_layout import PROBE, TENANTS, UNSETTLED, Keys, Mark, read_mark
+from service.storage.bucket_listing import beginning_with
+from service.storage.bucket_sweep import sweep_marks, sweep_tenant
+from service.storage.cache import FileCache
+from service.storage.disk_files import check_writable
+from service.storage.staging import sweep_staged
+
+ABANDONED = timedelta(hours=1)  # longer than anything takes from its first object to its record
+SWEEP_INTERVAL_S = 3600.0  # a sweep lists everything
+
+
+class BucketStore:
+    """`service.analyses.ports.Store`: what one tenant has on the bucket."""
+
+    def __init__(self, bucket: Bucket, keys: Keys, cache: FileCache, tmp: Path, max_label_bytes: int) -> None:
+        self._bucket, self._tmp = bucket, tmp
+        files = BucketFiles(bucket, keys, cache)
+        self.datasets = BucketDatasets(bucket, keys, files, tmp, max_label_bytes)
+        self.analyses = BucketAnalyses(bucket, keys)
+
+    def check(self) -> None:
+        """Raise StoreUnavailable unless the bucket and the local disk can be written."""
+        check_writable(self._tmp)
+        self._bucket.write(f"{PROBE}/check", b"")
+
+
+class BucketStores:
+    """`service.analyses.ports.Stores` on a bucket.
+
+    Arguments: data_dir, the local directory for what is being received and for the cache, which `cache_bytes` bounds;
+    max_label_bytes bounds every part that is read whole: all but x and y; abandoned, how old by the clock of the bucket
+    what belongs to nothing has to be to be swept.
+    """
+
+    def __init__(
+        self,
+        bucket: Bucket,
+        data_dir: Path,
+        max_label_bytes: int,
+        cache_bytes: int,
+        abandoned: timedelta = ABANDONED,
+        sweep_interval_s: float = SWEEP_INTERVAL_S,
+    ) -> None:
+        self._bucket, self._data_dir, self._max_label_bytes = bucket, data_dir, max_label_bytes
+        self._cache = FileCache(data_dir / "cache", cache_bytes)
+        self._abandoned, self._sweep_interval_s = abandoned, sweep_interval_s
+        self._next_sweep = time.monotonic()
+
+    @property
+    def tmp(self) -> Path:
+        """Where files are while they are being received."""
+        return (self._data_dir / "tmp").resolve()
+
+    def prepare(self) -> None:
+        """Create the local folders, readable by their owner alone."""
+        self._data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+        (self._data_dir / "tmp").mkdir(mode=0o700, exist_ok=True)
+        self._cache.prepare()
+
+    def admit(self) -> None:
+        """See once that the bucket lets us do all that is needed.  Raises BucketRefused, StoreUnavailable."""
+        self._bucket.admit(PROBE)
+
+    def of(self, tenant: str) -> BucketStore:
+        """A tenant's store."""
+        return BucketStore(self._bucket, Keys(tenant), self._cache, self.tmp, self._max_label_bytes)
+
+    def tenants(self) -> Sequence[str]:
+        """Everybody who has an object, the default tenant first."""
+        return [DEFAULT_TENANT, *sorted(name for name in self._bucket.folders(TENANTS) if is_tenant(name))]
+
+    def holder_of(self, analysis_id: str) -> BucketStore | None:
+        """The store that holds an analysis without an outcome; None if there is no such analysis."""
+        marks = (read_mark(item.key) for item in beginning_with(self._bucket, UNSETTLED, analysis_id))
+        return next((self.of(mark.tenant) for mark in marks if mark is not None), None)
+
+    def unsettled(self) -> Iterator[Submission]:
+        """Everybody's analyses without an outcome, oldest first."""
+        marks = (read_mark(item.key) for item in self._bucket.listed(UNSETTLED))
+        for some in chunks((mark for mark in marks if mark is not None), LOOKED_AT_ONCE):
+            for found in self._bucket.at_once(self._find_unsettled, some):
+                if found is not None:
+                    yield found
+
+    def mend(self) -> None:
+        """Mark every analysis without an outcome: a copy may have its mark from before, or its folder from after."""
+        for tenant in self.tenants():
+            self.of(tenant).analyses.mark_unsettled()
+
+    def sweep(self) -> None:
+        """Remove what processes that have died left behind, on this disk, and, seldom, on the bucket."""
+        sweep_staged(self.tmp, time.time() - ABANDONED.total_seconds())
+        if time.monotonic() < self._next_sweep:
+            return
+        latest = self._bucket.now(f"{PROBE}/clock") - self._abandoned
+        for tenant in self.tenants():
+            sweep_tenant(self._bucket, Keys(tenant), self.of(tenant).datasets, latest)
+        sweep_marks(self._bucket, latest)
+        self._next_sweep = time.monotonic() + self._sweep_interval_s
+
+    def check(self) -> None:
+        """Raise StoreUnavailable unless the bucket and the local disk can be written."""
+        self.of(DEFAULT_TENANT).check()
+
+    def _find_unsettled(self, mark: Mark) -> Submission | None:
+        return BucketAnalyses(self._bucket, Keys(mark.tenant)).find_unsettled(mark.analysis_id)

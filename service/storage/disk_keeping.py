@@ -1,0 +1,82 @@
+"""Received files become a dataset, or part of one, on a local directory: renamed, complete before they have names."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from service.analyses.dataset import Dataset, LabelSet
+from service.analyses.ports import Features
+from service.storage.disk_files import replace_file, stored, sync_folder, write_file
+from service.storage.disk_layout import LABEL_SETS, Layout
+from service.storage.input_files import open_features
+from service.storage.records import DATASET, LABEL_SET
+from service.storage.staging import LABEL_PARTS, Received
+
+
+class DiskKeeper:
+    """`service.storage.staging.Keeper` on disk."""
+
+    def __init__(self, layout: Layout) -> None:
+        self._layout = layout
+
+    def keep(self, received: Received, dataset: Dataset, label_set: LabelSet | None) -> None:
+        """Make the files a new dataset, complete before it has its name, and held until the staging ends."""
+        with stored():
+            if label_set is not None:
+                _set_apart(received, received.folder / LABEL_SETS / label_set.id, label_set)
+                self._layout.link(label_set)
+            write_file(received.folder / "dataset.json", DATASET.dump_json(dataset))
+            sync_folder(received.folder)
+            os.rename(received.folder, self._layout.datasets / dataset.id)
+            sync_folder(self._layout.datasets)
+
+    def bring(self, received: Received, part: str, dataset_id: str) -> None:
+        """Nothing: what is on the same disk is there in no time."""
+
+    def add_part(self, received: Received, part: str, dataset: Dataset) -> None:
+        """Put a part where the dataset is, and its new record in place of the old."""
+        folder, name = self._layout.datasets / dataset.id, received.files[part].name
+        with stored():
+            os.rename(received.path(part), folder / name)
+            replace_file(folder / "dataset.json", DATASET.dump_json(dataset))
+            sync_folder(folder)
+            for other in folder.glob(f"{part}-*"):
+                if other.name != name:
+                    other.unlink()
+
+    def add_label_set(self, received: Received, label_set: LabelSet) -> None:
+        """Make the files a label set of a dataset, complete before it has its name."""
+        draft = received.folder / label_set.id
+        target = self._layout.label_sets_of(label_set.dataset_id)
+        with stored():
+            _set_apart(received, draft, label_set)
+            target.mkdir(mode=0o700, exist_ok=True)
+            self._layout.link(label_set)
+            os.rename(draft, target / label_set.id)
+            sync_folder(target)
+            sync_folder(target.parent)
+
+    def features_with(self, received: Received, dataset: Dataset) -> Features:
+        """The features of a dataset of which some parts are staged still."""
+        kept = self._layout.datasets / dataset.id
+        return open_features(
+            **{
+                part: received.path(part) if part in received.files else kept / file.name
+                for part, file in dataset.files.items()
+            }
+        )
+
+    def end(self) -> None:
+        """Nothing: the folder of the staging goes with what is in it."""
+
+
+def _set_apart(received: Received, folder: Path, label_set: LabelSet) -> None:
+    """Move the parts of a label set to a folder of their own, with its record."""
+    folder.mkdir(mode=0o700, parents=True)
+    for part in LABEL_PARTS:
+        if part in received.files:
+            os.rename(received.path(part), folder / received.files[part].name)
+    write_file(folder / "label-set.json", LABEL_SET.dump_json(label_set))
+    sync_folder(folder)
+    sync_folder(folder.parent)

@@ -1,0 +1,156 @@
+"""Files that are being received: in a folder of their own on local disk, until they become a dataset or part of one."""
+
+from __future__ import annotations
+
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from typing import Any, Protocol
+
+from numpy.typing import NDArray
+
+from service.analyses.dataset import FEATURES, Dataset, LabelSet, StoredFile
+from service.analyses.ports import Features, Labels, Source
+from service.storage.disk_files import locked, locked_if_unused, stored
+from service.storage.disk_receiving import COPY_BYTES, ReceivedFile
+from service.storage.input_files import open_features, open_labels
+from service.storage.npy import open_npy
+
+LABEL_PARTS = ("labels", "rows")
+STAGED = "upload-"  # how the names of folders begin in which files are being received
+
+
+class Received(Protocol):
+    """Received files, for whoever keeps them."""
+
+    @property
+    def folder(self) -> Path:
+        """Where they are."""
+
+    @property
+    def files(self) -> Mapping[str, StoredFile]:
+        """The parts."""
+
+    def path(self, part: str) -> Path:
+        """The file of a part."""
+
+
+class Keeper(Protocol):
+    """What makes received files part of a store.  Calls raise StoreUnavailable."""
+
+    def keep(self, received: Received, dataset: Dataset, label_set: LabelSet | None) -> None:
+        """As `Staged.keep`."""
+
+    def bring(self, received: Received, part: str, dataset_id: str) -> None:
+        """As `Staged.bring`."""
+
+    def add_part(self, received: Received, part: str, dataset: Dataset) -> None:
+        """As `Staged.add_part`."""
+
+    def add_label_set(self, received: Received, label_set: LabelSet) -> None:
+        """As `Staged.add_label_set`."""
+
+    def features_with(self, received: Received, dataset: Dataset) -> Features:
+        """As `Staged.features_with`."""
+
+    def end(self) -> None:
+        """The staging is over: what was brought and not added goes."""
+
+
+class StagedFiles:
+    """`service.analyses.ports.Staged`: received files; `max_label_bytes` bounds every part that is read whole."""
+
+    def __init__(self, folder: Path, max_label_bytes: int, suffix: str, keeper: Keeper, opened: ExitStack) -> None:
+        self.files: dict[str, StoredFile] = {}
+        self.folder = folder
+        self._max_label_bytes, self._suffix, self._keeper, self._opened = max_label_bytes, suffix, keeper, opened
+
+    def begin(self, part: str) -> ReceivedFile:
+        """Receive a part piece by piece."""
+        limit = None if part in FEATURES else self._max_label_bytes
+        received = ReceivedFile(self.folder, part, limit, self.files, self._suffix)
+        self._opened.callback(received.close)
+        return received
+
+    def receive(self, part: str, source: Source) -> StoredFile:
+        """Receive a part from a file.  What the client calls it counts for nothing."""
+        received = self.begin(part)
+        while chunk := source.read(COPY_BYTES):
+            received.write(chunk)
+        return received.finish()
+
+    def path(self, part: str) -> Path:
+        """The file of a received part."""
+        return self.folder / self.files[part].name
+
+    def array(self, part: str) -> NDArray[Any]:
+        """The array of a received part."""
+        return open_npy(self.path(part), part)
+
+    def features(self) -> Features:
+        """The received dataset."""
+        return open_features(**{part: self.path(part) for part in self.files if part not in LABEL_PARTS})
+
+    def features_with(self, dataset: Dataset) -> Features:
+        """The features of a dataset of which some parts are staged still."""
+        return self._keeper.features_with(self, dataset)
+
+    def labels(self) -> Labels:
+        """The received label set."""
+        return open_labels(self.path("labels"), self.path("rows") if "rows" in self.files else None)
+
+    def keep(self, dataset: Dataset, label_set: LabelSet | None = None) -> None:
+        """Make the files a new dataset, perhaps with a label set among them."""
+        self._keeper.keep(self, dataset, label_set)
+
+    def bring(self, part: str, dataset_id: str) -> None:
+        """Bring a part to where a dataset is."""
+        self._keeper.bring(self, part, dataset_id)
+
+    def add_part(self, part: str, dataset: Dataset) -> None:
+        """Make a part that was brought the dataset's, and its new record the dataset's.  Only while held alone."""
+        self._keeper.add_part(self, part, dataset)
+
+    def add_label_set(self, label_set: LabelSet) -> None:
+        """Make the files a label set of a dataset.  Only while that is held."""
+        self._keeper.add_label_set(self, label_set)
+
+
+@contextmanager
+def staging(tmp: Path, max_label_bytes: int, keeper: Keeper, suffix: str = "") -> Iterator[StagedFiles]:
+    """A place for files that are being received, locked as long as they are; what is not kept is removed.
+
+    Arguments: tmp, the folder for it; suffix, of the names of files, where names may not come twice.
+    """
+    token = secrets.token_hex(8)
+    draft, folder = tmp / f"new-{token}", tmp / f"{STAGED}{token}"
+    try:
+        with ExitStack() as opened:
+            with stored():
+                draft.mkdir(mode=0o700)
+                # A folder has its name once it is locked: what is not locked under such a name belongs to nobody.
+                opened.enter_context(locked(draft, alone=False))
+                os.rename(draft, folder)
+            opened.callback(keeper.end)
+            yield StagedFiles(folder, max_label_bytes, suffix, keeper, opened)
+    finally:
+        for left in (draft, folder):
+            shutil.rmtree(left, ignore_errors=True)
+
+
+def sweep_staged(tmp: Path, latest: float) -> None:
+    """Remove what processes that have died were receiving or removing.
+
+    Files are somebody's while their folder is locked; everything else is left alone if it is of `latest` or younger.
+    """
+    for left in tmp.iterdir():
+        with suppress(FileNotFoundError):
+            if left.name.startswith(STAGED):
+                with locked_if_unused(left) as unused:
+                    if unused:
+                        shutil.rmtree(left, ignore_errors=True)
+            elif left.stat().st_mtime < latest:
+                shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink()

@@ -115,7 +115,7 @@ def test_the_session_of_the_operators_page_finds_the_request(running, tmp_path):
     done = subprocess.run(["bash", "-euc", script], cwd=tmp_path, capture_output=True, text=True, timeout=60)
     found = [json.loads(line)["event"] for line in done.stdout.splitlines()]
     assert found[0] == "analysis_submitted", done.stderr
-    assert set(found) <= {"analysis_submitted", "analysis_settled", "request"}
+    assert set(found) <= {"analysis_submitted", "analysis_settled", "audit", "request"}
     eventually(lambda: log_lines(running, event="analysis_settled", request_id="nightly-42"))
     eventually(lambda: log_lines(running, event="request", request_id="nightly-42"))
 
@@ -123,7 +123,7 @@ def test_the_session_of_the_operators_page_finds_the_request(running, tmp_path):
 def test_a_client_that_hangs_up_is_no_error_of_the_service(running):
     host, port = running.address.removeprefix("http://").split(":")
     with socket.create_connection((host, int(port)), timeout=10) as connection:
-        head = b"POST /v1/analyses HTTP/1.1\r\nHost: a\r\nX-Request-ID: hangs-up\r\n"
+        head = b"POST /v1/analyses HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Request-ID: hangs-up\r\n"
         kind = b"Content-Type: multipart/form-data; boundary=b\r\nContent-Length: 100000\r\n\r\n"
         connection.sendall(head + kind + b'--b\r\nContent-Disposition: form-data; name="x"; filename="x"\r\n\r\n0000')
     (line,) = eventually(lambda: log_lines(running, event="request", request_id="hangs-up"))

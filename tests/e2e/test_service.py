@@ -283,7 +283,7 @@ def test_a_client_that_hangs_up_leaves_nothing(running, http, how):
         opened = http.post("/v1/datasets", json={}).json()
         line, kind, part = f"PUT {opened['links']['self']}/x".encode(), b"application/octet-stream", b""
     with socket.create_connection((host, int(port)), timeout=10) as connection:
-        head = line + b" HTTP/1.1\r\nHost: a\r\nContent-Type: " + kind
+        head = line + b" HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Type: " + kind
         connection.sendall(head + b"\r\nContent-Length: 10000000\r\n\r\n" + part + b"\0" * 2_000_000)
     quiet = threading.Event()
     deadline = time.monotonic() + 10

@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --only-binary :all: --require-hashes
 
 .PHONY: help demo serve test check format lock openapi bench-accuracy bench-families bench-calibration bench-evidence \
-	bench-real bench-speed bench-cancel bench-hostile fuzz test-real image secrets test-containers audit sbom lock clean
+	bench-real bench-speed bench-cancel bench-faults bench-memory bench-hostile fuzz test-real image secrets test-containers audit sbom lock clean
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -57,11 +57,17 @@ bench-speed: .venv/dev ## Time the estimation beside a loop-based one, in one ru
 bench-cancel: .venv/dev ## How long a running analysis goes on after it is cancelled (two minutes).
 	$(BIN)/python -m benchmarks.cancelling
 
+bench-faults: .venv/dev ## Kill every part of the service while it runs analyses, and count what is lost (quarter of an hour).
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.faults
+
+bench-memory: .venv/dev ## What an analysis is said to need of memory beside what it takes (quarter of an hour).
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.memory
+
 bench-hostile: .venv/dev ## What hostile input costs the service: answer, seconds, memory, files left (a minute).
 	$(BIN)/python -m benchmarks.hostile
 
-fuzz: .venv/dev ## Fuzz the readers and the API for long: make fuzz [EXAMPLES=1000]
-	PHASEGATE_FUZZ_EXAMPLES=$(or $(EXAMPLES),1000) $(BIN)/pytest -s --timeout 0 tests/properties/test_reader_properties.py \
+fuzz: .venv/dev ## Fuzz the readers and the API for long: make fuzz [EXAMPLES=300] (ten minutes)
+	PHASEGATE_FUZZ_EXAMPLES=$(or $(EXAMPLES),300) $(BIN)/pytest -s --timeout 0 tests/properties/test_reader_properties.py \
 		tests/e2e/test_described_api.py
 
 test-real: .venv/dev ## Check the published values on real data: make test-real DATA=folder

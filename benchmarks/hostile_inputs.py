@@ -18,13 +18,15 @@ from urllib.parse import urlsplit
 import httpx2
 import numpy as np
 
-SILENCE_S = 1.0
+SILENCE_S = 2.0
 SETTINGS = {
     "PHASEGATE_BODY_SILENCE_S": str(SILENCE_S),
     "PHASEGATE_MAX_UPLOAD_BYTES": str(48 * 1024**2),
     "PHASEGATE_WORKERS": "1",
+    "PHASEGATE_MAX_CONCURRENT_UPLOADS": "1000",
+    "PHASEGATE_RATE_PER_MINUTE": "100000",
 }
-"""Of the service that these inputs are meant for: impatient, so that nobody waits, and with a modest limit."""
+"""Of the service that these inputs are meant for: impatient, so that nobody waits, of modest size, and open to many."""
 
 SOME_MB = 24_000_000
 BOUNDARY = "b"

@@ -56,7 +56,13 @@ class BucketServer:
         command = [
             *(str(program), "server", f"-dir={self.folder}", "-filer", "-s3", f"-s3.config={self._config()}"),
             *("-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-master.telemetry=false", "-s3.autoCreateBucket=false"),
-            *("-s3.port.iceberg=0", "-s3.port.lance=0", "-volume.max=30", "-master.volumeSizeLimitMB=128"),
+            *(
+                "-master.electionTimeout=1s",
+                "-s3.port.iceberg=0",
+                "-s3.port.lance=0",
+                "-volume.max=30",
+                "-master.volumeSizeLimitMB=128",
+            ),
             *(f"-{name}={port}" for name, port in self.ports.items()),
         ]
         with (self.folder / "log").open("ab") as log:

@@ -15,12 +15,15 @@ from uuid import uuid4
 import pytest
 from redis import Redis
 from rq.command import send_command
+from rq.exceptions import DequeueTimeout
 from rq.queue import Queue as RqQueue
 from rq.serializers import JSONSerializer
+from structlog.testing import capture_logs
 
 from service.analyses.ports import LossReason, QueueState
 from service.storage import keys
 from service.storage.redis_queue import RedisQueue
+from service.worker.analysis_queue import AnalysisQueue
 
 from .conftest import Valkey
 from .waiting import is_alive, lines, wait_until
@@ -128,6 +131,7 @@ def hostile_hashes(marker: Path) -> dict[str, dict[str, bytes | str]]:
     good = call("run_analysis", None, ["{id}"], {})
     return {
         "os.system": {"data": call("os.system", None, [touch], {})},
+        "another function": {"data": call("os.system", None, ["{id}"], {})},
         "eval": {"data": call("eval", None, [f"__import__('os').system({touch!r})"], {})},
         "pickle": {"data": zlib.compress(pickle.dumps(Bomb()))},
         "raw pickle": {"data": pickle.dumps(Bomb())},
@@ -190,6 +194,33 @@ def test_hostile_jobs_run_nothing_and_the_worker_lives_on(
     assert refused == dict.fromkeys([*ids.values(), string_id, no_status_id], LossReason.REFUSED)
     assert connection.llen(keys.INTERMEDIATE) == 0
     assert len(list(connection.scan_iter("rq:job:*"))) <= len(refused) + 1, "jobs without an analysis id are deleted"
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("another function", "unknown function"),
+        ("os.system", "wrong arguments"),
+        ("pickle", "unreadable data"),
+        ("raw pickle", "unreadable data"),
+        ("success callback", "unexpected field 'success_callback_name'"),
+        ("pickled meta", "unexpected field 'group_id'"),
+    ],
+)
+def test_another_function_or_another_serializer_is_refused_and_logged_with_the_reason(
+    queue: RedisQueue, connection: Redis, tmp_path: Path, name: str, reason: str
+) -> None:
+    marker, job_id = tmp_path / "marker", new_id()
+    fields = {key: fill_in(value, job_id) for key, value in hostile_hashes(marker)[name].items()}
+    connection.hset(keys.job_key(job_id), mapping={"status": "queued", **fields})
+    connection.rpush(keys.QUEUE, job_id)
+    bound = type("Bound", (AnalysisQueue,), {"functions": {"run_analysis": None}, "time_limit_s": 60})
+    taken = bound(keys.QUEUE_NAME, connection=connection, serializer=JSONSerializer)
+    with capture_logs() as logged, pytest.raises(DequeueTimeout):
+        bound.dequeue_any([taken], 1, connection=connection)
+    assert logged == [{"event": "job_refused", "job_id": job_id, "reason": reason, "log_level": "warning"}]
+    assert [(entry.analysis_id, entry.loss) for entry in queue.exhausted()] == [(job_id, LossReason.REFUSED)]
+    assert not marker.exists()
 
 
 def test_callbacks_of_abandoned_jobs_are_not_called(

@@ -102,6 +102,9 @@ def test_passwords_are_in_secret_files_that_git_does_not_see():
         assert SERVICES[name]["environment"]["PHASEGATE_REDIS_URL"] == "redis://phasegate@redis:6379/0"
 
 
+WORKER_MEMORY = SERVICES["worker"]["deploy"]["resources"]["limits"]["memory"]
+
+
 @pytest.mark.parametrize("name", ["api", "worker"])
 def test_settings_exist_and_their_defaults_are_those_of_the_service(name):
     environment = SERVICES[name]["environment"]
@@ -110,7 +113,11 @@ def test_settings_exist_and_their_defaults_are_those_of_the_service(name):
         if variable.startswith("PHASEGATE_"):
             field = variable.removeprefix("PHASEGATE_").lower()
             assert field in Settings.model_fields
-            assert variables(value).get(variable) in (None, str(getattr(settings, field)))
+            default = variables(value).get(variable)
+            if field == "analysis_memory_limit_bytes":  # which the service does not know by itself in containers
+                assert default == str(3 * int(variables(WORKER_MEMORY)["PHASEGATE_WORKER_MEMORY"][:-1]) * 2**30 // 4)
+            else:
+                assert default in (None, str(getattr(settings, field)))
     assert len(environment) >= 5
 
 

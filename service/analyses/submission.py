@@ -100,18 +100,19 @@ def submit_upload(
     check_metadata(metadata or {})
     if (known := _known(store, queue, stem)) is not None:
         return known
-    if stem is not None and store.datasets.find(new_id(Kind.DATASET, stem)) is not None:
-        ids = new_id(Kind.DATASET, stem), new_id(Kind.LABEL_SET, stem)
+    dataset_id, label_set_id = new_id(Kind.DATASET, stem), new_id(Kind.LABEL_SET, stem)
+    if stem is not None and store.datasets.find(dataset_id) is not None:
         return submit(
             store,
             queue,
-            *ids,
+            dataset_id,
+            label_set_id,
             options,
             metadata,
-            request_id,
+            request_id=request_id,
+            memory_limit_bytes=memory_limit_bytes,
             stem=stem,
             reuse_within=reuse_within,
-            memory_limit_bytes=memory_limit_bytes,
         )
     with store.datasets.stage() as staged:
         receive(staged, sources)

@@ -36,7 +36,7 @@ class BucketKeeper:
         beside = LABEL_PARTS if label_set is not None else ()
         self._upload(received, self._keys.dataset(dataset.id), [p for p in received.files if p not in beside])
         if label_set is not None:
-            self._write(received, label_set)
+            self._write(received, label_set, is_first=True)
         self._loose.clear()
         self._records.create(dataset)
 
@@ -84,11 +84,14 @@ class BucketKeeper:
         except StoreUnavailable:
             log.warning("objects_left", count=len(self._loose))
 
-    def _write(self, received: Received, label_set: LabelSet) -> None:
+    def _write(self, received: Received, label_set: LabelSet, *, is_first: bool = False) -> None:
         parts = [part for part in LABEL_PARTS if part in received.files]
         self._upload(received, self._keys.label_set(label_set), parts)
         record = self._keys.label_set_record(label_set.id)
-        if not self._bucket.create(record, LABEL_SET.dump_json(label_set)):
+        content = LABEL_SET.dump_json(label_set)
+        if is_first:  # of a new dataset: what is there is of an attempt of the same call that died before the dataset
+            self._bucket.write(record, content)
+        elif not self._bucket.create(record, content):
             raise StoreUnavailable("The label set is being stored by another call. Try again later.")
         self._loose.append(record)
 

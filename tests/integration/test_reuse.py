@@ -11,13 +11,15 @@ import pytest
 from service.analyses import execution, lifecycle, reuse
 from service.analyses.analysis import State
 from service.analyses.errors import StoreUnavailable
+from service.analyses.ports import Stores
 from service.analyses.submission import submit, submit_upload
+from service.analyses.tenancy import DEFAULT_TENANT
 from service.estimation.labels import LabelType
 from service.estimation.options import Options
 from service.estimation.terms import Method, Scaling
-from service.storage.disk import DiskStores
 from service.storage.measures import read_measures
 from service.storage.redis_queue import RedisQueue
+from tests.places import DiskPlace
 
 WEEK = timedelta(days=7)
 QUICK = Options(method=Method.REFERENCE)
@@ -35,7 +37,7 @@ def an_upload(**changed) -> dict[str, io.BytesIO]:
     x, y = rng.standard_normal((60, 3)), rng.standard_normal((60, 5))
     beside = {"groups": part(np.arange(60) // 3), "covariates": part(np.arange(60) % 4)}
     sent = {"x": part(x), "y": part(y), "labels": part(x[:, 0] + y[:, 0]), "rows": part(np.arange(60))}
-    return {**sent, **beside, **changed}
+    return {**sent, **beside, **{name: part(values) for name, values in changed.items()}}
 
 
 def submitted(store, queue, options=QUICK, covariate_types=LabelType.CATEGORICAL, within=WEEK, **changed):
@@ -44,15 +46,13 @@ def submitted(store, queue, options=QUICK, covariate_types=LabelType.CATEGORICAL
 
 
 @pytest.fixture
-def stores(tmp_path) -> DiskStores:
-    stores = DiskStores(tmp_path / "data", max_label_bytes=1_000_000)
-    stores.prepare()
-    return stores
+def stores(place) -> Stores:
+    return place.open()
 
 
 @pytest.fixture
 def store(stores):
-    return stores.of("default")
+    return stores.of(DEFAULT_TENANT)
 
 
 @pytest.fixture
@@ -98,12 +98,12 @@ def test_a_stored_dataset_is_found_by_its_content_too(store, queue, first):
 @pytest.mark.parametrize(
     "changed",
     [
-        {"x": part(np.random.default_rng(1).standard_normal((60, 3)))},
-        {"y": part(np.random.default_rng(1).standard_normal((60, 5)))},
-        {"labels": part(np.random.default_rng(1).standard_normal(60))},
-        {"rows": part(np.arange(60)[::-1])},
-        {"groups": part(np.arange(60) // 2)},
-        {"covariates": part(np.arange(60) % 5)},
+        {"x": np.random.default_rng(1).standard_normal((60, 3))},
+        {"y": np.random.default_rng(1).standard_normal((60, 5))},
+        {"labels": np.random.default_rng(1).standard_normal(60)},
+        {"rows": np.arange(60)[::-1]},
+        {"groups": np.arange(60) // 2},
+        {"covariates": np.arange(60) % 5},
         {"covariate_types": LabelType.NUMERIC},
         {"options": Options(method=Method.REFERENCE, seed=1)},
         {"options": Options(method=Method.REFERENCE, n_components=3)},
@@ -150,10 +150,10 @@ def test_a_deleted_report_is_not_reused_and_a_copy_of_it_is(store, queue, first)
 
 
 def test_failures_are_not_reused(store, queue):
-    ended = submitted(store, queue, x=part(np.ones((60, 3)))).submission.id
+    ended = submitted(store, queue, x=np.ones((60, 3))).submission.id
     execution.run(store, queue, ended, lambda progress: None)
     assert lifecycle.describe(store, queue, ended).state is State.FAILED
-    assert submitted(store, queue, x=part(np.ones((60, 3)))).state is State.QUEUED
+    assert submitted(store, queue, x=np.ones((60, 3))).state is State.QUEUED
 
 
 def test_a_report_that_cannot_be_copied_is_made_anew(store, queue, first, monkeypatch):
@@ -167,7 +167,12 @@ def test_a_report_that_cannot_be_copied_is_made_anew(store, queue, first, monkey
     ran(store, queue, analysis.submission.id)
 
 
-def test_what_leads_nowhere_is_swept(stores, store, queue, first, tmp_path):
+def test_what_leads_nowhere_on_a_disk_is_swept(tmp_path, queue):
+    disk = DiskPlace(tmp_path / "data", max_label_bytes=1_000_000)
+    stores = disk.open()
+    store = stores.of(DEFAULT_TENANT)
+    first = submitted(store, queue).submission.id
+    ran(store, queue, first)
     place = tmp_path / "data" / "fingerprints" / store.analyses.find(first).fingerprint
     stores.sweep()
     assert place.read_text() == first

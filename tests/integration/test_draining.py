@@ -115,8 +115,8 @@ def test_connections_wait_for_the_next_api_of_a_tree(tmp_path: Path, valkey_url:
                 assert answer_to(connection).startswith("HTTP/1.1 201 ")
             first.wait(10)
         with socket.create_connection(("127.0.0.1", number), timeout=30) as early:
-            early.sendall(f"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1:{number}\r\n\r\n".encode())
+            early.sendall(f"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1:{number}\r\nConnection: close\r\n\r\n".encode())
             with api(tmp_path / "data", valkey_url, listener.fileno(), **settings):
-                head, _, body = early.recv(65536).decode().partition("\r\n\r\n")
+                head, _, body = early.makefile("rb").read().decode().partition("\r\n\r\n")
     assert head.startswith("HTTP/1.1 200 ")
     assert json.loads(body)["status"] == "ok"

@@ -10,7 +10,7 @@ from service.analyses.dataset import Dataset, DatasetState, LabelSet
 from service.storage.disk_files import read_record
 
 SAMPLES = Path(__file__).parents[2] / "records"
-VERSIONS = sorted(int(folder.name.removeprefix("v")) for folder in SAMPLES.iterdir() if folder.is_dir())
+VERSIONS = sorted(int(folder.name.removeprefix("v")) for folder in SAMPLES.glob("v*"))
 every_version = pytest.mark.parametrize("version", VERSIONS)
 
 

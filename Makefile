@@ -6,7 +6,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --only-binary :all: --require-hashes
 
 .PHONY: help demo serve test check format lock openapi bench-accuracy bench-families bench-calibration bench-evidence \
-	bench-real bench-speed bench-cancel bench-faults bench-memory bench-hostile fuzz test-real image secrets test-containers audit sbom lock clean
+	bench-real bench-speed bench-cancel bench-faults bench-memory bench-hostile fuzz test-bucket test-real image secrets test-containers audit sbom lock clean
 
 help: ## Show this list.
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 18
@@ -69,6 +69,9 @@ bench-hostile: .venv/dev ## What hostile input costs the service: answer, second
 fuzz: .venv/dev ## Fuzz the readers and the API for long: make fuzz [EXAMPLES=300] (ten minutes)
 	PHASEGATE_FUZZ_EXAMPLES=$(or $(EXAMPLES),300) PHASEGATE_FUZZ_SEED=$$(date +%s) \
 		$(BIN)/pytest -s --timeout 0 tests/properties/test_reader_properties.py tests/e2e/test_described_api.py
+
+test-bucket: .venv/dev ## Run the tests of whole services over a real bucket's server (ten minutes).
+	$(BIN)/pytest tests/e2e --store bucket
 
 test-real: .venv/dev ## Check the published values on real data: make test-real DATA=folder
 	@test -n "$(DATA)" || { echo "Say where the data sets are: make test-real DATA=folder"; exit 2; }

@@ -36,6 +36,10 @@ def bucket_place(bucket_server: BucketServer, tmp_path_factory: pytest.TempPathF
     return BucketPlace(address, tmp_path_factory.mktemp("hosts"), max_label_bytes=1_000_000)
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--store", choices=["disk", "bucket"], default="disk", help="what whole services keep things in")
+
+
 @pytest.fixture(params=["disk", "bucket"])
 def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Place:
     """An empty place for a store of either kind."""

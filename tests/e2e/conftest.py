@@ -12,16 +12,32 @@ from pathlib import Path
 import httpx2
 import pytest
 
+from tests.bucket_server import BucketServer
+from tests.places import BucketPlace, DiskPlace, Place
+
+MAX_LABEL_BYTES = 64 * 1024**2
+
 
 @dataclass(frozen=True)
 class Running:
     address: str
     data_dir: Path
     process: subprocess.Popen
+    place: Place
+    """Where it keeps what it has."""
+
+    def stored(self) -> list[str]:
+        """Names of everything that it keeps of datasets, label sets and analyses."""
+        kinds = ("datasets", "label-sets", "analyses")
+        return [name for name in self.place.contents() if any(f"{kind}/" in name for kind in kinds)]
+
+    def received(self) -> list[Path]:
+        """What is being received."""
+        return list((self.data_dir / "tmp").iterdir())
 
 
-def start(data_dir: Path, *options: str, **environment: str) -> Running:
-    """`phasegate serve` on a free port, ready."""
+def start(data_dir: Path, *options: str, place: Place | None = None, **environment: str) -> Running:
+    """`phasegate serve` on a free port, ready; `place` is the data directory unless it is given."""
     command = [sys.executable, "-m", "service.cli", "serve", "--port", "0", "--data-dir", str(data_dir), *options]
     unbounded = {"PHASEGATE_RATE_PER_MINUTE": "0"}  # a test is a caller in a hurry
     with (data_dir.parent / f"{data_dir.name}.log").open("ab") as log:
@@ -32,7 +48,7 @@ def start(data_dir: Path, *options: str, **environment: str) -> Running:
         try:
             address = (data_dir / "address").read_text().strip()
             if httpx2.get(f"{address}/readyz", timeout=5).status_code == 200:
-                return Running(address, data_dir, process)
+                return Running(address, data_dir, process, place or DiskPlace(data_dir, MAX_LABEL_BYTES))
         except (FileNotFoundError, httpx2.TransportError):
             pass
         time.sleep(0.05)
@@ -45,10 +61,29 @@ def stop(running: Running) -> int:
     return running.process.wait(15)
 
 
+@dataclass(frozen=True)
+class Kept:
+    """How a service is told where to keep what it has; None and nothing for its data directory."""
+
+    place: Place | None
+    environment: dict[str, str]
+
+
+def kept(request: pytest.FixtureRequest, folder: Path) -> Kept:
+    """As the option --store says: a prefix of a bucket has the name of the folder."""
+    if request.config.getoption("--store") == "disk":
+        return Kept(None, {})
+    server: BucketServer = request.getfixturevalue("bucket_server")
+    prefix = f"services/{folder.name}"
+    return Kept(BucketPlace(server.address(prefix), folder, MAX_LABEL_BYTES), server.environment(prefix))
+
+
 @pytest.fixture(scope="session")
-def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     """One service with two workers, shared by all tests that only talk to it."""
-    service = start(tmp_path_factory.mktemp("service") / "data", "--workers", "2")
+    folder = tmp_path_factory.mktemp("service")
+    store = kept(request, folder)
+    service = start(folder / "data", "--workers", "2", place=store.place, **store.environment)
     yield service
     assert stop(service) == 0
 
@@ -60,12 +95,13 @@ def http(running: Running) -> Iterator[httpx2.Client]:
 
 
 @pytest.fixture
-def own(tmp_path):
+def own(request, tmp_path):
     """A service of the test's own, killed at the end."""
     started: list[Running] = []
+    store = kept(request, tmp_path)
 
     def begin(*options: str, **environment: str) -> Running:
-        started.append(start(tmp_path / "data", *options, **environment))
+        started.append(start(tmp_path / "data", *options, place=store.place, **store.environment, **environment))
         return started[-1]
 
     yield begin

@@ -4,6 +4,7 @@ import hashlib
 import json
 import time
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -196,13 +197,9 @@ REFUSED = {
 }
 
 
-def everything_in(data_dir) -> list:
-    return sorted(path for kind in ("datasets", "label-sets", "analyses") for path in (data_dir / kind).iterdir())
-
-
 @pytest.mark.parametrize("code", REFUSED)
 def test_what_cannot_be_estimated_is_refused_before_the_202(http, running, code):
-    before = everything_in(running.data_dir)
+    before = running.stored()
     answer = http.post("/v1/analyses", files=SMALL.files(**REFUSED[code]))
     assert answer.status_code == 422
     assert answer.headers["content-type"] == "application/problem+json"
@@ -211,8 +208,8 @@ def test_what_cannot_be_estimated_is_refused_before_the_202(http, running, code)
     assert problem["type"] == f"urn:phasegate:problem:{code}"
     assert problem["detail"].endswith(".")
     assert str(running.data_dir) not in answer.text
-    assert everything_in(running.data_dir) == before
-    assert list((running.data_dir / "tmp").iterdir()) == []
+    assert running.stored() == before
+    assert running.received() == []
 
 
 @pytest.mark.parametrize(
@@ -284,6 +281,7 @@ def test_groups_and_covariates_reach_the_report(http, running, form):
     sample = Sample(seed=3)
     subjects, covariates = groups_and_covariates(sample.n)
     groups = npy(subjects) if form == "npy" else ("subject\n" + "\n".join(subjects) + "\n").encode()
+    before = set(running.stored())
     answer = http.post(
         "/v1/analyses", files=sample.files(groups=groups, covariates=covariates_csv(covariates)), headers=WAIT
     )
@@ -292,7 +290,7 @@ def test_groups_and_covariates_reach_the_report(http, running, form):
     assert analysis["covariate_types"] == {"batch": "categorical", "depth": "numeric"}
     assert analysis["inputs"]["groups"] == {"size_bytes": len(groups), "sha256": hashlib.sha256(groups).hexdigest()}
     assert analysis["inputs"]["covariates"]["size_bytes"] == len(covariates_csv(covariates))
-    stored = sorted(path.name for path in (running.data_dir / "datasets" / analysis["dataset_id"]).iterdir())
+    stored = [Path(name).name for name in set(running.stored()) - before]
     assert {("groups", form), ("covariates", "csv")} <= {
         (name.partition("-")[0], name.rpartition(".")[2]) for name in stored
     }

@@ -128,10 +128,10 @@ def test_parts_may_come_at_the_same_time(http):
     ],
 )
 def test_what_cannot_be_a_dataset_is_refused_and_leaves_nothing(http, running, files, code):
-    before = sorted((running.data_dir / "datasets").iterdir())
+    before = running.stored()
     refused(http.post("/v1/datasets", files=DATASET | {name: (name, file) for name, file in files.items()}), 422, code)
-    assert sorted((running.data_dir / "datasets").iterdir()) == before
-    assert list((running.data_dir / "tmp").iterdir()) == []
+    assert running.stored() == before
+    assert running.received() == []
 
 
 @pytest.mark.parametrize(

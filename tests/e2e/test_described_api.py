@@ -43,4 +43,4 @@ def test_every_answer_is_one_that_the_description_has(own, tmp_path):
     assert ended.returncode == 0, ended.stdout + ended.stderr
     assert found is not None
     assert int(found[1]) > 500, "most requests were never made"
-    assert list((running.data_dir / "tmp").iterdir()) == []
+    assert running.received() == []

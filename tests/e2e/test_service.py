@@ -97,7 +97,7 @@ def test_a_body_over_the_limit_is_refused_whether_announced_or_not(own):
             assert (answer.status_code, answer.json()["code"]) == (413, "body_too_large")
             assert "100000 bytes" in answer.json()["detail"]
         assert http.post("/v1/analyses", files=Sample().files(), data=QUICK).status_code == 202
-    assert list((running.data_dir / "tmp").iterdir()) == []
+    assert running.received() == []
 
 
 def test_a_large_upload_does_not_enter_the_apis_memory(own):
@@ -136,7 +136,7 @@ def test_nasty_labels_are_refused_within_bounded_memory(own):
             assert answer.headers["content-type"] == "application/problem+json"
             assert peak_bytes(api) - before < 250_000_000, name
         assert http.post("/v1/analyses", files=Sample().files(), data=QUICK).is_success
-    assert list((running.data_dir / "tmp").iterdir()) == []
+    assert running.received() == []
 
 
 def test_a_killed_tree_leaves_no_process_and_loses_no_analysis(own):
@@ -287,9 +287,9 @@ def test_a_client_that_hangs_up_leaves_nothing(running, http, how):
         connection.sendall(head + b"\r\nContent-Length: 10000000\r\n\r\n" + part + b"\0" * 2_000_000)
     quiet = threading.Event()
     deadline = time.monotonic() + 10
-    while list((running.data_dir / "tmp").iterdir()) and time.monotonic() < deadline:
+    while running.received() and time.monotonic() < deadline:
         quiet.wait(0.05)
-    assert list((running.data_dir / "tmp").iterdir()) == []
+    assert running.received() == []
     if how != "form":
         assert http.get(opened["links"]["self"]).json()["missing_parts"] == ["x", "y"]
 

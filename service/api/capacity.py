@@ -14,6 +14,7 @@ from fastapi.concurrency import run_in_threadpool
 
 from service.access.callers import Caller
 from service.analyses.errors import QueueFull, QueueUnavailable, RateLimited, TooManyDatasets, TooManyUploads
+from service.analyses.identity import Kind, new_id
 from service.analyses.ports import Store
 from service.api.access import CallerDep, ServicesDep, StoreDep
 from service.wiring import Services
@@ -43,11 +44,14 @@ class Capacity:
     def __init__(self, services: Services, store: Store, caller: Caller, uploads: Counter[str]) -> None:
         self._services, self._store, self._uploads, self._caller = services, store, uploads, _name(caller)
 
-    def to_queue(self) -> None:
+    def to_queue(self, earlier_stem: str | None = None) -> None:
         """May another analysis wait?  Raises QueueFull.
 
         While the queue is away, those are counted that the store knows to have no outcome.
+        Arguments: earlier_stem, of an earlier attempt of the same call: what that has submitted needs no other place.
         """
+        if earlier_stem is not None and self._store.analyses.find(new_id(Kind.ANALYSIS, earlier_stem)) is not None:
+            return
         most = self._services.settings.max_queued
         try:
             waiting = self._services.queue.waiting()

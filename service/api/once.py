@@ -57,6 +57,8 @@ class Once:
         self._is_repeatable = False
         self._renewal: asyncio.Task[None] | None = None
         self.is_replay = False
+        self.earlier_stem: str | None = None
+        """That of an attempt before this one, which may have made something."""
 
     @property
     def scope(self) -> str:
@@ -77,7 +79,9 @@ class Once:
             return new_stem()
         fingerprint = await run_in_threadpool(_fingerprint, self._request, content)
         call = KeyedCall(self.scope, self._key, fingerprint, token_hex(8))
-        claim = await run_in_threadpool(self._claims.claim, call, self._stem_of_path() or new_stem())
+        offered = self._stem_of_path() or new_stem()
+        claim = await run_in_threadpool(self._claims.claim, call, offered)
+        self.earlier_stem = claim.stem if claim.stem != offered else None
         if claim.answer is None:
             self._call, self._is_repeatable = call, is_repeatable
             self._renewal = asyncio.create_task(self._renew(call))

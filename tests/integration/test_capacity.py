@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
-from service.analyses import intake
+from service.analyses import intake, submission
+from service.analyses.errors import StoreUnavailable
 from service.analyses.identity import Kind, new_id
 from service.api import app as api
 from service.api.once import HEADER
@@ -90,6 +93,34 @@ def test_a_full_queue_takes_no_more_and_reads_nothing(start):
     assert again.json() == taken.json(), "what was taken is answered for"
     client.post(f"{taken.headers['location']}/cancel")
     assert client.post("/v1/analyses", json=stored).status_code == 202
+
+
+def test_what_an_earlier_attempt_has_submitted_is_answered_for_though_the_queue_is_full(start, monkeypatch):
+    """Neither answer was kept: one was too long, and of the other attempts none came so far."""
+    client = start(max_queued=3)
+    noise = np.random.default_rng(0)
+    metadata = {f"m{number}": noise.bytes(250).hex() for number in range(16)}
+    upload = {"files": Sample().files(), "data": {**QUICK, "metadata": json.dumps(metadata)}}
+    taken = client.post("/v1/analyses", **upload, headers={HEADER: "long"})
+    assert taken.status_code == 202
+    stored = {name: taken.json()[name] for name in ("dataset_id", "label_set_id")}
+    calls = [
+        ("/v1/analyses", {"json": stored}),
+        ("/v1/model/simulation", {"json": {**SIMULATION, "n_labeled": 50}}),
+    ]
+
+    def fails(*arguments):
+        raise StoreUnavailable("Away.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(submission, "_queued", fails)  # the analysis is stored by then
+        assert [client.post(path, **sent, headers={HEADER: path}).status_code for path, sent in calls] == [503, 503]
+    for _ in range(3):
+        client.app.state.services.queue.enqueue(new_id(Kind.ANALYSIS))
+    refused(client.post("/v1/analyses", json=stored), 429, "queue_full")
+    assert client.post("/v1/analyses", **upload, headers={HEADER: "long"}).json() == taken.json()
+    assert [client.post(path, **sent, headers={HEADER: path}).status_code for path, sent in calls] == [202, 202]
+    assert len(client.get("/v1/analyses").json()["items"]) == 3
 
 
 def test_a_queue_that_fills_up_during_an_upload_takes_it_no_more(start):

@@ -26,6 +26,7 @@ from service.analyses.identity import Kind, is_id, new_stem, stem_of
 from service.api.access import CallerDep
 from service.api.bodies import Form
 from service.api.describing import RETRY_AFTER, problem
+from service.api.threads import run_in
 from service.storage.keys import CALL_LEASE_S
 
 HEADER = "Idempotency-Key"
@@ -127,7 +128,7 @@ class Once:
         while True:
             await asyncio.sleep(CALL_LEASE_S / 3)
             with _tolerated():
-                await asyncio.to_thread(self._claims.renew, call)  # in threads that no upload keeps busy
+                await run_in(self._request.app.state.threads.renewals, self._claims.renew, call)
 
     def _stem_of_path(self) -> str | None:
         """Of what the call changes and makes anew: an answer that names it goes with it."""

@@ -86,7 +86,7 @@ METADATA_FILTER = {
         },
         400: problem("The body cannot be read."),
         404: problem("Unknown dataset or label set."),
-        409: problem("The dataset is not ready, there are too many, or the call is still being answered."),
+        409: problem("The dataset is not ready, there are too many, or the call is still being answered.", RETRY_AFTER),
         413: problem("Too large."),
         415: problem("Neither a form nor JSON."),
         422: problem("The input cannot be estimated; `code` and `detail` say why and what to do."),

@@ -187,6 +187,27 @@ def test_there_are_as_many_datasets_as_the_setting_says(start):
     assert client.post("/v1/datasets", json={}).status_code == 201
 
 
+def test_a_dataset_has_as_many_label_sets_as_the_setting_says(start):
+    client = start(max_label_sets=1)
+    parts = Sample().files()
+    datasets = [
+        client.post("/v1/datasets", files={part: parts[part] for part in ("x", "y")}).json()["id"] for _ in range(2)
+    ]
+    labels = {part: parts[part] for part in ("labels", "rows")}
+    path = f"/v1/datasets/{datasets[0]}/label-sets"
+    first = client.post(path, files=labels, headers={HEADER: "first"})
+    assert first.status_code == 201
+    body = Body()
+    refused(client.post(path, content=body.pieces(), headers=FORM), 409, "too_many_label_sets")
+    assert not body.is_read
+    assert client.post(path, files=labels, headers={HEADER: "first"}).json() == first.json()
+    assert client.post(f"/v1/datasets/{datasets[1]}/label-sets", files=labels).status_code == 201
+    client.delete(first.headers["location"])
+    assert client.post(path, files=labels).status_code == 201
+    unknown = client.post(f"/v1/datasets/{new_id(Kind.DATASET)}/label-sets", files=labels)
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "dataset_not_found")
+
+
 def test_a_caller_sends_so_much_at_a_time_and_no_more(start, monkeypatch):
     client = start(max_concurrent_uploads=1)
     begun, released = threading.Event(), threading.Event()
@@ -238,11 +259,14 @@ def test_one_who_waits_for_his_analysis_uploads_no_more(start, monkeypatch):
 
 
 def test_limits_say_what_is_too_much(start):
-    client = start(max_queued=7, max_datasets=8, max_concurrent_uploads=9, rate_per_minute=10, idempotency_s=11)
+    client = start(
+        max_queued=7, max_datasets=8, max_label_sets=12, max_concurrent_uploads=9, rate_per_minute=10, idempotency_s=11
+    )
     limits = client.get("/v1/limits").json()
     assert limits["load"] == {
         "queued_analyses": 7,
         "datasets": 8,
+        "label_sets": 12,
         "concurrent_uploads": 9,
         "changes_per_minute": 10,
     }

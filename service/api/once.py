@@ -20,14 +20,13 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.analyses.claims import Answer, Claims, KeyedCall
+from service.analyses.claims import CALL_LEASE_S, Answer, Claims, KeyedCall
 from service.analyses.errors import InvalidRequest, QueueUnavailable
 from service.analyses.identity import Kind, is_id, new_stem, stem_of
 from service.api.access import CallerDep
 from service.api.bodies import Form
 from service.api.describing import RETRY_AFTER, problem
 from service.api.threads import run_in
-from service.storage.keys import CALL_LEASE_S
 
 HEADER = "Idempotency-Key"
 REPLAYED = {"Idempotent-Replayed": "true"}
@@ -79,7 +78,7 @@ class Once:
         if self._key is None:
             return new_stem()
         fingerprint = await run_in_threadpool(_fingerprint, self._request, content)
-        call = KeyedCall(self.scope, self._key, fingerprint, token_hex(8))
+        call = KeyedCall(self.scope, self._key, fingerprint, token_hex(8), self._tenant)
         offered = self._stem_of_path() or new_stem()
         claim = await run_in_threadpool(self._claims.claim, call, offered)
         self.earlier_stem = claim.stem if claim.stem != offered else None

@@ -315,7 +315,7 @@ def test_keys_are_kept_for_as_long_as_the_setting_says_and_go_with_what_they_mad
     call = KeyedCall("scope", "key", "fingerprint", "holder")
     claims.claim(call, "5" * 32)
     kept = connection.keys("phasegate:call*")
-    assert len(kept) == 3
+    assert len(kept) == 4
     assert all(400 < connection.ttl(key) <= 500 for key in kept)
     with pytest.raises(IdempotencyKeyReused):
         claims.claim(KeyedCall("scope", "key", "other", "holder"), "6" * 32)
@@ -335,7 +335,30 @@ def test_the_latest_keys_are_kept_and_no_more_than_there_may_be(connection):
     assert [claims.is_known(call.scope, call.key) for call in calls] == [False, False, True, True, True]
     claims.let_go(calls[2], forget=True)
     assert claims.claim(calls[4], "8" * 32).answer == Answer(201, {}, "made")
-    assert connection.zcard(keys.CALLS) == len(connection.keys(f"{keys.CALL_PREFIX}*")) == 3
+    assert connection.zcard(f"{keys.CALLS_PREFIX}default") == len(connection.keys(f"{keys.CALL_PREFIX}*")) == 3
+
+
+def test_whoever_has_most_keys_loses_his_own_and_pushes_out_nobody_elses(connection):
+    claims = RedisClaims(connection, ttl_s=500, most=5)
+
+    def called(tenant: str, number: int) -> KeyedCall:
+        call = KeyedCall(f"{tenant} calls", f"{number}", "fingerprint", "holder", tenant)
+        claims.claim(call, f"{number:032x}")
+        return call
+
+    few = [called("few", number) for number in range(2)]
+    many = [called("many", number) for number in range(20)]
+    assert all(claims.is_known(call.scope, call.key) for call in few)
+    assert [claims.is_known(call.scope, call.key) for call in many] == [False] * 17 + [True] * 3
+    called("few", 2)
+    assert not claims.is_known(few[0].scope, few[0].key), "with as many as the other, it is one's own"
+    assert all(claims.is_known(call.scope, call.key) for call in [few[1], *many[-3:]])
+    assert connection.smembers(keys.CALLERS) == {b"few", b"many"}
+    claims.let_go(many[-1], forget=True)
+    for number in (17, 18):
+        forget_calls(connection, f"{number:032x}")
+    assert connection.smembers(keys.CALLERS) == {b"few"}
+    assert connection.zcard(f"{keys.CALLS_PREFIX}few") == 2
 
 
 def test_a_long_answer_is_made_again_from_what_is_there(client, connection):

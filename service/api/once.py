@@ -11,8 +11,9 @@ import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedIOBase
 from secrets import token_hex
-from typing import Annotated, BinaryIO
+from typing import Annotated, BinaryIO, cast
 
 import structlog
 from fastapi import Depends, FastAPI, Header, Request, Response
@@ -27,13 +28,12 @@ from service.api.access import CallerDep
 from service.api.bodies import Form
 from service.api.describing import RETRY_AFTER, problem
 from service.api.threads import run_in
+from service.schemas.idempotency_key import IDEMPOTENCY_KEY, IDEMPOTENT_REPLAYED
 
-HEADER = "Idempotency-Key"
-REPLAYED = {"Idempotent-Replayed": "true"}
+REPLAYED = {IDEMPOTENT_REPLAYED: "true"}
 KEY = re.compile(r"[!-~]{1,255}")
 KEPT_HEADERS = ("content-type", "location", "retry-after")
 SCOPE_KEY = "phasegate.once"
-DIGEST_BYTES = 1024 * 1024
 FORGOTTEN = range(400, 500)  # the caller sent what cannot be taken: nothing was made
 TOO_MUCH = 429
 
@@ -141,18 +141,19 @@ async def _once(
     idempotency_key: Annotated[
         str | None,
         Header(
-            alias=HEADER,
+            alias=IDEMPOTENCY_KEY,
             json_schema_extra={"pattern": f"^{KEY.pattern}$"},  # described alone: what is wrong with it is told below
             description="1 to 255 visible ASCII characters, chosen afresh for every call. A repetition under its key "
             "is answered as the call was, and makes nothing new.",
         ),
     ] = None,
 ) -> Once:
-    sent = request.headers.getlist(HEADER)
+    sent = request.headers.getlist(IDEMPOTENCY_KEY)
     if len(sent) > 1 or (idempotency_key is not None and not KEY.fullmatch(idempotency_key)):
         raise InvalidRequest(
-            f"{HEADER} is not one text of 1 to 255 visible ASCII characters. Send a fresh UUID with every call.",
-            part=HEADER,
+            f"{IDEMPOTENCY_KEY} is not one text of 1 to 255 visible ASCII characters. Send a fresh UUID with every "
+            "call.",
+            part=IDEMPOTENCY_KEY,
         )
     once = Once(request.app.state.services.claims, request, caller.tenant, idempotency_key)
     request.scope[SCOPE_KEY].append(once)
@@ -181,7 +182,7 @@ class AnswersKept:
         """Pass the request on; hold its answer back if it is one to keep."""
         calls: list[Once] = []
         scope[SCOPE_KEY] = calls
-        if scope["type"] != "http" or scope["method"] != "POST" or HEADER not in Headers(scope=scope):
+        if scope["type"] != "http" or scope["method"] != "POST" or IDEMPOTENCY_KEY not in Headers(scope=scope):
             await self._app(scope, receive, send)
             return
         held: list[Message] = []
@@ -238,11 +239,9 @@ def _fingerprint(request: Request, content: Form | bytes) -> str:
 
 
 def _digest_of(file: BinaryIO) -> bytes:
-    digest = hashlib.sha256()
-    while chunk := file.read(DIGEST_BYTES):
-        digest.update(chunk)
+    digest = hashlib.file_digest(cast(BufferedIOBase, file), "sha256").digest()
     file.seek(0)
-    return digest.digest()
+    return digest
 
 
 @contextmanager

@@ -84,7 +84,7 @@ COUNTED_TTL_S = 60
 
 RATE_PREFIX = "phasegate:rate"
 MOST_CALLS = 30_000
-"""Calls with a key that are kept: some 50 MB, and 170 MB if every answer is of 4 kB.  One more costs the oldest of the
+"""Calls with a key that are kept: some 50 MB, and 155 MB if every answer is of 4 kB.  One more costs the oldest of the
 tenant that has most of them, and nobody else's."""
 
 CALLERS = "phasegate:callers"

@@ -15,7 +15,7 @@ from fastapi.testclient import TestClient
 from service.access.administration import create_key
 from service.analyses import intake
 from service.api import app as api
-from service.api.once import HEADER
+from service.schemas.idempotency_key import IDEMPOTENCY_KEY
 from service.settings import Settings
 from service.storage import keys
 from service.wiring import open_keys
@@ -101,7 +101,7 @@ def test_a_lease_is_renewed_while_all_threads_are_busy(client, key, connection, 
     monkeypatch.setattr(intake, "open_dataset", slowly)
     monkeypatch.setattr("service.api.once.CALL_LEASE_S", 0.03)
     with ThreadPoolExecutor(1) as pool:
-        first = pool.submit(client.post, "/v1/datasets", json={}, headers=bearing(key, **{HEADER: "one"}))
+        first = pool.submit(client.post, "/v1/datasets", json={}, headers=bearing(key, **{IDEMPOTENCY_KEY: "one"}))
         assert begun.wait(30)
         client.portal.call(keep_busy)
         with busy(client):

@@ -20,8 +20,8 @@ from service.analyses.claims import Answer, KeyedCall
 from service.analyses.errors import IdempotencyKeyInUse, IdempotencyKeyReused, StoreUnavailable
 from service.analyses.tenancy import DEFAULT_TENANT
 from service.api import app as api
-from service.api.once import HEADER
 from service.estimation.options import Options
+from service.schemas.idempotency_key import IDEMPOTENCY_KEY
 from service.settings import Settings
 from service.storage import keys
 from service.storage.bucket_records import DatasetRecords
@@ -59,7 +59,7 @@ def client(settings: Settings) -> Iterator[TestClient]:
 
 
 def keyed(key: str = "a key") -> dict[str, str]:
-    return {HEADER: key.replace(" ", "-")}
+    return {IDEMPOTENCY_KEY: key.replace(" ", "-")}
 
 
 def form_of(sample: Sample, boundary: str, name: str) -> dict:
@@ -142,13 +142,13 @@ def test_a_key_is_one_for_each_kind_of_call_and_not_for_each_address(client):
 
 @pytest.mark.parametrize("key", ["", "two words", "k" * 256, "ä"])
 def test_a_malformed_key_is_refused(client, key):
-    answer = client.post("/v1/datasets", json={}, headers={HEADER: key.encode("latin-1")})
-    assert (answer.status_code, answer.json()["part"]) == (422, HEADER)
+    answer = client.post("/v1/datasets", json={}, headers={IDEMPOTENCY_KEY: key.encode("latin-1")})
+    assert (answer.status_code, answer.json()["part"]) == (422, IDEMPOTENCY_KEY)
 
 
 def test_two_keys_are_refused(client):
-    answer = client.post("/v1/datasets", json={}, headers=[(HEADER, "a"), (HEADER, "b")])
-    assert (answer.status_code, answer.json()["part"]) == (422, HEADER)
+    answer = client.post("/v1/datasets", json={}, headers=[(IDEMPOTENCY_KEY, "a"), (IDEMPOTENCY_KEY, "b")])
+    assert (answer.status_code, answer.json()["part"]) == (422, IDEMPOTENCY_KEY)
 
 
 def test_the_longest_key_is_taken(client):

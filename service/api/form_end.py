@@ -1,7 +1,6 @@
 """What of a form Starlette would take on trust: that it has come to its end, and that its texts are UTF-8.
 
-It takes a form that breaks off, dropping the part in which it does, and decodes texts by any codec of Python that a client
-names.
+It takes a form that breaks off, dropping the part in which it does, and decodes texts by any codec that a client names.
 """
 
 from __future__ import annotations

@@ -119,6 +119,7 @@ class Settings(BaseSettings):
     )
     max_queued: PositiveInt = Field(1000, description="Most analyses that wait at the same time.")
     max_datasets: PositiveInt = Field(1000, description="Most datasets of one tenant.")
+    max_label_sets: PositiveInt = Field(1000, description="Most label sets of one dataset.")
     max_concurrent_uploads: PositiveInt = Field(
         64, description="Most uploads of one caller that an API takes at the same time."
     )

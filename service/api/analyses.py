@@ -86,7 +86,7 @@ METADATA_FILTER = {
         },
         400: problem("The body cannot be read."),
         404: problem("Unknown dataset or label set."),
-        409: problem("The dataset is not ready, there are too many, or the call is still being answered."),
+        409: problem("The dataset is not ready, there are too many, or the call is still being answered.", RETRY_AFTER),
         413: problem("Too large."),
         415: problem("Neither a form nor JSON."),
         422: problem("The input cannot be estimated; `code` and `detail` say why and what to do."),
@@ -255,7 +255,7 @@ async def _submit_stored(
 ) -> Analysis:
     asked = await read_json(request, REQUEST)
     stem = await once.begin(await request.body())
-    await run_in_threadpool(capacity.to_queue)
+    await run_in_threadpool(capacity.to_queue, once.earlier_stem)
     return await run_in_threadpool(
         submission.submit,
         store,
@@ -279,7 +279,7 @@ async def _submit_upload(
         metadata = read_metadata(form.texts.get("metadata"))
         reuse = read_flag(form.texts.get("reuse"), "reuse", otherwise=True)
         stem = await once.begin(form)
-        await run_in_threadpool(capacity.to_queue)  # again: the upload may have taken long
+        await run_in_threadpool(capacity.to_queue, once.earlier_stem)  # again: the upload may have taken long
         return await run_in_threadpool(
             submission.submit_upload,
             store,

@@ -27,6 +27,7 @@ from service.api.capacity import check_rate
 from service.api.content_digest import BodyDigest
 from service.api.description import describe
 from service.api.queries import check_query
+from service.api.threads import kept_threads
 from service.settings import Settings
 from service.wiring import Services, build_api, open_ring
 
@@ -53,6 +54,7 @@ def create_app(settings: Settings) -> FastAPI:
             await run_in_threadpool(services.stores.sweep)
         app.state.services = services
         app.state.uploads = Counter()
+        app.state.threads = kept_threads()
         app.state.ring = ring = open_ring(settings)
         if settings.require_keys:
             with suppress(StoreUnavailable):  # which calls say, and /readyz

@@ -13,7 +13,15 @@ from fastapi import Depends, Request
 from fastapi.concurrency import run_in_threadpool
 
 from service.access.callers import Caller
-from service.analyses.errors import QueueFull, QueueUnavailable, RateLimited, TooManyDatasets, TooManyUploads
+from service.analyses.errors import (
+    QueueFull,
+    QueueUnavailable,
+    RateLimited,
+    TooManyDatasets,
+    TooManyLabelSets,
+    TooManyUploads,
+)
+from service.analyses.identity import Kind, is_id, new_id
 from service.analyses.ports import Store
 from service.api.access import CallerDep, ServicesDep, StoreDep
 from service.wiring import Services
@@ -43,11 +51,14 @@ class Capacity:
     def __init__(self, services: Services, store: Store, caller: Caller, uploads: Counter[str]) -> None:
         self._services, self._store, self._uploads, self._caller = services, store, uploads, _name(caller)
 
-    def to_queue(self) -> None:
+    def to_queue(self, earlier_stem: str | None = None) -> None:
         """May another analysis wait?  Raises QueueFull.
 
         While the queue is away, those are counted that the store knows to have no outcome.
+        Arguments: earlier_stem, of an earlier attempt of the same call: what that has submitted needs no other place.
         """
+        if earlier_stem is not None and self._store.analyses.find(new_id(Kind.ANALYSIS, earlier_stem)) is not None:
+            return
         most = self._services.settings.max_queued
         try:
             waiting = self._services.queue.waiting()
@@ -67,6 +78,18 @@ class Capacity:
             raise TooManyDatasets(
                 f"There are {most} datasets, which is as many as this service keeps. Delete some, wait until they "
                 "expire, or analyse one that is there."
+            )
+
+    def to_label(self, dataset_id: str) -> None:
+        """May the dataset have another label set?  Raises TooManyLabelSets."""
+        most = self._services.settings.max_label_sets
+        if (
+            is_id(dataset_id, Kind.DATASET)
+            and len(self._store.datasets.label_set_ids(dataset_id, at_most=most)) >= most
+        ):
+            raise TooManyLabelSets(
+                f"The dataset has {most} label sets, which is as many as this service keeps of one. Delete some, or "
+                "analyse with one that is there."
             )
 
     def to_both(self) -> None:

@@ -18,7 +18,15 @@ from service.api.access import ServicesDep, StoreDep
 from service.api.bodies import JSON, read_form, read_json, unsupported
 from service.api.body_limit import FORM, media_type
 from service.api.capacity import CapacityDep
-from service.api.describing import ID_EXAMPLES, LOCATION, form_content, json_content, problem, request_body
+from service.api.describing import (
+    ID_EXAMPLES,
+    LOCATION,
+    RETRY_AFTER,
+    form_content,
+    json_content,
+    problem,
+    request_body,
+)
 from service.api.once import OnceDep
 from service.api.views import dataset_address, label_set_address, view_dataset, view_label_set
 from service.schemas.datasets import DatasetPage, DatasetView, LabelSetPage, LabelSetView, OpenDataset
@@ -43,7 +51,7 @@ UNKNOWN = problem("Unknown id.")
     tags=["datasets"],
     responses={
         201: {"description": "Kept; ready, or open for its parts.", "headers": LOCATION},
-        409: problem("There are too many, or the call is still being answered."),
+        409: problem("There are too many, or the call is still being answered.", RETRY_AFTER),
         413: problem("Too large."),
         415: problem("Neither a form nor JSON."),
         422: problem("The files cannot be a dataset; `code` and `detail` say why and what to do."),
@@ -176,7 +184,7 @@ def delete(services: ServicesDep, store: StoreDep, dataset_id: DatasetId) -> Non
     responses={
         201: {"description": "Kept.", "headers": LOCATION},
         404: UNKNOWN,
-        409: problem("The dataset is not ready, or the call is still being answered."),
+        409: problem("The dataset is not ready, it has too many, or the call is still being answered.", RETRY_AFTER),
         413: problem("Too large."),
         415: problem("Not a form."),
         422: problem("The labels do not go with the dataset; `code` and `detail` say why and what to do."),
@@ -196,6 +204,8 @@ async def add_label_set(
     """Labels for some or all rows of a ready dataset, which may have several label sets."""
     if media_type(request.headers) != FORM:
         raise unsupported(FORM)
+    if not await once.is_known():
+        await run_in_threadpool(capacity.to_label, dataset_id)
     with capacity.uploading():
         async with read_form(request, LabelSetForm) as form:
             types = read_types(form.texts.get("label_types"), "label_types")

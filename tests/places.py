@@ -12,10 +12,13 @@ from typing import Protocol
 import pytest
 
 from service.analyses.analysis import Estimation
+from service.analyses.errors import StoreUnavailable
 from service.analyses.ports import Stores
+from service.storage import disk_analyses
 from service.storage.bucket import Bucket
 from service.storage.bucket_address import BucketAddress
-from service.storage.bucket_layout import Keys
+from service.storage.bucket_layout import BucketLayout
+from service.storage.bucket_records import DatasetRecords
 from service.storage.bucket_stores import BucketStores
 from service.storage.disk import DiskStores
 
@@ -43,6 +46,9 @@ class Place(Protocol):
 
     def take_away(self, patched: pytest.MonkeyPatch) -> None:
         """From here on nothing can be written."""
+
+    def break_last_step(self, patched: pytest.MonkeyPatch) -> None:
+        """From here on a submission is written, and the call that adds it fails all the same."""
 
 
 @dataclass(frozen=True)
@@ -79,6 +85,13 @@ class DiskPlace:
             raise OSError(errno.ENOSPC, "No space left on device")
 
         patched.setattr("os.fsync", full)
+
+    def break_last_step(self, patched: pytest.MonkeyPatch) -> None:
+        def failing(folder: Path) -> None:
+            if folder.name == "analyses":
+                raise OSError(errno.EIO, "Input/output error")
+
+        patched.setattr(disk_analyses, "sync_folder", failing)
 
     def _path(self, subject: Estimation, part: str) -> Path:
         folder = self.folder / "datasets" / subject.dataset.id
@@ -132,17 +145,23 @@ class BucketPlace:
         self._forget()
 
     def write_record(self, name: str, an_id: str, content: bytes) -> None:
-        key = {"dataset": Keys().dataset_record, "submission": Keys().submission}[name](an_id)
+        key = {"dataset": BucketLayout().dataset_record, "submission": BucketLayout().submission}[name](an_id)
         self.bucket.write(key, content)
 
     def take_away(self, patched: pytest.MonkeyPatch) -> None:
         nowhere = Bucket(replace(self.address, endpoint="http://127.0.0.1:9"))._store
         patched.setattr(Bucket, "_store", property(lambda bucket: nowhere))
 
+    def break_last_step(self, patched: pytest.MonkeyPatch) -> None:
+        def away(*arguments: object) -> None:
+            raise StoreUnavailable("The array store cannot be reached. Try again later.")
+
+        patched.setattr(DatasetRecords, "confirm", away)
+
     def _key(self, subject: Estimation, part: str) -> str:
         if part in subject.label_set.files:
-            return f"{Keys().label_set(subject.label_set)}/{subject.label_set.files[part].name}"
-        return f"{Keys().dataset(subject.dataset.id)}/{subject.dataset.files[part].name}"
+            return f"{BucketLayout().label_set(subject.label_set)}/{subject.label_set.files[part].name}"
+        return f"{BucketLayout().dataset(subject.dataset.id)}/{subject.dataset.files[part].name}"
 
     def _forget(self) -> None:
         for cache in self.folder.glob("*/cache"):

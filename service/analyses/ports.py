@@ -225,6 +225,13 @@ class AnalysisStore(Protocol):
     def add(self, submission: Submission) -> None:
         """Keep a submission: from here on the analysis survives a crash.
 
+        Raises StoreUnavailable, after which it may be there all the same; DatasetNotFound, LabelSetNotFound if what it
+        needs is gone.
+        """
+
+    def confirm(self, submission: Submission) -> None:
+        """The last step of `add`, for a submission that is there, though the call that added it may have failed.
+
         Raises StoreUnavailable; DatasetNotFound, LabelSetNotFound if what it needs is gone.
         """
 

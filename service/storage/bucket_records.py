@@ -27,7 +27,7 @@ from pydantic import TypeAdapter
 from service.analyses.dataset import Dataset
 from service.analyses.errors import DatasetInUse, DatasetNotFound, LabelSetNotFound, StoreUnavailable
 from service.storage.bucket import Bucket
-from service.storage.bucket_layout import Keys
+from service.storage.bucket_layout import BucketLayout
 from service.storage.records import decode_record
 
 CLAIM_PATIENCE_S = 15.0
@@ -66,8 +66,8 @@ ENTRY = TypeAdapter(Entry)
 class DatasetRecords:
     """The records of one tenant's datasets."""
 
-    def __init__(self, bucket: Bucket, keys: Keys) -> None:
-        self._bucket, self._keys = bucket, keys
+    def __init__(self, bucket: Bucket, layout: BucketLayout) -> None:
+        self._bucket, self._layout = bucket, layout
         self._claims = threading.local()
 
     def find(self, dataset_id: str) -> Held | None:
@@ -83,13 +83,13 @@ class DatasetRecords:
     def create(self, dataset: Dataset) -> None:
         """Make a dataset known.  Raises StoreUnavailable if there is one with its id."""
         content = ENTRY.dump_json(Entry(_revision(), dataset))
-        if not self._bucket.create(self._keys.dataset_record(dataset.id), content):
+        if not self._bucket.create(self._layout.dataset_record(dataset.id), content):
             raise StoreUnavailable("The dataset is being stored by another call. Try again later.")
 
     def _change(self, dataset_id: str, held: Held, entry: Entry) -> Held | None:
         """Replace a version by another; None if it is not the latest any more."""
         fresh = replace(entry, revision=_revision())
-        tag = self._bucket.replace(self._keys.dataset_record(dataset_id), ENTRY.dump_json(fresh), held.tag)
+        tag = self._bucket.replace(self._layout.dataset_record(dataset_id), ENTRY.dump_json(fresh), held.tag)
         return None if tag is None else Held(fresh, tag)
 
     @contextmanager
@@ -131,7 +131,7 @@ class DatasetRecords:
         """
         self._take_claim_away(dataset_id, label_set_id)
         # Looked at last: its record goes before the dataset's record says that no more.
-        if label_set_id is not None and not self._bucket.exists(self._keys.label_set_record(label_set_id)):
+        if label_set_id is not None and not self._bucket.exists(self._layout.label_set_record(label_set_id)):
             raise LabelSetNotFound(LABEL_SET_GONE)
 
     def _take_claim_away(self, dataset_id: str, label_set_id: str | None) -> None:
@@ -159,7 +159,7 @@ class DatasetRecords:
         raise StoreUnavailable(BUSY)
 
     def _read(self, dataset_id: str) -> Held | None:
-        tagged = self._bucket.read_tagged(self._keys.dataset_record(dataset_id))
+        tagged = self._bucket.read_tagged(self._layout.dataset_record(dataset_id))
         entry = None if tagged is None else decode_record(tagged.content, ENTRY, f"{dataset_id}/dataset.json")
         return None if tagged is None or entry is None else Held(entry, tagged.tag)
 

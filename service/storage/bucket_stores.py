@@ -16,7 +16,7 @@ from service.storage.bucket import Bucket, chunks
 from service.storage.bucket_analyses import LOOKED_AT_ONCE, BucketAnalyses
 from service.storage.bucket_datasets import BucketDatasets
 from service.storage.bucket_files import BucketFiles
-from service.storage.bucket_layout import PROBE, TENANTS, UNSETTLED, Keys, Mark, read_mark
+from service.storage.bucket_layout import PROBE, TENANTS, UNSETTLED, BucketLayout, Mark, read_mark
 from service.storage.bucket_listing import beginning_with
 from service.storage.bucket_sweep import sweep_marks, sweep_tenant
 from service.storage.cache import FileCache
@@ -30,11 +30,11 @@ SWEEP_INTERVAL_S = 3600.0  # a sweep lists everything
 class BucketStore:
     """`service.analyses.ports.Store`: what one tenant has on the bucket."""
 
-    def __init__(self, bucket: Bucket, keys: Keys, cache: FileCache, tmp: Path, max_label_bytes: int) -> None:
+    def __init__(self, bucket: Bucket, layout: BucketLayout, cache: FileCache, tmp: Path, max_label_bytes: int) -> None:
         self._bucket, self._tmp = bucket, tmp
-        files = BucketFiles(bucket, keys, cache)
-        self.datasets = BucketDatasets(bucket, keys, files, tmp, max_label_bytes)
-        self.analyses = BucketAnalyses(bucket, keys)
+        files = BucketFiles(bucket, layout, cache)
+        self.datasets = BucketDatasets(bucket, layout, files, tmp, max_label_bytes)
+        self.analyses = BucketAnalyses(bucket, layout)
 
     def check(self) -> None:
         """Raise StoreUnavailable unless the bucket and the local disk can be written."""
@@ -81,7 +81,7 @@ class BucketStores:
 
     def of(self, tenant: str) -> BucketStore:
         """A tenant's store."""
-        return BucketStore(self._bucket, Keys(tenant), self._cache, self.tmp, self._max_label_bytes)
+        return BucketStore(self._bucket, BucketLayout(tenant), self._cache, self.tmp, self._max_label_bytes)
 
     def tenants(self) -> Sequence[str]:
         """Everybody who has an object, the default tenant first."""
@@ -112,7 +112,7 @@ class BucketStores:
             return
         latest = self._bucket.now(f"{PROBE}/clock") - self._abandoned
         for tenant in self.tenants():
-            sweep_tenant(self._bucket, Keys(tenant), self.of(tenant).datasets, latest)
+            sweep_tenant(self._bucket, BucketLayout(tenant), self.of(tenant).datasets, latest)
         sweep_marks(self._bucket, latest)
         self._next_sweep = time.monotonic() + self._sweep_interval_s
 
@@ -121,4 +121,4 @@ class BucketStores:
         self.of(DEFAULT_TENANT).check()
 
     def _find_unsettled(self, mark: Mark) -> Submission | None:
-        return BucketAnalyses(self._bucket, Keys(mark.tenant)).find_unsettled(mark.analysis_id)
+        return BucketAnalyses(self._bucket, BucketLayout(mark.tenant)).find_unsettled(mark.analysis_id)

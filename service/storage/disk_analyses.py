@@ -9,8 +9,8 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from service.analyses.analysis import Outcome, Submission
-from service.analyses.errors import AnalysisNotFound
+from service.analyses.analysis import Estimation, Outcome, Submission
+from service.analyses.errors import AnalysisNotFound, DatasetNotFound, LabelSetNotFound
 from service.analyses.identity import Kind, is_id
 from service.storage.disk_files import locked, read_record, replace_file, stored, sync_folder, write_file
 from service.storage.disk_layout import Layout, ids_in
@@ -40,6 +40,19 @@ class DiskAnalyses:
                 sync_folder(self._layout.analyses)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
+
+    def confirm(self, submission: Submission) -> None:
+        """Make sure that it lasts, and that what it needs is there.  Raises StoreUnavailable, NotFound."""
+        with stored():
+            sync_folder(self._layout.unsettled)
+            sync_folder(self._layout.analyses)
+        subject = submission.subject
+        if not isinstance(subject, Estimation):
+            return
+        if not (self._layout.datasets / subject.dataset.id / "dataset.json").exists():
+            raise DatasetNotFound("The dataset has been removed meanwhile. Send it again.")
+        if not (self._layout.label_set(subject.label_set) / "label-set.json").exists():
+            raise LabelSetNotFound("The label set has been removed meanwhile. Send it again.")
 
     def find(self, analysis_id: str) -> Submission | None:
         """What was submitted, or None for an unknown analysis."""

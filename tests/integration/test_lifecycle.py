@@ -26,6 +26,7 @@ from service.analyses.errors import (
     ReportNotReady,
     StoreUnavailable,
 )
+from service.analyses.identity import Kind, new_id, new_stem
 from service.analyses.ports import LossReason, QueueState, Store, Stores
 from service.analyses.submission import submit, submit_upload
 from service.analyses.tenancy import DEFAULT_TENANT
@@ -59,9 +60,9 @@ def an_upload(**changed) -> dict[str, io.BytesIO]:
     return {"x": part(x), "y": part(y), "labels": part(x[:, 0] + y[:, 0]), **changed}
 
 
-def submitted(store, queue, options=None, types=None, covariate_types=None, **changed) -> str:
+def submitted(store, queue, options=None, types=None, covariate_types=None, stem=None, **changed) -> str:
     upload, chosen = an_upload(**changed), options or QUICK
-    analysis = submit_upload(store, queue, upload, chosen, types, covariate_types, retention=RETENTION)
+    analysis = submit_upload(store, queue, upload, chosen, types, covariate_types, retention=RETENTION, stem=stem)
     return analysis.submission.id
 
 
@@ -273,6 +274,41 @@ def test_a_store_that_is_away_is_left_to_another_attempt(store, queue, place, mo
     assert store.analyses.outcome(analysis_id) is None
     execution.run(store, queue, analysis_id, quiet)
     assert lifecycle.describe(store, queue, analysis_id).state is State.SUCCEEDED
+
+
+@pytest.mark.parametrize("is_gone", [False, True])
+def test_an_analysis_whose_last_step_failed_has_its_dataset_when_the_call_is_repeated(
+    store, queue, place, monkeypatch, is_gone
+):
+    stem = new_stem()
+    with monkeypatch.context() as patched:
+        place.break_last_step(patched)
+        for _ in range(2):
+            with pytest.raises(StoreUnavailable):
+                submitted(store, queue, stem=stem)
+    if is_gone:
+        store.datasets.remove(new_id(Kind.DATASET, stem))
+    analysis_id = submitted(store, queue, stem=stem)
+    execution.run(store, queue, analysis_id, quiet)
+    assert lifecycle.describe(store, queue, analysis_id).state is State.SUCCEEDED
+    store.datasets.remove(new_id(Kind.DATASET, stem))
+    assert submitted(store, queue, stem=stem) == analysis_id, "it has ended, and needs no dataset any more"
+
+
+def test_the_dataset_of_an_analysis_that_nobody_can_ask_for_is_left_to_expire(store, queue, place, monkeypatch):
+    stem = new_stem()
+
+    def away(*arguments):
+        raise StoreUnavailable("The array store cannot be reached. Try again later.")
+
+    with monkeypatch.context() as patched:
+        place.break_last_step(patched)
+        find = store.analyses.find
+        answers = iter([find, away])
+        patched.setattr(store.analyses, "find", lambda analysis_id: next(answers)(analysis_id))
+        with pytest.raises(StoreUnavailable):
+            submitted(store, queue, stem=stem)
+    assert store.datasets.find(new_id(Kind.DATASET, stem)) is not None
 
 
 def shortened(content: bytes) -> bytes:

@@ -26,7 +26,7 @@ from service.storage import bucket as buckets
 from service.storage import bucket_records
 from service.storage.bucket import Bucket
 from service.storage.bucket_address import BucketRefused, Credentials, bucket_address
-from service.storage.bucket_layout import Keys
+from service.storage.bucket_layout import BucketLayout
 from service.storage.bucket_records import DatasetRecords
 from service.storage.bucket_stores import BucketStores
 from service.storage.records import LABEL_SET
@@ -228,7 +228,7 @@ def test_who_has_looked_for_users_before_one_came_does_not_remove(store):
 
 def left_claimed(bucket_place, dataset_id: str) -> None:
     """As whoever claimed a dataset and died then leaves it."""
-    DatasetRecords(bucket_place.bucket, Keys())._claim(dataset_id)
+    DatasetRecords(bucket_place.bucket, BucketLayout())._claim(dataset_id)
 
 
 def test_a_claim_whose_holder_died_keeps_nobody(store, bucket_place, monkeypatch):
@@ -273,26 +273,26 @@ def test_a_sweep_removes_what_belongs_to_nothing_and_nothing_else(store, bucket_
         staged.receive("x", npy(np.zeros((30, 3))))
         intake.put_part(store, opened.id, "x", staged, timedelta(days=1))
     before = bucket_place.contents()
-    bucket, keys = bucket_place.bucket, Keys()
+    bucket, layout = bucket_place.bucket, BucketLayout()
     subject = submission.subject
     gone_dataset, gone_analysis, gone_label_set = (
         new_id(kind) for kind in (Kind.DATASET, Kind.ANALYSIS, Kind.LABEL_SET)
     )
     for key in (
-        f"{keys.dataset(gone_dataset)}/x-1-2.npy",
-        f"{keys.dataset(gone_dataset)}/label-sets/{gone_label_set}/labels-1-2.csv",
-        f"{keys.dataset(subject.dataset.id)}/x-1-2.npy",
-        f"{keys.dataset(subject.dataset.id)}/label-sets/{new_id(Kind.LABEL_SET)}/labels-1-2.csv",
-        f"{keys.dataset(opened.id)}/x-1-2.npy",
-        f"{keys.analysis(gone_analysis)}/report-1.json",
+        f"{layout.dataset(gone_dataset)}/x-1-2.npy",
+        f"{layout.dataset(gone_dataset)}/label-sets/{gone_label_set}/labels-1-2.csv",
+        f"{layout.dataset(subject.dataset.id)}/x-1-2.npy",
+        f"{layout.dataset(subject.dataset.id)}/label-sets/{new_id(Kind.LABEL_SET)}/labels-1-2.csv",
+        f"{layout.dataset(opened.id)}/x-1-2.npy",
+        f"{layout.analysis(gone_analysis)}/report-1.json",
         f"unsettled/{gone_analysis}.default",
-        keys.report_of("a" * 64, gone_analysis),
+        layout.report_of("a" * 64, gone_analysis),
     ):
         bucket.write(key, b"{}")
     orphan = LABEL_SET.dump_json(replace(subject.label_set, id=gone_label_set, dataset_id=gone_dataset))
-    bucket.write(keys.label_set_record(gone_label_set), orphan)
+    bucket.write(layout.label_set_record(gone_label_set), orphan)
     removed, _ = kept(store)
-    bucket.write(keys.dataset_record(removed.id), bucket_records.ENTRY.dump_json(bucket_records.removed_entry()))
+    bucket.write(layout.dataset_record(removed.id), bucket_records.ENTRY.dump_json(bucket_records.removed_entry()))
     with_orphans = bucket_place.contents()
     bucket_place.open().sweep()
     assert bucket_place.contents() == with_orphans, "they may be about to be named"
@@ -313,7 +313,7 @@ def test_a_record_that_cannot_be_read_is_never_swept(store, bucket_place):
 def test_what_a_copy_lacks_is_mended(stores, store, bucket_place):
     submission, settled = committed(store), committed(store)
     store.analyses.settle(settled.id, *REPORT)
-    bucket_place.bucket.remove([Keys().mark(submission)])
+    bucket_place.bucket.remove([BucketLayout().mark(submission)])
     assert list(stores.unsettled()) == []
     stores.mend()
     assert list(stores.unsettled()) == [submission]
@@ -324,7 +324,7 @@ def test_a_mark_that_was_left_behind_is_no_unsettled_analysis(stores, store, buc
     submission = committed(store)
     store.analyses.settle(submission.id, *REPORT)
     before = bucket_place.contents()
-    bucket_place.bucket.write(Keys().mark(submission), b"")  # as if the worker had died in between
+    bucket_place.bucket.write(BucketLayout().mark(submission), b"")  # as if the worker had died in between
     assert (list(stores.unsettled()), bucket_place.contents()) == ([], before)
 
 

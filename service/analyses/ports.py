@@ -183,6 +183,12 @@ class DatasetStore(Protocol):
     def features_of(self, dataset: Dataset) -> Features:
         """The features of a dataset."""
 
+    def inputs_of(self, dataset: Dataset, label_set: LabelSet) -> tuple[Features, Labels]:
+        """`features_of` and `labels_of` for an analysis, when every file of both has been read and has its digest.
+
+        Raises InputAltered for one that is not byte for byte what was received; CacheTooSmall, UploadError.
+        """
+
     def groups_of(self, dataset: Dataset) -> NDArray[Any] | None:
         """The group ids of a dataset, None without groups."""
 
@@ -193,9 +199,6 @@ class DatasetStore(Protocol):
         cannot both succeed without knowing of each other: one of them waits, or the call with which he adds or removes
         raises DatasetNotFound or DatasetInUse.
         """
-
-    def verify(self, dataset: Dataset, label_set: LabelSet) -> None:
-        """Read every file of both and raise InputAltered unless it is byte for byte what was received."""
 
     def remove(self, dataset_id: str) -> None:
         """Remove a dataset with its label sets, while it is held alone.

@@ -64,6 +64,10 @@ class BucketDatasets:
         """The features of a dataset, from the cache."""
         return self._files.features(dataset)
 
+    def inputs_of(self, dataset: Dataset, label_set: LabelSet) -> tuple[Features, Labels]:
+        """Features and labels, from the cache, verified."""
+        return self._files.inputs(dataset, label_set)
+
     def groups_of(self, dataset: Dataset) -> NDArray[Any] | None:
         """The group ids of a dataset, None without groups."""
         return self._files.groups(dataset)
@@ -81,10 +85,6 @@ class BucketDatasets:
             raise DatasetNotFound("The dataset has been removed meanwhile. Send it again.")
         else:
             yield
-
-    def verify(self, dataset: Dataset, label_set: LabelSet) -> None:
-        """Raise InputAltered unless the files of both are what was received."""
-        self._files.verify(dataset, label_set)
 
     def remove(self, dataset_id: str) -> None:
         """Remove a dataset with its label sets, unless it has been used since it was claimed."""

@@ -27,21 +27,20 @@ class BucketFiles:
     def __init__(self, bucket: Bucket, layout: BucketLayout, cache: FileCache) -> None:
         self._bucket, self._layout, self._cache = bucket, layout, cache
 
-    def verify(self, dataset: Dataset, label_set: LabelSet) -> None:
-        """Have every file of both in the cache, for which each is verified; there is room for them at the same time."""
+    def inputs(self, dataset: Dataset, label_set: LabelSet) -> tuple[Features, Labels]:
+        """Features and labels, fetched together and every file verified, those that were in the cache too."""
         folder, beside = self._layout.dataset(dataset.id), self._layout.label_set(label_set)
         wanted = self._wanted(folder, dataset.files) | self._wanted(beside, label_set.files)
-        for file in self._cache.fetch(wanted).values():
-            file.let_go()
+        cached = self._cache.fetch(wanted, verified=True)
+        with _let_go(cached):
+            labels = open_labels(**_paths({part: cached[part] for part in label_set.files}))
+            return _mapped({part: cached[part] for part in dataset.files}), labels
 
     def features(self, dataset: Dataset) -> Features:
         """The features of a dataset; their files stay in the cache as long as the arrays live."""
         cached = self._cache.fetch(self._wanted(self._layout.dataset(dataset.id), dataset.files))
         with _let_go(cached):
-            features = open_features(**_paths(cached))
-            _keep_with(features.x, cached["x"])
-            _keep_with(features.y, cached["y"])
-        return features
+            return _mapped(cached)
 
     def features_with(self, dataset: Dataset, here: Mapping[str, Path]) -> Features:
         """The features of a dataset of which some parts are local still; x and y that are not have no values."""
@@ -84,6 +83,13 @@ def _let_go(cached: Mapping[str, Cached]) -> Iterator[None]:
     finally:
         for file in cached.values():
             file.let_go()
+
+
+def _mapped(cached: Mapping[str, Cached]) -> Features:
+    features = open_features(**_paths(cached))
+    _keep_with(features.x, cached["x"])
+    _keep_with(features.y, cached["y"])
+    return features
 
 
 def _keep_with(array: NDArray[Any], cached: Cached) -> None:

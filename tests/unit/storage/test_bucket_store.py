@@ -180,6 +180,17 @@ def test_arrays_keep_their_files_in_the_cache_and_no_longer(bucket_place):
     np.testing.assert_array_equal(view, np.arange(60.0).reshape(20, 3)[1:, :2].T)
 
 
+def test_a_cached_copy_that_has_changed_is_fetched_anew_and_no_fault_of_the_input(store, bucket_place):
+    dataset, label_set = kept(store)
+    store.datasets.inputs_of(dataset, label_set)
+    for file in (dataset.y, label_set.labels):
+        copy = bucket_place.folder / "host" / "cache" / file.sha256
+        copy.write_bytes(bytes(file.size_bytes))
+    features, labels = store.datasets.inputs_of(dataset, label_set)
+    np.testing.assert_array_equal(features.y, np.arange(80.0).reshape(20, 4))
+    assert labels.columns["kind"].tolist() == ["a", "b"] * 10
+
+
 def test_a_last_part_is_checked_without_fetching_the_others(store, bucket_place):
     opened = intake.open_dataset(store, (), None)
     for part, values in (("x", np.zeros((40, 3))), ("y", np.zeros((40, 4)))):

@@ -17,7 +17,7 @@ import structlog
 from numpy.typing import NDArray
 
 from service.analyses.dataset import Dataset, LabelSet
-from service.analyses.errors import DatasetNotFound, StoreUnavailable
+from service.analyses.errors import DatasetInUse, DatasetNotFound, StoreUnavailable
 from service.analyses.identity import Kind, is_id
 from service.analyses.ports import Features, Labels
 from service.storage.bucket import Bucket
@@ -25,7 +25,7 @@ from service.storage.bucket_files import BucketFiles
 from service.storage.bucket_keeping import BucketKeeper
 from service.storage.bucket_layout import DATASET_RECORD, LABEL_SETS, BucketLayout
 from service.storage.bucket_listing import newest_first
-from service.storage.bucket_records import DatasetRecords, removed_entry
+from service.storage.bucket_records import REMOVED, DatasetRecords
 from service.storage.records import LABEL_SET, decode_record
 from service.storage.staging import StagedFiles, staging
 
@@ -88,7 +88,7 @@ class BucketDatasets:
 
     def remove(self, dataset_id: str) -> None:
         """Remove a dataset with its label sets, unless it has been used since it was claimed."""
-        if self._records.commit(dataset_id, lambda entry: removed_entry()):
+        if self._records.commit(dataset_id, lambda entry: REMOVED):
             try:
                 self._clear(dataset_id)
             except StoreUnavailable:
@@ -144,11 +144,10 @@ class BucketDatasets:
             lambda entry: replace(entry, removed_label_sets=(*entry.removed_label_sets, gone)),
         ):
             return
+        # It is gone.  What is left of it goes with the next change of the dataset's record, or with the dataset.
         files = [f"{self._layout.label_set(label_set)}/{file.name}" for file in label_set.files.values()]
-        self._bucket.remove([self._layout.label_set_record(gone), *files])
-        self._records.commit(
-            label_set.dataset_id,
-            lambda entry: replace(
-                entry, removed_label_sets=tuple(left for left in entry.removed_label_sets if left != gone)
-            ),
-        )
+        try:
+            self._bucket.remove([self._layout.label_set_record(gone), *files])
+            self._records.commit(label_set.dataset_id, lambda entry: entry)
+        except (StoreUnavailable, DatasetInUse):
+            log.info("objects_left", label_set_id=gone)

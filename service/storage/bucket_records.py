@@ -61,6 +61,8 @@ class Held:
 
 
 ENTRY = TypeAdapter(Entry)
+REMOVED = Entry("", None)
+"""What takes the place of a dataset that is removed, in a revision of its own."""
 
 
 class DatasetRecords:
@@ -110,6 +112,8 @@ class DatasetRecords:
     def commit(self, dataset_id: str, make: Callable[[Entry], Entry]) -> bool:
         """Replace the version that this thread has claimed, or the latest; False if the dataset is gone.
 
+        Label sets that were removed since, and of which there is no record any more, are named no longer.
+
         Raises DatasetInUse if another has replaced it since it was claimed: what was looked at under the claim may be
         different by now.
         """
@@ -117,7 +121,9 @@ class DatasetRecords:
         held = mine or self.find(dataset_id)
         if held is None or held.entry.dataset is None:
             return False
-        changed = self._change(dataset_id, held, make(held.entry))
+        made = make(held.entry)
+        left = [gone for gone in made.removed_label_sets if self._bucket.exists(self._layout.label_set_record(gone))]
+        changed = self._change(dataset_id, held, replace(made, removed_label_sets=tuple(left)))
         if changed is None:
             raise DatasetInUse("The dataset is being used or changed by another call. Try again.")
         if mine is not None:
@@ -174,11 +180,6 @@ class DatasetRecords:
         if held is None:
             raise DatasetNotFound("The dataset has been removed meanwhile. Send it again.")
         return held
-
-
-def removed_entry() -> Entry:
-    """What takes the place of a dataset that is removed."""
-    return Entry(_revision(), None)
 
 
 def _revision() -> str:

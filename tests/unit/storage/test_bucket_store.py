@@ -237,6 +237,29 @@ def test_who_has_looked_for_users_before_one_came_does_not_remove(store):
     assert store.datasets.find_label_set(label_set.id) == label_set
 
 
+def test_a_label_set_is_removed_though_somebody_comes_in_between(store, bucket_place, monkeypatch):
+    dataset, label_set = kept(store)
+    with store.datasets.stage() as staged:
+        staged.receive("labels", npy(np.arange(20.0)))
+        other = a_label_set(staged, dataset.id)
+        staged.add_label_set(other)
+    remove = Bucket.remove
+
+    def used_meanwhile(bucket, keys):
+        remove(bucket, keys)
+        if BucketLayout().label_set_record(label_set.id) in keys:
+            store.analyses.add(submission_of(dataset, other))
+
+    records = DatasetRecords(bucket_place.bucket, BucketLayout())
+    with monkeypatch.context() as patched:
+        patched.setattr(Bucket, "remove", used_meanwhile)
+        intake.delete_label_set(store, label_set.id)
+    assert store.datasets.find_label_set(label_set.id) is None
+    assert records.find(dataset.id).entry.removed_label_sets == (label_set.id,)
+    store.datasets.remove_label_set(other)
+    assert records.find(dataset.id).entry.removed_label_sets == ()
+
+
 def left_claimed(bucket_place, dataset_id: str) -> None:
     """As whoever claimed a dataset and died then leaves it."""
     DatasetRecords(bucket_place.bucket, BucketLayout())._claim(dataset_id)
@@ -303,7 +326,7 @@ def test_a_sweep_removes_what_belongs_to_nothing_and_nothing_else(store, bucket_
     orphan = LABEL_SET.dump_json(replace(subject.label_set, id=gone_label_set, dataset_id=gone_dataset))
     bucket.write(layout.label_set_record(gone_label_set), orphan)
     removed, _ = kept(store)
-    bucket.write(layout.dataset_record(removed.id), bucket_records.ENTRY.dump_json(bucket_records.removed_entry()))
+    bucket.write(layout.dataset_record(removed.id), bucket_records.ENTRY.dump_json(bucket_records.REMOVED))
     with_orphans = bucket_place.contents()
     bucket_place.open().sweep()
     assert bucket_place.contents() == with_orphans, "they may be about to be named"

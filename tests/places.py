@@ -50,6 +50,9 @@ class Place(Protocol):
     def break_last_step(self, patched: pytest.MonkeyPatch) -> None:
         """From here on a submission is written, and the call that adds it fails all the same."""
 
+    def break_index(self, patched: pytest.MonkeyPatch) -> None:
+        """From here on nothing can be written that leads to a report."""
+
 
 @dataclass(frozen=True)
 class DiskPlace:
@@ -92,6 +95,12 @@ class DiskPlace:
                 raise OSError(errno.EIO, "Input/output error")
 
         patched.setattr(disk_analyses, "sync_folder", failing)
+
+    def break_index(self, patched: pytest.MonkeyPatch) -> None:
+        def full(*arguments: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        patched.setattr(disk_analyses, "_put_id", full)
 
     def _path(self, subject: Estimation, part: str) -> Path:
         folder = self.folder / "datasets" / subject.dataset.id
@@ -157,6 +166,16 @@ class BucketPlace:
             raise StoreUnavailable("The array store cannot be reached. Try again later.")
 
         patched.setattr(DatasetRecords, "confirm", away)
+
+    def break_index(self, patched: pytest.MonkeyPatch) -> None:
+        write = Bucket.write
+
+        def away(bucket: Bucket, key: str, content: bytes) -> None:
+            if key.startswith(BucketLayout().reports):
+                raise StoreUnavailable("The array store cannot be reached. Try again later.")
+            write(bucket, key, content)
+
+        patched.setattr(Bucket, "write", away)
 
     def _key(self, subject: Estimation, part: str) -> str:
         if part in subject.label_set.files:

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import structlog
 from pydantic import TypeAdapter
 
 from service.analyses.analysis import Estimation, Outcome, Submission
@@ -38,6 +39,8 @@ class Settled:
 
 
 SETTLED = TypeAdapter(Settled)
+
+log = structlog.get_logger("phasegate.store")
 
 
 class BucketAnalyses:
@@ -117,12 +120,15 @@ class BucketAnalyses:
             if name is not None and settled is not None and settled.report != name:
                 self._bucket.remove([f"{self._layout.analysis(analysis_id)}/{name}"])
             return False
-        if report is not None and submission.fingerprint:
-            self._bucket.write(self._layout.report_of(submission.fingerprint, analysis_id), b"")
-        if not self._bucket.exists(self._layout.submission(analysis_id)):
-            self._remove(analysis_id, submission.fingerprint)  # it was removed in between
-            return False
-        self._unmark(analysis_id)
+        try:
+            if report is not None and submission.fingerprint:
+                self._bucket.write(self._layout.report_of(submission.fingerprint, analysis_id), b"")
+            if not self._bucket.exists(self._layout.submission(analysis_id)):
+                self._remove(analysis_id, submission.fingerprint)  # it was removed in between
+                return False
+            self._unmark(analysis_id)
+        except StoreUnavailable:
+            log.warning("objects_left", analysis_id=analysis_id)  # it has ended all the same
         return True
 
     def find_report(self, fingerprint: str) -> str | None:

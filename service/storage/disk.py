@@ -106,7 +106,7 @@ class DiskStores:
         latest = time.time() - ABANDONED_S
         sweep_staged(self._layout.tmp, latest)
         for tenant in self.tenants():
-            self.of(tenant).analyses.sweep_fingerprints()
+            self.of(tenant).analyses.sweep_fingerprints(latest)
             for link in Layout(self._data_dir, tenant).links.iterdir():
                 with suppress(FileNotFoundError):
                     if not link.exists() and link.lstat().st_mtime < latest:

@@ -18,7 +18,7 @@ from service.storage import disk_analyses
 from service.storage.bucket import Bucket
 from service.storage.bucket_address import BucketAddress
 from service.storage.bucket_layout import BucketLayout
-from service.storage.bucket_records import DatasetRecords
+from service.storage.bucket_records import PATIENCE_S, DatasetRecords
 from service.storage.bucket_stores import BucketStores
 from service.storage.disk import DiskStores
 
@@ -118,7 +118,9 @@ class BucketPlace:
     max_label_bytes: int
     cache_bytes: int = 100_000_000
 
-    def open(self, host: str = "host", abandoned: timedelta = timedelta(hours=1)) -> BucketStores:
+    def open(
+        self, host: str = "host", abandoned: timedelta = timedelta(hours=1), patience_s: float = PATIENCE_S
+    ) -> BucketStores:
         stores = BucketStores(
             Bucket(self.address),
             self.folder / host,
@@ -126,6 +128,7 @@ class BucketPlace:
             self.cache_bytes,
             abandoned=abandoned,
             sweep_interval_s=0.0,
+            patience_s=patience_s,
         )
         stores.prepare()
         return stores
@@ -159,7 +162,8 @@ class BucketPlace:
 
     def take_away(self, patched: pytest.MonkeyPatch) -> None:
         nowhere = Bucket(replace(self.address, endpoint="http://127.0.0.1:9"))._store
-        patched.setattr(Bucket, "_store", property(lambda bucket: nowhere))
+        for name in ("_store", "_store_for_files"):
+            patched.setattr(Bucket, name, property(lambda bucket: nowhere))
 
     def break_last_step(self, patched: pytest.MonkeyPatch) -> None:
         def away(*arguments: object) -> None:

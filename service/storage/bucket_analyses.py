@@ -48,7 +48,7 @@ class BucketAnalyses:
 
     def __init__(self, bucket: Bucket, layout: BucketLayout) -> None:
         self._bucket, self._layout = bucket, layout
-        self._records = DatasetRecords(bucket, layout)
+        self._records = DatasetRecords(bucket, layout)  # which are confirmed here, and never claimed
 
     def add(self, submission: Submission) -> None:
         """Keep a submission.  Raises StoreUnavailable; NotFound if what it needs has been removed meanwhile."""

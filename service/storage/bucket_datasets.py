@@ -36,11 +36,16 @@ class BucketDatasets:
     """`service.analyses.ports.DatasetStore` on a bucket; files are received in the local folder `tmp`."""
 
     def __init__(
-        self, bucket: Bucket, layout: BucketLayout, files: BucketFiles, tmp: Path, max_label_bytes: int
+        self,
+        bucket: Bucket,
+        layout: BucketLayout,
+        records: DatasetRecords,
+        files: BucketFiles,
+        tmp: Path,
+        max_label_bytes: int,
     ) -> None:
-        self._bucket, self._layout, self._files = bucket, layout, files
+        self._bucket, self._layout, self._records, self._files = bucket, layout, records, files
         self._tmp, self._max_label_bytes = tmp, max_label_bytes
-        self._records = DatasetRecords(bucket, layout)
 
     def stage(self) -> AbstractContextManager[StagedFiles]:
         """A place for files that are being received; what is not kept is removed."""

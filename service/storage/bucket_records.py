@@ -10,7 +10,7 @@ dataset.json, which is only ever replaced in the version that was read (If-Match
   claimed it fails, or looks again; if there is none, he withdraws what he has written.
 
 So no order of events, and no death, leaves an analysis without its dataset.  A claim whose holder has died is taken
-away by the next user at once, and by the next who claims when he has seen it unchanged for CLAIM_PATIENCE_S.
+away by the next user at once, and by the next who claims when his process has seen it unchanged for CLAIM_PATIENCE_S.
 """
 
 from __future__ import annotations
@@ -31,8 +31,10 @@ from service.storage.bucket_layout import BucketLayout
 from service.storage.records import decode_record
 
 CLAIM_PATIENCE_S = 15.0
-"""A claim that has been seen unchanged for so long, by the clock of the one who waits, is a dead process's."""
+"""A claim that has been seen unchanged for so long, by the clock of a process that waits, is a dead one's."""
 
+PATIENCE_S = 4 * CLAIM_PATIENCE_S  # of a worker; nobody waits for it
+MOST_SIGHTINGS = 1000
 LOOK_INTERVAL_S = 0.1
 ATTEMPTS = 100  # of whoever finds the record changed under his hands
 LABEL_SET_GONE = "The label set has been removed meanwhile. Send it again."
@@ -65,11 +67,42 @@ REMOVED = Entry("", None)
 """What takes the place of a dataset that is removed, in a revision of its own."""
 
 
-class DatasetRecords:
-    """The records of one tenant's datasets."""
+class Sightings:
+    """Since when this process has seen claims unchanged, by whichever of its calls."""
 
-    def __init__(self, bucket: Bucket, layout: BucketLayout) -> None:
+    def __init__(self) -> None:
+        self._seen: dict[str, tuple[str, float]] = {}
+
+    def unchanged_s(self, key: str, revision: str) -> float:
+        """For how long the record with this key has been seen in this revision (seconds)."""
+        now = time.monotonic()
+        known, since = self._seen.get(key, ("", now))
+        if known != revision:
+            if len(self._seen) >= MOST_SIGHTINGS:
+                self._seen.clear()
+            self._seen[key], since = (revision, now), now
+        return now - since
+
+    def forget(self, key: str) -> None:
+        """It is claimed no longer."""
+        self._seen.pop(key, None)
+
+
+class DatasetRecords:
+    """The records of one tenant's datasets.
+
+    For `patience_s` seconds a caller waits for whoever has claimed what he claims himself.
+    """
+
+    def __init__(
+        self,
+        bucket: Bucket,
+        layout: BucketLayout,
+        patience_s: float = PATIENCE_S,
+        sightings: Sightings | None = None,
+    ) -> None:
         self._bucket, self._layout = bucket, layout
+        self._patience_s, self._sightings = patience_s, sightings or Sightings()
         self._claims = threading.local()
 
     def find(self, dataset_id: str) -> Held | None:
@@ -150,19 +183,18 @@ class DatasetRecords:
         raise StoreUnavailable(BUSY)
 
     def _claim(self, dataset_id: str) -> Held:
-        seen, since = "", time.monotonic()
-        until = since + 4 * CLAIM_PATIENCE_S
-        while time.monotonic() < until:
+        key = self._layout.dataset_record(dataset_id)
+        until = time.monotonic() + self._patience_s
+        while True:
             held = self._there(dataset_id)
-            if held.entry.revision != seen:
-                seen, since = held.entry.revision, time.monotonic()
-            if held.entry.claim is not None and time.monotonic() - since < CLAIM_PATIENCE_S:
-                time.sleep(LOOK_INTERVAL_S)
-                continue
-            claimed = self._change(dataset_id, held, replace(held.entry, claim=secrets.token_hex(8)))
-            if claimed is not None:
-                return claimed
-        raise StoreUnavailable(BUSY)
+            if held.entry.claim is None or (self._sightings.unchanged_s(key, held.entry.revision) >= CLAIM_PATIENCE_S):
+                claimed = self._change(dataset_id, held, replace(held.entry, claim=secrets.token_hex(8)))
+                if claimed is not None:
+                    self._sightings.forget(key)
+                    return claimed
+            if time.monotonic() >= until:
+                raise StoreUnavailable(BUSY)
+            time.sleep(LOOK_INTERVAL_S)
 
     def _read(self, dataset_id: str) -> Held | None:
         tagged = self._bucket.read_tagged(self._layout.dataset_record(dataset_id))

@@ -18,6 +18,7 @@ from service.storage.bucket_datasets import BucketDatasets
 from service.storage.bucket_files import BucketFiles
 from service.storage.bucket_layout import PROBE, TENANTS, UNSETTLED, BucketLayout, Mark, read_mark
 from service.storage.bucket_listing import beginning_with
+from service.storage.bucket_records import PATIENCE_S, DatasetRecords, Sightings
 from service.storage.bucket_sweep import sweep_marks, sweep_tenant
 from service.storage.cache import FileCache
 from service.storage.disk_files import check_writable
@@ -30,10 +31,18 @@ SWEEP_INTERVAL_S = 3600.0  # a sweep lists everything
 class BucketStore:
     """`service.analyses.ports.Store`: what one tenant has on the bucket."""
 
-    def __init__(self, bucket: Bucket, layout: BucketLayout, cache: FileCache, tmp: Path, max_label_bytes: int) -> None:
+    def __init__(
+        self,
+        bucket: Bucket,
+        layout: BucketLayout,
+        records: DatasetRecords,
+        cache: FileCache,
+        tmp: Path,
+        max_label_bytes: int,
+    ) -> None:
         self._bucket, self._tmp = bucket, tmp
         files = BucketFiles(bucket, layout, cache)
-        self.datasets = BucketDatasets(bucket, layout, files, tmp, max_label_bytes)
+        self.datasets = BucketDatasets(bucket, layout, records, files, tmp, max_label_bytes)
         self.analyses = BucketAnalyses(bucket, layout)
 
     def check(self) -> None:
@@ -47,7 +56,8 @@ class BucketStores:
 
     Arguments: data_dir, the local directory for what is being received and for the cache, which `cache_bytes` bounds;
     max_label_bytes bounds every part that is read whole: all but x and y; abandoned, how old by the clock of the bucket
-    what belongs to nothing has to be to be swept.
+    what belongs to nothing has to be to be swept; patience_s, how long a caller waits for others who have claimed a
+    dataset, or use the cache.
     """
 
     def __init__(
@@ -58,9 +68,11 @@ class BucketStores:
         cache_bytes: int,
         abandoned: timedelta = ABANDONED,
         sweep_interval_s: float = SWEEP_INTERVAL_S,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         self._bucket, self._data_dir, self._max_label_bytes = bucket, data_dir, max_label_bytes
-        self._cache = FileCache(data_dir / "cache", cache_bytes)
+        self._cache = FileCache(data_dir / "cache", cache_bytes, patience_s)
+        self._patience_s, self._sightings = patience_s, Sightings()
         self._abandoned, self._sweep_interval_s = abandoned, sweep_interval_s
         self._next_sweep = time.monotonic()
 
@@ -81,7 +93,9 @@ class BucketStores:
 
     def of(self, tenant: str) -> BucketStore:
         """A tenant's store."""
-        return BucketStore(self._bucket, BucketLayout(tenant), self._cache, self.tmp, self._max_label_bytes)
+        layout = BucketLayout(tenant)
+        records = DatasetRecords(self._bucket, layout, self._patience_s, self._sightings)
+        return BucketStore(self._bucket, layout, records, self._cache, self.tmp, self._max_label_bytes)
 
     def tenants(self) -> Sequence[str]:
         """Everybody who has an object, the default tenant first."""

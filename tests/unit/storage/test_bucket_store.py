@@ -4,6 +4,10 @@ import gc
 import io
 import os
 import re
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 
@@ -93,6 +97,41 @@ def test_a_bucket_that_is_away_is_unavailable_and_no_more_than_that(bucket_place
         with pytest.raises(StoreUnavailable) as caught:
             call()
         assert re.search("127|http|secret", str(caught.value)) is None
+
+
+def test_a_bucket_that_does_not_answer_is_not_asked_by_everybody(bucket_place, monkeypatch):
+    monkeypatch.setattr(buckets, "REQUEST_TIMEOUT", timedelta(seconds=0.2))
+    monkeypatch.setattr(buckets, "RETRIES", 0)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.setblocking(False)
+        endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        bucket = Bucket(replace(bucket_place.address, endpoint=endpoint), absence_s=600)
+        with pytest.raises(StoreUnavailable):
+            bucket.read("x")
+        silent.accept()[0].close()
+        for call in (lambda: bucket.read("x"), lambda: bucket.write("x", b""), lambda: list(bucket.listed("x"))):
+            with pytest.raises(StoreUnavailable):
+                call()
+        with pytest.raises(BlockingIOError):
+            silent.accept()
+
+
+def test_a_bucket_that_answers_no_is_there(bucket_server, bucket_place):
+    bucket = Bucket(bucket_place.address, absence_s=600)
+    assert bucket.read("nothing") is None
+    refused = Bucket(bucket_server.address("x", READER), absence_s=600)
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable):
+            refused.write("x", b"")
+        assert refused.read("x") is None
+
+
+def test_many_who_ask_for_much_share_a_few_threads(bucket_place):
+    bucket = bucket_place.bucket
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: bucket.at_once(bucket.exists, map(str, range(40))), range(4)))
+    assert answers == [[False] * 40] * 4
+    assert len([thread for thread in threading.enumerate() if thread.name.startswith("bucket")]) <= buckets.AT_ONCE
 
 
 def test_credentials_that_are_refused_later_are_a_store_that_is_away(bucket_server):
@@ -274,6 +313,23 @@ def test_a_claim_whose_holder_died_keeps_nobody(store, bucket_place, monkeypatch
     monkeypatch.setattr(bucket_records, "CLAIM_PATIENCE_S", 0.3)
     intake.delete_dataset(store, dataset.id)
     assert store.datasets.find(dataset.id) is None
+
+
+def test_who_cannot_wait_for_a_dead_claim_to_be_old_finds_it_old_later(bucket_place, monkeypatch):
+    monkeypatch.setattr(bucket_records, "CLAIM_PATIENCE_S", 0.5)
+    stores = bucket_place.open(patience_s=0.0)
+    dataset, _ = kept(stores.of(DEFAULT_TENANT))
+    left_claimed(bucket_place, dataset.id)
+    refused = 0
+    until = time.monotonic() + 10
+    while time.monotonic() < until:
+        try:
+            intake.delete_dataset(stores.of(DEFAULT_TENANT), dataset.id)
+            break
+        except StoreUnavailable:
+            refused += 1
+    assert refused > 0
+    assert stores.of(DEFAULT_TENANT).datasets.find(dataset.id) is None
 
 
 def test_a_part_of_who_came_second_does_not_take_the_place_of_the_first(store, bucket_place):

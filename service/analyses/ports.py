@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -276,6 +276,10 @@ class AnalysisStore(Protocol):
         """Remove an analysis: its record, outcome and report, and what leads to that."""
 
 
+Chosen = Callable[[Sequence[str]], Sequence[str]]
+"""Some of the ids of analyses, in their order; it is called with many at a time."""
+
+
 class Store(Protocol):
     """The truth about the datasets, label sets and analyses of one tenant; nothing of another's is in reach."""
 
@@ -303,8 +307,8 @@ class Stores(Protocol):
     def holder_of(self, analysis_id: str) -> Store | None:
         """The store that holds an analysis without an outcome; None if there is no such analysis."""
 
-    def unsettled(self) -> Iterator[Submission]:
-        """Everybody's analyses without an outcome, oldest first."""
+    def unsettled(self, chosen: Chosen | None = None) -> Iterator[Submission]:
+        """Everybody's analyses without an outcome, oldest first; only those that are `chosen`, before they are read."""
 
     def mend(self) -> None:
         """Put right what a copy that was made while the service ran may lack, so that every analysis comes to its end.

@@ -12,7 +12,6 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import lru_cache
-from itertools import islice
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -239,10 +238,3 @@ def _open(address: BucketAddress, timeout: timedelta, retry_timeout: timedelta) 
 def _threads_of(pid: int) -> ThreadPoolExecutor:
     """The threads in which a process asks for many things; made at first use, for threads do not survive a fork."""
     return ThreadPoolExecutor(AT_ONCE, thread_name_prefix="bucket")
-
-
-def chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """The items, so many at a time."""
-    rest = iter(items)
-    while some := list(islice(rest, size)):
-        yield some

@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 from service.analyses.analysis import Estimation, Outcome, Submission
 from service.analyses.errors import AnalysisNotFound, NotFound, StoreUnavailable
 from service.analyses.identity import Kind
-from service.storage.bucket import Bucket, chunks
+from service.storage.bucket import Bucket
 from service.storage.bucket_layout import (
     OUTCOME_RECORD,
     SUBMISSION_RECORD,
@@ -24,6 +24,7 @@ from service.storage.bucket_layout import (
 )
 from service.storage.bucket_listing import beginning_with, newest_first
 from service.storage.bucket_records import DatasetRecords
+from service.storage.chunks import chunks
 from service.storage.records import SUBMISSION, decode_record
 
 LOOKED_AT_ONCE = 64  # marks whose analyses are read together

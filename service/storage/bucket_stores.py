@@ -11,8 +11,9 @@ from datetime import timedelta
 from pathlib import Path
 
 from service.analyses.analysis import Submission
+from service.analyses.ports import Chosen
 from service.analyses.tenancy import DEFAULT_TENANT, is_tenant
-from service.storage.bucket import Bucket, chunks
+from service.storage.bucket import Bucket
 from service.storage.bucket_analyses import LOOKED_AT_ONCE, BucketAnalyses
 from service.storage.bucket_datasets import BucketDatasets
 from service.storage.bucket_files import BucketFiles
@@ -21,6 +22,7 @@ from service.storage.bucket_listing import beginning_with
 from service.storage.bucket_records import PATIENCE_S, DatasetRecords, Sightings
 from service.storage.bucket_sweep import sweep_marks, sweep_tenant
 from service.storage.cache import FileCache
+from service.storage.chunks import chunks
 from service.storage.disk_files import check_writable
 from service.storage.staging import sweep_staged
 
@@ -106,11 +108,13 @@ class BucketStores:
         marks = (read_mark(item.key) for item in beginning_with(self._bucket, UNSETTLED, analysis_id))
         return next((self.of(mark.tenant) for mark in marks if mark is not None), None)
 
-    def unsettled(self) -> Iterator[Submission]:
-        """Everybody's analyses without an outcome, oldest first."""
+    def unsettled(self, chosen: Chosen | None = None) -> Iterator[Submission]:
+        """Everybody's analyses without an outcome, oldest first; only those that are `chosen`, before they are read."""
         marks = (read_mark(item.key) for item in self._bucket.listed(UNSETTLED))
         for some in chunks((mark for mark in marks if mark is not None), LOOKED_AT_ONCE):
-            for found in self._bucket.at_once(self._find_unsettled, some):
+            ids = [mark.analysis_id for mark in some]
+            wanted = set(ids if chosen is None else chosen(ids))
+            for found in self._bucket.at_once(self._find_unsettled, [m for m in some if m.analysis_id in wanted]):
                 if found is not None:
                     yield found
 

@@ -349,6 +349,28 @@ def test_a_clock_that_is_set_keeps_no_analysis_out_of_the_queue(stores, store, q
     assert queue.find(analysis_id).state is QueueState.WAITING
 
 
+def test_nothing_is_read_of_what_the_queue_has(stores, queue, monkeypatch):
+    """On a bucket every look costs."""
+    monkeypatch.setattr(reconciliation, "REQUEUE_AFTER", timedelta(seconds=-1))
+    waiting, lost, theirs = (submitted(stores.of(tenant), queue) for tenant in ("default", "default", "acme"))
+    for analysis_id in (lost, theirs):
+        queue.forget(analysis_id)
+    kind, read = type(stores.of(DEFAULT_TENANT).analyses), []
+    find = kind.find_unsettled
+
+    def counted(analyses, analysis_id):
+        read.append(analysis_id)
+        return find(analyses, analysis_id)
+
+    monkeypatch.setattr(kind, "find_unsettled", counted)
+    reconciliation.reconcile_store(stores, queue)
+    assert sorted(read) == sorted([lost, theirs])
+    assert [entry.state for entry in queue.find_many([waiting, lost, theirs])] == [QueueState.WAITING] * 3
+    read.clear()
+    reconciliation.reconcile_store(stores, queue)
+    assert read == []
+
+
 def test_what_needs_too_much_memory_is_refused_with_the_numbers_and_nothing_is_kept(store, queue):
     needed = needed_bytes(Sizes(60, 3, 5, 60, 1), QUICK)
     with pytest.raises(MemoryLimitExceeded) as refused:

@@ -4,11 +4,8 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-
-from redis import Redis
 
 from service.access.errors import InvalidKey
 from service.access.keys import Keys, Scope, given_key
@@ -21,6 +18,7 @@ from service.settings import Settings
 from service.storage.bucket import Bucket
 from service.storage.bucket_address import BucketRefused, bucket_address
 from service.storage.bucket_keys import BucketKeys
+from service.storage.bucket_records import PATIENCE_S
 from service.storage.bucket_stores import BucketStores
 from service.storage.disk import DiskStores
 from service.storage.disk_keys import DiskKeys
@@ -31,7 +29,8 @@ from service.storage.redis_password import PasswordRefused, read_password, with_
 from service.storage.redis_queue import RedisQueue, open_brief_connection, open_connection, open_measure
 
 METRICS_KEY_NAME = "metrics"
-ABSENCE_S = 1.0  # for so long the API takes a queue that was away to be away still
+ABSENCE_S = 1.0  # for so long the API takes a queue or a bucket that was away to be away still
+API_PATIENCE_S = 2.0  # for others who use the same on a bucket: few threads serve all callers
 
 
 class QueueNotConfigured(Exception):
@@ -46,16 +45,22 @@ class KeyFileRefused(Exception):
     """The file of PHASEGATE_METRICS_KEY_FILE holds no key."""
 
 
-@dataclass(frozen=True)
-class Services:
-    """What API and workers work with."""
+@dataclass(frozen=True, kw_only=True)
+class WorkerServices:
+    """What workers work with."""
 
     settings: Settings
     stores: Stores
     queue: Queue
+    redis_url: str = field(repr=False)  # may hold a password
+
+
+@dataclass(frozen=True, kw_only=True)
+class Services(WorkerServices):
+    """What the API works with; some of it has threads, and must not be forked."""
+
     claims: Claims
     rates: CallRates
-    redis_url: str = field(repr=False)  # may hold a password
     measure: Callable[[], Measures]
 
 
@@ -74,9 +79,17 @@ def queue_url(settings: Settings) -> str:
         raise QueueNotConfigured(str(error)) from error
 
 
-def open_stores(settings: Settings) -> DiskStores | BucketStores:
-    """The stores, their local folders in place; a bucket is not reached before it is used.  Raises StoreNotUsable."""
-    stores = _chosen_stores(settings)
+def open_stores(
+    settings: Settings, *, absence_s: float = 0.0, patience_s: float = PATIENCE_S
+) -> DiskStores | BucketStores:
+    """The stores, their local folders in place; a bucket is not reached before it is used.
+
+    Arguments: absence_s, for how long a bucket that was silent is not asked again; patience_s, how long a caller waits
+    for others who use the same on it.
+
+    Raises StoreNotUsable.
+    """
+    stores = _chosen_stores(settings, absence_s, patience_s)
     try:
         stores.prepare()
     except OSError as error:
@@ -87,14 +100,18 @@ def open_stores(settings: Settings) -> DiskStores | BucketStores:
     return stores
 
 
-def _chosen_stores(settings: Settings) -> DiskStores | BucketStores:
-    bucket = _bucket(settings)
+def _chosen_stores(
+    settings: Settings, absence_s: float = 0.0, patience_s: float = PATIENCE_S
+) -> DiskStores | BucketStores:
+    bucket = _bucket(settings, absence_s)
     if bucket is None:
         return DiskStores(settings.data_dir, settings.max_label_bytes)
-    return BucketStores(bucket, settings.data_dir, settings.max_label_bytes, settings.cache_bytes)
+    return BucketStores(
+        bucket, settings.data_dir, settings.max_label_bytes, settings.cache_bytes, patience_s=patience_s
+    )
 
 
-def _bucket(settings: Settings) -> Bucket | None:
+def _bucket(settings: Settings, absence_s: float) -> Bucket | None:
     if settings.store_url is None:
         return None
     try:
@@ -107,7 +124,7 @@ def _bucket(settings: Settings) -> Bucket | None:
         )
     except BucketRefused as error:
         raise StoreNotUsable(str(error)) from error
-    return Bucket(address)
+    return Bucket(address, absence_s)
 
 
 def check_store(settings: Settings) -> None:
@@ -121,30 +138,39 @@ def check_store(settings: Settings) -> None:
     reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
+        exit_code = 1
         try:
-            with suppress(StoreUnavailable):
-                _admit(stores, writing)
-        finally:
-            os._exit(0)
+            os.write(writing, _refusal(stores).encode())
+            exit_code = 0
+        finally:  # what it is may quote a secret, and is left unsaid
+            os._exit(exit_code)
     os.close(writing)
     with open(reading, encoding="utf-8") as file:
         refusal = file.read()
-    os.waitpid(child, 0)
-    if refusal:
-        raise StoreNotUsable(refusal)
+    _, status = os.waitpid(child, 0)
+    if refusal or status:
+        raise StoreNotUsable(
+            refusal
+            or "The bucket cannot be tried: the client library refuses its address. Check PHASEGATE_STORE_URL, "
+            "PHASEGATE_STORE_ENDPOINT, PHASEGATE_STORE_REGION and the AWS variables."
+        )
 
 
-def _admit(stores: DiskStores | BucketStores, writing: int) -> None:
+def _refusal(stores: DiskStores | BucketStores) -> str:
+    """Why the bucket cannot be used, empty if it can or may yet."""
     try:
         if isinstance(stores, BucketStores):
             stores.admit()
+    except StoreUnavailable:
+        return ""
     except BucketRefused as error:
-        os.write(writing, str(error).encode())
+        return str(error)
+    return ""
 
 
-def open_keys(settings: Settings) -> Keys:
+def open_keys(settings: Settings, *, absence_s: float = 0.0) -> Keys:
     """The keys, which are kept where the store is.  Raises StoreNotUsable."""
-    bucket = _bucket(settings)
+    bucket = _bucket(settings, absence_s)
     return DiskKeys(settings.data_dir) if bucket is None else BucketKeys(bucket)
 
 
@@ -152,7 +178,7 @@ def open_ring(settings: Settings) -> KeyRing:
     """The keys that let callers in: those of the store, and the one for the metrics.  Raises KeyFileRefused."""
     path = settings.metrics_key_file
     if path is None:
-        return KeyRing(open_keys(settings))
+        return KeyRing(open_keys(settings, absence_s=ABSENCE_S))
     try:
         text = path.read_text(encoding="ascii").strip()
         given = given_key(text, METRICS_KEY_NAME, DEFAULT_TENANT, {Scope.ADMIN}, datetime.now(UTC))
@@ -162,28 +188,30 @@ def open_ring(settings: Settings) -> KeyRing:
     except (InvalidKey, ValueError) as error:
         reason = "It holds no key: pg_, 12 hexadecimal digits, _, 64 hexadecimal digits. `make secrets` makes one."
         raise KeyFileRefused(f"PHASEGATE_METRICS_KEY_FILE: {path} cannot be used. {reason}") from error
-    return KeyRing(open_keys(settings), [given])
+    return KeyRing(open_keys(settings, absence_s=ABSENCE_S), [given])
 
 
-def build(settings: Settings) -> Services:
+def build(settings: Settings) -> WorkerServices:
     """Connect store and queue, with the patience of a worker.  Raises QueueNotConfigured, StoreNotUsable."""
     url = queue_url(settings)
-    return _services(settings, open_connection(url), url, 0.0)
+    return WorkerServices(
+        settings=settings,
+        stores=open_stores(settings),
+        queue=RedisQueue(open_connection(url), time_limit_s=settings.analysis_time_limit_s),
+        redis_url=url,
+    )
 
 
 def build_api(settings: Settings) -> Services:
     """Connect store and queue for callers who wait.  Raises QueueNotConfigured, StoreNotUsable."""
     url = queue_url(settings)
-    return _services(settings, open_brief_connection(url), url, ABSENCE_S)
-
-
-def _services(settings: Settings, connection: Redis, url: str, absence_s: float) -> Services:
+    connection = open_brief_connection(url)
     return Services(
         settings=settings,
-        stores=open_stores(settings),
-        queue=RedisQueue(connection, time_limit_s=settings.analysis_time_limit_s, absence_s=absence_s),
-        claims=RedisClaims(connection, ttl_s=settings.idempotency_s, absence_s=absence_s),
-        rates=CallRates(connection, per_minute=settings.rate_per_minute, absence_s=absence_s),
+        stores=open_stores(settings, absence_s=ABSENCE_S, patience_s=API_PATIENCE_S),
+        queue=RedisQueue(connection, time_limit_s=settings.analysis_time_limit_s, absence_s=ABSENCE_S),
+        claims=RedisClaims(connection, ttl_s=settings.idempotency_s, absence_s=ABSENCE_S),
+        rates=CallRates(connection, per_minute=settings.rate_per_minute, absence_s=ABSENCE_S),
         redis_url=url,
         measure=open_measure(url),
     )

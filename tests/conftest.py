@@ -48,20 +48,19 @@ def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
     return request.getfixturevalue("bucket_place")
 
 
-class ServicesInOneProcess(LoadFileScheduling):
-    """Whole files to every process, as collected; all tests that start services to one process, one after the other.
+class ServicesFirst(LoadFileScheduling):
+    """Whole files to every process, as collected; of the tests that start services each folder to one process.
 
-    These mostly wait, which leaves the processor to the tests that compute, and some of them have deadlines, which
-    two services at a time would strain.
+    These mostly wait, and some of them have deadlines, which many services at a time would strain.
     """
 
     def _split_scope(self, nodeid: str) -> str:
-        services = nodeid.startswith(("tests/e2e/", "tests/integration/"))
-        return "services" if services else super()._split_scope(nodeid)
+        folders = [folder for folder in ("tests/e2e/", "tests/integration/") if nodeid.startswith(folder)]
+        return folders[0] if folders else super()._split_scope(nodeid)
 
 
 @pytest.hookimpl(optionalhook=True)
-def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ServicesInOneProcess:
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ServicesFirst:
     """How `pytest --numprocesses 2` deals out the tests: the long files of services come first, and stay first."""
     config.option.loadscopereorder = False
-    return ServicesInOneProcess(config, log)
+    return ServicesFirst(config, log)

@@ -12,10 +12,13 @@ from typing import Protocol
 import pytest
 
 from service.analyses.analysis import Estimation
+from service.analyses.errors import StoreUnavailable
 from service.analyses.ports import Stores
+from service.storage import disk_analyses
 from service.storage.bucket import Bucket
 from service.storage.bucket_address import BucketAddress
-from service.storage.bucket_layout import Keys
+from service.storage.bucket_layout import BucketLayout
+from service.storage.bucket_records import PATIENCE_S, DatasetRecords
 from service.storage.bucket_stores import BucketStores
 from service.storage.disk import DiskStores
 
@@ -43,6 +46,12 @@ class Place(Protocol):
 
     def take_away(self, patched: pytest.MonkeyPatch) -> None:
         """From here on nothing can be written."""
+
+    def break_last_step(self, patched: pytest.MonkeyPatch) -> None:
+        """From here on a submission is written, and the call that adds it fails all the same."""
+
+    def break_index(self, patched: pytest.MonkeyPatch) -> None:
+        """From here on nothing can be written that leads to a report."""
 
 
 @dataclass(frozen=True)
@@ -80,6 +89,19 @@ class DiskPlace:
 
         patched.setattr("os.fsync", full)
 
+    def break_last_step(self, patched: pytest.MonkeyPatch) -> None:
+        def failing(folder: Path) -> None:
+            if folder.name == "analyses":
+                raise OSError(errno.EIO, "Input/output error")
+
+        patched.setattr(disk_analyses, "sync_folder", failing)
+
+    def break_index(self, patched: pytest.MonkeyPatch) -> None:
+        def full(*arguments: object) -> None:
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        patched.setattr(disk_analyses, "_put_id", full)
+
     def _path(self, subject: Estimation, part: str) -> Path:
         folder = self.folder / "datasets" / subject.dataset.id
         if part in subject.label_set.files:
@@ -96,7 +118,9 @@ class BucketPlace:
     max_label_bytes: int
     cache_bytes: int = 100_000_000
 
-    def open(self, host: str = "host", abandoned: timedelta = timedelta(hours=1)) -> BucketStores:
+    def open(
+        self, host: str = "host", abandoned: timedelta = timedelta(hours=1), patience_s: float = PATIENCE_S
+    ) -> BucketStores:
         stores = BucketStores(
             Bucket(self.address),
             self.folder / host,
@@ -104,6 +128,7 @@ class BucketPlace:
             self.cache_bytes,
             abandoned=abandoned,
             sweep_interval_s=0.0,
+            patience_s=patience_s,
         )
         stores.prepare()
         return stores
@@ -132,17 +157,34 @@ class BucketPlace:
         self._forget()
 
     def write_record(self, name: str, an_id: str, content: bytes) -> None:
-        key = {"dataset": Keys().dataset_record, "submission": Keys().submission}[name](an_id)
+        key = {"dataset": BucketLayout().dataset_record, "submission": BucketLayout().submission}[name](an_id)
         self.bucket.write(key, content)
 
     def take_away(self, patched: pytest.MonkeyPatch) -> None:
         nowhere = Bucket(replace(self.address, endpoint="http://127.0.0.1:9"))._store
-        patched.setattr(Bucket, "_store", property(lambda bucket: nowhere))
+        for name in ("_store", "_store_for_files"):
+            patched.setattr(Bucket, name, property(lambda bucket: nowhere))
+
+    def break_last_step(self, patched: pytest.MonkeyPatch) -> None:
+        def away(*arguments: object) -> None:
+            raise StoreUnavailable("The array store cannot be reached. Try again later.")
+
+        patched.setattr(DatasetRecords, "confirm", away)
+
+    def break_index(self, patched: pytest.MonkeyPatch) -> None:
+        write = Bucket.write
+
+        def away(bucket: Bucket, key: str, content: bytes) -> None:
+            if key.startswith(BucketLayout().reports):
+                raise StoreUnavailable("The array store cannot be reached. Try again later.")
+            write(bucket, key, content)
+
+        patched.setattr(Bucket, "write", away)
 
     def _key(self, subject: Estimation, part: str) -> str:
         if part in subject.label_set.files:
-            return f"{Keys().label_set(subject.label_set)}/{subject.label_set.files[part].name}"
-        return f"{Keys().dataset(subject.dataset.id)}/{subject.dataset.files[part].name}"
+            return f"{BucketLayout().label_set(subject.label_set)}/{subject.label_set.files[part].name}"
+        return f"{BucketLayout().dataset(subject.dataset.id)}/{subject.dataset.files[part].name}"
 
     def _forget(self) -> None:
         for cache in self.folder.glob("*/cache"):

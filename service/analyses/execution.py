@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 
 import structlog
@@ -41,8 +42,17 @@ TOO_LITTLE_MEMORY = (
 )
 
 
-def run(store: Store, queue: Queue, analysis_id: str, progress: Callable[[Progress], None]) -> None:
+def run(
+    store: Store,
+    queue: Queue,
+    analysis_id: str,
+    progress: Callable[[Progress], None],
+    bounded: Callable[[], AbstractContextManager[None]] = nullcontext,
+) -> None:
     """Run an analysis and settle it: a report, or the failure that its input or a defect causes.
+
+    Arguments: bounded, entered while it is computed, and not while its input is fetched or its outcome stored: may
+    refuse it memory.
 
     What is no fault of this analysis escapes, and the queue tries again: StoreUnavailable, this process killed.
     """
@@ -58,7 +68,7 @@ def run(store: Store, queue: Queue, analysis_id: str, progress: Callable[[Progre
         settle(store, queue, analysis_id, outcome, result)
 
     try:
-        finish(_result(store, submission.subject, progress), None)
+        finish(_result(store, submission.subject, progress, bounded), None)
     except StoreUnavailable:
         raise
     except (EstimationError, UploadError, InputAltered, CacheTooSmall) as error:
@@ -104,30 +114,33 @@ def failure_of(error: EstimationError | AnalysisError) -> Failure:
 
 
 def _result(
-    store: Store, subject: Estimation | SimulatedProblem, progress: Callable[[Progress], None]
+    store: Store,
+    subject: Estimation | SimulatedProblem,
+    progress: Callable[[Progress], None],
+    bounded: Callable[[], AbstractContextManager[None]],
 ) -> Report | Simulation:
     def publish(stage: str, fraction: float) -> None:
         progress(Progress(stage, fraction))
 
     if isinstance(subject, SimulatedProblem):
-        return simulate(
-            subject.model,
-            subject.n_pairs,
-            subject.seed,
-            n_labeled=subject.n_labeled,
-            options=subject.options,
-            progress=publish,
+        with bounded():
+            return simulate(
+                subject.model,
+                subject.n_pairs,
+                subject.seed,
+                n_labeled=subject.n_labeled,
+                options=subject.options,
+                progress=publish,
+            )
+    features, labels = store.datasets.inputs_of(subject.dataset, subject.label_set)
+    with bounded():
+        return estimate(
+            features.x,
+            features.y,
+            label_columns(labels.columns, subject.label_set.label_types),
+            labels.rows,
+            subject.options,
+            publish,
+            groups=features.groups,
+            covariates=typed_covariates(features.covariates, subject.dataset.covariate_types),
         )
-    store.datasets.verify(subject.dataset, subject.label_set)
-    features = store.datasets.features_of(subject.dataset)
-    labels = store.datasets.labels_of(subject.label_set)
-    return estimate(
-        features.x,
-        features.y,
-        label_columns(labels.columns, subject.label_set.label_types),
-        labels.rows,
-        subject.options,
-        publish,
-        groups=features.groups,
-        covariates=typed_covariates(features.covariates, subject.dataset.covariate_types),
-    )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 
 import structlog
 
-from service.analyses.errors import QueueUnavailable
+from service.analyses.errors import QueueUnavailable, StoreUnavailable
 from service.analyses.intake import sweep_datasets
 from service.analyses.lifecycle import sweep_analyses
 from service.analyses.ports import Queue, Stores
@@ -47,10 +47,21 @@ class Expiry:
         """One round: remove datasets and analyses whose time is over, and what processes that have died left behind."""
         now = self._wall()
         if not self._is_held(now):
-            for tenant in stores.tenants():
-                store = stores.of(tenant)
-                erase(queue, [*sweep_datasets(store, now), *sweep_analyses(store, now, self._retention)])
+            self._expire(stores, queue, now)
         stores.sweep()
+
+    def _expire(self, stores: Stores, queue: Queue, now: datetime) -> None:
+        """What fails with one tenant keeps none of the others."""
+        for tenant in _tenants(stores):
+            removed: list[str] = []
+            try:
+                store = stores.of(tenant)
+                removed += sweep_datasets(store, now)
+                removed += sweep_analyses(store, now, self._retention)
+            except (OSError, StoreUnavailable):
+                log.exception("tenant_not_swept", tenant=tenant)
+            finally:
+                erase(queue, removed)
 
     def _is_held(self, now: datetime) -> bool:
         at_s = self._monotonic_s()
@@ -62,6 +73,14 @@ class Expiry:
                 log.warning("clock_jumped", ahead_s=round(ahead.total_seconds()), nothing_expires_for_s=HELD_S)
         self._latest = now, at_s
         return self._held_until_s is not None and at_s < self._held_until_s
+
+
+def _tenants(stores: Stores) -> Sequence[str]:
+    try:
+        return stores.tenants()
+    except (OSError, StoreUnavailable):
+        log.exception("tenants_not_listed")
+        return ()
 
 
 def erase(queue: Queue, ids: list[str]) -> None:

@@ -9,7 +9,14 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from service.analyses.analysis import RECORD_VERSION, Analysis, Outcome, Progress, State, Submission
-from service.analyses.errors import AnalysisActive, AnalysisNotFound, NoReport, QueueUnavailable, ReportNotReady
+from service.analyses.errors import (
+    AnalysisActive,
+    AnalysisNotFound,
+    NoReport,
+    QueueUnavailable,
+    ReportNotReady,
+    StoreUnavailable,
+)
 from service.analyses.execution import settle
 from service.analyses.identity import Kind, first_id, is_id
 from service.analyses.pages import Page, page_of
@@ -128,7 +135,7 @@ def sweep_analyses(store: Store, now: datetime, retention: timedelta) -> list[st
                 store.analyses.remove(analysis_id)
                 removed.append(analysis_id)
                 log.info("analysis_expired", analysis_id=analysis_id)
-        except OSError:
+        except (OSError, StoreUnavailable):
             log.exception("analysis_not_removed", analysis_id=analysis_id)
     return removed
 

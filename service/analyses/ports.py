@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from datetime import datetime
@@ -183,6 +183,12 @@ class DatasetStore(Protocol):
     def features_of(self, dataset: Dataset) -> Features:
         """The features of a dataset."""
 
+    def inputs_of(self, dataset: Dataset, label_set: LabelSet) -> tuple[Features, Labels]:
+        """`features_of` and `labels_of` for an analysis, when every file of both has been read and has its digest.
+
+        Raises InputAltered for one that is not byte for byte what was received; CacheTooSmall, UploadError.
+        """
+
     def groups_of(self, dataset: Dataset) -> NDArray[Any] | None:
         """The group ids of a dataset, None without groups."""
 
@@ -193,9 +199,6 @@ class DatasetStore(Protocol):
         cannot both succeed without knowing of each other: one of them waits, or the call with which he adds or removes
         raises DatasetNotFound or DatasetInUse.
         """
-
-    def verify(self, dataset: Dataset, label_set: LabelSet) -> None:
-        """Read every file of both and raise InputAltered unless it is byte for byte what was received."""
 
     def remove(self, dataset_id: str) -> None:
         """Remove a dataset with its label sets, while it is held alone.
@@ -224,6 +227,13 @@ class AnalysisStore(Protocol):
 
     def add(self, submission: Submission) -> None:
         """Keep a submission: from here on the analysis survives a crash.
+
+        Raises StoreUnavailable, after which it may be there all the same; DatasetNotFound, LabelSetNotFound if what it
+        needs is gone.
+        """
+
+    def confirm(self, submission: Submission) -> None:
+        """The last step of `add`, for a submission that is there, though the call that added it may have failed.
 
         Raises StoreUnavailable; DatasetNotFound, LabelSetNotFound if what it needs is gone.
         """
@@ -266,6 +276,10 @@ class AnalysisStore(Protocol):
         """Remove an analysis: its record, outcome and report, and what leads to that."""
 
 
+Chosen = Callable[[Sequence[str]], Sequence[str]]
+"""Some of the ids of analyses, in their order; it is called with many at a time."""
+
+
 class Store(Protocol):
     """The truth about the datasets, label sets and analyses of one tenant; nothing of another's is in reach."""
 
@@ -293,8 +307,8 @@ class Stores(Protocol):
     def holder_of(self, analysis_id: str) -> Store | None:
         """The store that holds an analysis without an outcome; None if there is no such analysis."""
 
-    def unsettled(self) -> Iterator[Submission]:
-        """Everybody's analyses without an outcome, oldest first."""
+    def unsettled(self, chosen: Chosen | None = None) -> Iterator[Submission]:
+        """Everybody's analyses without an outcome, oldest first; only those that are `chosen`, before they are read."""
 
     def mend(self) -> None:
         """Put right what a copy that was made while the service ran may lack, so that every analysis comes to its end.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 
 import structlog
@@ -19,8 +20,6 @@ from service.analyses.execution import failure_of, settle
 from service.analyses.ports import LossReason, Queue, QueueEntry, Stores
 
 REQUEUE_AFTER = timedelta(seconds=10)  # longer than a submission takes from the store to the queue, by either clock
-
-ASKED_AT_ONCE = 500  # analyses that the queue is asked about in one step
 
 LOST: dict[LossReason, AnalysisLost] = {
     LossReason.TIME_LIMIT: TimeLimitExceeded(
@@ -65,13 +64,19 @@ def _loss(entry: QueueEntry) -> AnalysisLost:
 
 
 def reconcile_store(stores: Stores, queue: Queue) -> None:
-    """Queue every stored analysis that has neither outcome nor queue entry: the queue was lost, or never reached."""
+    """Queue every stored analysis that has neither outcome nor queue entry: the queue was lost, or never reached.
+
+    The queue is asked first: what it has need not be read.
+    """
     now = datetime.now(UTC)
-    # One that is from the future was submitted before the clock was set back: it must not wait until that comes again.
-    waiting = [submission.id for submission in stores.unsettled() if abs(now - submission.submitted_at) > REQUEUE_AFTER]
-    for start in range(0, len(waiting), ASKED_AT_ONCE):
-        some = waiting[start : start + ASKED_AT_ONCE]
-        for analysis_id, entry in zip(some, queue.find_many(some), strict=True):
-            if entry is None:
-                log.warning("analysis_requeued", analysis_id=analysis_id)
-                queue.enqueue(analysis_id)
+
+    def lacking(analysis_ids: Sequence[str]) -> Sequence[str]:
+        entries = zip(analysis_ids, queue.find_many(analysis_ids), strict=True)
+        return [analysis_id for analysis_id, entry in entries if entry is None]
+
+    for submission in stores.unsettled(lacking):
+        # One that is from the future was submitted before the clock was set back: it must not wait until that comes
+        # again.
+        if abs(now - submission.submitted_at) > REQUEUE_AFTER:
+            log.warning("analysis_requeued", analysis_id=submission.id)
+            queue.enqueue(submission.id)

@@ -127,7 +127,7 @@ def submit_upload(
         try:
             store.analyses.add(submission)
         except StoreUnavailable:
-            store.datasets.remove(dataset.id)
+            _withdraw(store, submission, dataset.id)
             raise
     return _queued(store, queue, submission, reuse_within)
 
@@ -145,9 +145,30 @@ def submit_simulation(
 
 
 def _known(store: Store, queue: Queue, stem: str | None) -> Analysis | None:
-    """The analysis that an earlier attempt of the same call has submitted."""
+    """The analysis that an earlier attempt of the same call has submitted.
+
+    That attempt may have failed in its last step, which is made good here: one that lacks what it needs is none.
+    """
     submission = store.analyses.find(new_id(Kind.ANALYSIS, stem)) if stem is not None else None
-    return None if submission is None else _seen(store, queue, submission)
+    if submission is None:
+        return None
+    if store.analyses.outcome(submission.id) is None:
+        try:
+            store.analyses.confirm(submission)
+        except NotFound:
+            if store.analyses.outcome(submission.id) is None:  # else it has ended, and its dataset was removed then
+                store.analyses.remove(submission.id)
+                return None
+    return _seen(store, queue, submission)
+
+
+def _withdraw(store: Store, submission: Submission, dataset_id: str) -> None:
+    """Remove the dataset of an analysis that was not stored; one that may be needed is left to expire."""
+    try:
+        if store.analyses.find(submission.id) is None:
+            store.datasets.remove(dataset_id)
+    except (StoreUnavailable, OSError):
+        log.warning("dataset_left", dataset_id=dataset_id)
 
 
 def _submission(

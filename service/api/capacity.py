@@ -74,7 +74,7 @@ class Capacity:
     def to_store(self) -> None:
         """May there be another dataset?  Raises TooManyDatasets."""
         most = self._services.settings.max_datasets
-        if len(self._store.datasets.ids()) >= most:
+        if len(self._store.datasets.ids(at_most=most)) >= most:
             raise TooManyDatasets(
                 f"There are {most} datasets, which is as many as this service keeps. Delete some, wait until they "
                 "expire, or analyse one that is there."

@@ -6,13 +6,17 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from enum import StrEnum
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from service import logs
 from service.cli.app import app, fail, read_settings
 from service.cli.local import DataDir
+
+if TYPE_CHECKING:  # loaded by the commands, and not to show a help text
+    from service.access.keys import Keys
+    from service.settings import Settings
 
 LONGEST_DAYS = 3650
 
@@ -47,13 +51,12 @@ def create(
 ) -> None:
     """Make a key and print it, once: only a digest of it is kept. It counts at once."""
     from service.access.administration import create_key
-    from service.wiring import open_keys
 
     settings = read_settings(data_dir=data_dir)
     logs.configure(settings.log_level)
     lifetime = None if expires_in is None else timedelta(days=expires_in)
     with _refusals():
-        typer.echo(create_key(open_keys(settings), name, tenant, scope, lifetime))
+        typer.echo(create_key(_opened(settings), name, tenant, scope, lifetime))
 
 
 @keys.command("list")
@@ -63,10 +66,9 @@ def list_keys(
 ) -> None:
     """List the keys, oldest first, without their secrets."""
     from service.figures.keys import draw_keys, keys_json
-    from service.wiring import open_keys
 
     with _refusals():
-        found = open_keys(read_settings(data_dir=data_dir)).all()
+        found = _opened(read_settings(data_dir=data_dir)).all()
     if as_json:
         typer.echo(keys_json(found))
     else:
@@ -80,13 +82,20 @@ def revoke(
 ) -> None:
     """Make a key count for nothing, within seconds and for good. Revoking it again changes nothing."""
     from service.access.administration import revoke_key
-    from service.wiring import open_keys
 
     settings = read_settings(data_dir=data_dir)
     logs.configure(settings.log_level)
     with _refusals():
-        key = revoke_key(open_keys(settings), key_id)
+        key = revoke_key(_opened(settings), key_id)
     typer.echo(f"Key {key.id} ({key.name}) is revoked.")
+
+
+def _opened(settings: Settings) -> Keys:
+    """The keys, where they are; a bucket that lets us not in says why."""
+    from service.wiring import check_store, open_keys
+
+    check_store(settings)
+    return open_keys(settings)
 
 
 @contextmanager

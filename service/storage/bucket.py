@@ -7,43 +7,36 @@ children that use it.  The connection is made at first use, by the process that 
 from __future__ import annotations
 
 import os
-import re
-import secrets
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
-from itertools import islice
+from functools import lru_cache
 from pathlib import Path
 from typing import Any, TypeVar
 
 import obstore
-import structlog
-from obstore.exceptions import AlreadyExistsError, BaseError, PreconditionError
+from obstore.exceptions import AlreadyExistsError, PreconditionError
 from obstore.store import S3Store
 
 from service.analyses.errors import StoreUnavailable
-from service.storage.bucket_address import BucketAddress, BucketRefused
+from service.storage.bucket_address import BucketAddress
+from service.storage.bucket_admission import admit
+from service.storage.bucket_reaching import AWAY, reached
+from service.storage.reaching import Absence
 
-AT_ONCE = 16  # requests under way at the same time for one caller
+AT_ONCE = 16  # small requests under way at the same time
 LISTED_AT_ONCE = 1000  # what a bucket answers with at most
 PIECE_BYTES = 8 * 1024 * 1024
 PIECES_AT_ONCE = 4  # of one file: their memory is all that a transfer needs
 MAX_PIECES = 9000  # a bucket takes 10,000 parts
 CONNECT_TIMEOUT = timedelta(seconds=3)
-REQUEST_TIMEOUT = timedelta(seconds=60)  # for one piece at most
+REQUEST_TIMEOUT, RETRY_TIMEOUT = timedelta(seconds=5), timedelta(seconds=6)
+PIECE_TIMEOUT, PIECE_RETRY_TIMEOUT = timedelta(seconds=60), timedelta(seconds=20)
 RETRIES = 2
-RETRY_TIMEOUT = timedelta(seconds=20)
 
-AWAY = "The array store cannot be reached. Try again later."
-CODE = re.compile(r"<Code>(\w{1,64})</Code>")
-REFUSALS = {"AccessDenied", "ExpiredToken", "InvalidAccessKeyId", "InvalidToken", "SignatureDoesNotMatch"}
-MISSING = {"NoSuchBucket"}
-CONFLICTS = {"ConditionalRequestConflict", "PreconditionFailed"}
-
-log = structlog.get_logger("phasegate.store")
 Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 _used_by: int | None = None
 """The process that has used the client library: a child of its would wait for ever."""
@@ -69,12 +62,14 @@ class Tagged:
 class Bucket:
     """The objects under one prefix of one bucket.
 
-    Every call raises StoreUnavailable when the bucket cannot be reached or refuses it.
+    Every call raises StoreUnavailable when the bucket cannot be reached or refuses it.  With `absence_s`, one that did
+    not answer is not asked again for so many seconds, see `reaching`.
     """
 
-    def __init__(self, address: BucketAddress) -> None:
+    def __init__(self, address: BucketAddress, absence_s: float = 0.0) -> None:
         self.address = address
-        self._opened: S3Store | None = None
+        self._opened: dict[timedelta, S3Store] = {}
+        self._asked = Absence(absence_s, reached, lambda: StoreUnavailable(AWAY)).asked
 
     def read(self, key: str) -> bytes | None:
         """An object, or None."""
@@ -84,28 +79,23 @@ class Bucket:
     def read_tagged(self, key: str) -> Tagged | None:
         """An object with its tag, or None."""
         try:
-            with reached():
+            with self._asked():
                 result = obstore.get(self._store, key)
                 return Tagged(bytes(result.bytes()), result.meta["e_tag"] or "")
         except FileNotFoundError:
             return None
 
-    def read_many(self, keys: Iterable[str]) -> list[bytes | None]:
-        """Several objects, some at a time."""
-        return self.at_once(self.read, keys)
-
-    def at_once(self, function: Any, items: Iterable[Any]) -> list[Any]:
-        """What a function makes of each item, some at a time: requests mostly wait."""
+    def at_once(self, function: Callable[[Item], Result], items: Iterable[Item]) -> list[Result]:
+        """What a function makes of each item, some at a time: requests mostly wait.  Not to be called by a function."""
         todo = list(items)
         if len(todo) < 2:
             return [function(item) for item in todo]
-        with ThreadPoolExecutor(min(AT_ONCE, len(todo))) as pool:
-            return list(pool.map(function, todo))
+        return list(_threads_of(os.getpid()).map(function, todo))
 
     def exists(self, key: str) -> bool:
         """Whether there is such an object."""
         try:
-            with reached():
+            with self._asked():
                 obstore.head(self._store, key)
         except FileNotFoundError:
             return False
@@ -113,13 +103,13 @@ class Bucket:
 
     def write(self, key: str, content: bytes) -> None:
         """Write an object, in place of one that was there."""
-        with reached():
+        with self._asked():
             obstore.put(self._store, key, content, use_multipart=False)
 
     def create(self, key: str, content: bytes) -> bool:
         """Write an object unless there is one; returns whether the one that is there now is this."""
         try:
-            with reached():
+            with self._asked():
                 obstore.put(self._store, key, content, mode="create")
         except (AlreadyExistsError, PreconditionError):
             # An answer that was lost is asked for again: what is there may be ours.
@@ -132,7 +122,7 @@ class Bucket:
         No two contents of one key may ever be the same.
         """
         try:
-            with reached():
+            with self._asked():
                 return obstore.put(self._store, key, content, mode={"e_tag": tag})["e_tag"]
         except (AlreadyExistsError, PreconditionError, FileNotFoundError):
             found = self.read_tagged(key)
@@ -141,19 +131,19 @@ class Bucket:
     def upload(self, key: str, path: Path) -> None:
         """Write a file of any size, piece by piece; it is not there before it is complete."""
         size = path.stat().st_size
-        with reached():
+        with self._asked():
             if size <= PIECE_BYTES:
-                obstore.put(self._store, key, path.read_bytes(), use_multipart=False)
+                obstore.put(self._store_for_files, key, path.read_bytes(), use_multipart=False)
                 return
             piece = max(PIECE_BYTES, -(-size // MAX_PIECES))
-            obstore.put(self._store, key, path, chunk_size=piece, max_concurrency=PIECES_AT_ONCE)
+            obstore.put(self._store_for_files, key, path, chunk_size=piece, max_concurrency=PIECES_AT_ONCE)
 
     def pieces(self, key: str, size_bytes: int) -> Iterator[bytes]:
         """The content of an object in order, some pieces ahead of the caller.  Raises FileNotFoundError."""
-        store = self._store
+        store = self._store_for_files
 
         def piece(start: int) -> bytes:
-            with reached():
+            with self._asked():
                 return bytes(obstore.get_range(store, key, start=start, end=min(start + PIECE_BYTES, size_bytes)))
 
         with ThreadPoolExecutor(PIECES_AT_ONCE) as pool:
@@ -171,16 +161,17 @@ class Bucket:
 
     def remove(self, keys: Sequence[str]) -> None:
         """Remove objects, whether they are there or not."""
-        with reached():
+        with self._asked():
             if keys:
-                obstore.delete(self._store, list(keys))
+                store = self._store if len(keys) <= AT_ONCE else self._store_for_files
+                obstore.delete(store, list(keys))
 
     def listed(self, folder: str, after: str | None = None) -> Iterator[Listed]:
         """The objects below a folder in the order of their keys; only those after a key.  Read as far as wanted."""
-        with reached():
+        with self._asked():
             found = iter(obstore.list(self._store, folder, offset=after, chunk_size=LISTED_AT_ONCE))
         while True:
-            with reached():
+            with self._asked():
                 chunk = next(found, None)
             if chunk is None:
                 return
@@ -189,14 +180,14 @@ class Bucket:
 
     def folders(self, folder: str) -> list[str]:
         """Names of the folders in a folder."""
-        with reached():
+        with self._asked():
             found = obstore.list_with_delimiter(self._store, folder)
         return [prefix.rstrip("/").rpartition("/")[2] for prefix in found["common_prefixes"]]
 
     def now(self, key: str) -> datetime:
         """The time by the clock of the bucket, from an object that is written for it."""
         self.write(key, os.urandom(8))
-        with reached():
+        with self._asked():
             return obstore.head(self._store, key)["last_modified"]
 
     def admit(self, folder: str) -> None:
@@ -204,33 +195,28 @@ class Bucket:
 
         Raises BucketRefused if that is not allowed, StoreUnavailable if the bucket is away.
         """
-        key = f"{folder}/{secrets.token_hex(8)}"
-        with _told_apart(self.address):
-            obstore.put(self._store, key, b"1", mode="create")
-            tag = obstore.get(self._store, key).meta["e_tag"]
-            obstore.put(self._store, key, b"2", mode={"e_tag": tag})
-            is_kept = _is_kept(lambda: obstore.put(self._store, key, b"3", mode={"e_tag": tag}))
-            is_kept = _is_kept(lambda: obstore.put(self._store, key, b"4", mode="create")) and is_kept
-            next(iter(obstore.list(self._store, folder)), None)
-            obstore.delete(self._store, [key])
-        if not is_kept:
-            raise BucketRefused(
-                f"The bucket {self.address.shown} takes no notice of If-Match or If-None-Match, without which writers "
-                "cannot be kept apart. Use a bucket with conditional writes."
-            )
+        admit(self._store, self.address, folder)
 
     @property
     def _store(self) -> S3Store:
+        """For what is small, and for callers who wait."""
+        return self._client(REQUEST_TIMEOUT, RETRY_TIMEOUT)
+
+    @property
+    def _store_for_files(self) -> S3Store:
+        return self._client(PIECE_TIMEOUT, PIECE_RETRY_TIMEOUT)
+
+    def _client(self, timeout: timedelta, retry_timeout: timedelta) -> S3Store:
         global _used_by
         if _used_by not in (None, os.getpid()):
             raise RuntimeError("a process that uses the bucket has forked this one: it would wait for ever")
         _used_by = os.getpid()
-        if self._opened is None:
-            self._opened = _open(self.address)
-        return self._opened
+        if timeout not in self._opened:
+            self._opened[timeout] = _open(self.address, timeout, retry_timeout)
+        return self._opened[timeout]
 
 
-def _open(address: BucketAddress) -> S3Store:
+def _open(address: BucketAddress, timeout: timedelta, retry_timeout: timedelta) -> S3Store:
     config: dict[str, Any] = {"checksum_algorithm": "SHA256"}
     if address.endpoint is not None:
         config["endpoint"] = address.endpoint
@@ -243,76 +229,12 @@ def _open(address: BucketAddress) -> S3Store:
         address.bucket,
         prefix=address.prefix,
         config=config,  # type: ignore[arg-type]  # a TypedDict that is put together here
-        client_options={
-            "allow_http": address.allow_http,
-            "connect_timeout": CONNECT_TIMEOUT,
-            "timeout": REQUEST_TIMEOUT,
-        },
-        retry_config={"max_retries": RETRIES, "retry_timeout": RETRY_TIMEOUT},
+        client_options={"allow_http": address.allow_http, "connect_timeout": CONNECT_TIMEOUT, "timeout": timeout},
+        retry_config={"max_retries": RETRIES, "retry_timeout": retry_timeout},
     )
 
 
-@contextmanager
-def reached() -> Iterator[None]:
-    """What the bucket refuses becomes StoreUnavailable; what is not there, or not as it was, stays what it is.
-
-    The texts of the library's errors name the endpoint and quote answers: they go nowhere.
-    """
-    try:
-        yield
-    except (AlreadyExistsError, PreconditionError):
-        raise
-    except FileNotFoundError as error:
-        if _code(error) in MISSING:
-            raise _away(error) from None
-        raise FileNotFoundError("There is no such object in the bucket.") from None
-    except BaseError as error:
-        if _code(error) in CONFLICTS:
-            raise PreconditionError("The object has been changed meanwhile.") from None
-        raise _away(error) from None
-
-
-def _away(error: BaseException) -> StoreUnavailable:
-    log.warning("bucket_away", kind=type(error).__name__, code=_code(error))
-    return StoreUnavailable(AWAY)
-
-
-def _code(error: BaseException) -> str | None:
-    found = CODE.search(str(error))
-    return found.group(1) if found else None
-
-
-@contextmanager
-def _told_apart(address: BucketAddress) -> Iterator[None]:
-    """What the operator has to put right becomes BucketRefused, what passes StoreUnavailable."""
-    try:
-        yield
-    except (BaseError, FileNotFoundError) as error:
-        code, text = _code(error), str(error)
-        if code in MISSING or "NoSuchBucket" in text:
-            raise BucketRefused(
-                f"There is no bucket {address.bucket}. Create it, or name another in PHASEGATE_STORE_URL."
-            ) from None
-        if code in REFUSALS or "403 Forbidden" in text or "401 Unauthorized" in text:
-            raise BucketRefused(
-                f"The bucket {address.shown} lets us not in ({code or 'forbidden'}). Check the credentials in "
-                "PHASEGATE_STORE_CREDENTIALS_FILE or AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, the clock of this "
-                "host, and that they may get, put, list and delete objects there."
-            ) from None
-        raise _away(error) from None
-
-
-def _is_kept(put: Callable[[], object]) -> bool:
-    """Whether a write on a condition that does not hold is refused."""
-    try:
-        put()
-    except (AlreadyExistsError, PreconditionError):
-        return True
-    return False
-
-
-def chunks(items: Iterable[Item], size: int) -> Iterator[list[Item]]:
-    """The items, so many at a time."""
-    rest = iter(items)
-    while some := list(islice(rest, size)):
-        yield some
+@lru_cache(maxsize=1)
+def _threads_of(pid: int) -> ThreadPoolExecutor:
+    """The threads in which a process asks for many things; made at first use, for threads do not survive a fork."""
+    return ThreadPoolExecutor(AT_ONCE, thread_name_prefix="bucket")

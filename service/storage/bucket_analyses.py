@@ -6,15 +6,25 @@ import hashlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
+import structlog
 from pydantic import TypeAdapter
 
 from service.analyses.analysis import Estimation, Outcome, Submission
 from service.analyses.errors import AnalysisNotFound, NotFound, StoreUnavailable
 from service.analyses.identity import Kind
-from service.storage.bucket import Bucket, chunks
-from service.storage.bucket_layout import OUTCOME_RECORD, SUBMISSION_RECORD, UNSETTLED, Keys, Mark, forwards, read_mark
+from service.storage.bucket import Bucket
+from service.storage.bucket_layout import (
+    OUTCOME_RECORD,
+    SUBMISSION_RECORD,
+    UNSETTLED,
+    BucketLayout,
+    Mark,
+    forwards,
+    read_mark,
+)
 from service.storage.bucket_listing import beginning_with, newest_first
 from service.storage.bucket_records import DatasetRecords
+from service.storage.chunks import chunks
 from service.storage.records import SUBMISSION, decode_record
 
 LOOKED_AT_ONCE = 64  # marks whose analyses are read together
@@ -31,33 +41,39 @@ class Settled:
 
 SETTLED = TypeAdapter(Settled)
 
+log = structlog.get_logger("phasegate.store")
+
 
 class BucketAnalyses:
     """`service.analyses.ports.AnalysisStore` on a bucket."""
 
-    def __init__(self, bucket: Bucket, keys: Keys) -> None:
-        self._bucket, self._keys = bucket, keys
-        self._records = DatasetRecords(bucket, keys)
+    def __init__(self, bucket: Bucket, layout: BucketLayout) -> None:
+        self._bucket, self._layout = bucket, layout
+        self._records = DatasetRecords(bucket, layout)  # which are confirmed here, and never claimed
 
     def add(self, submission: Submission) -> None:
         """Keep a submission.  Raises StoreUnavailable; NotFound if what it needs has been removed meanwhile."""
-        mark, record = self._keys.mark(submission), self._keys.submission(submission.id)
+        mark, record = self._layout.mark(submission), self._layout.submission(submission.id)
         # The mark comes first: one without an analysis does no harm, an analysis without one could be lost.
         self._bucket.write(mark, b"")
         if not self._bucket.create(record, SUBMISSION.dump_json(submission, by_alias=True)):
             raise StoreUnavailable("The analysis is being stored by another call. Try again later.")
+        try:
+            self.confirm(submission)
+        except NotFound:
+            self._bucket.remove([record])
+            self._bucket.remove([mark])
+            raise
+
+    def confirm(self, submission: Submission) -> None:
+        """Make sure that what it needs is there, and that nobody removes that.  Raises StoreUnavailable, NotFound."""
         subject = submission.subject
         if isinstance(subject, Estimation):
-            try:
-                self._records.confirm(subject.dataset.id, subject.label_set.id)
-            except NotFound:
-                self._bucket.remove([record])
-                self._bucket.remove([mark])
-                raise
+            self._records.confirm(subject.dataset.id, subject.label_set.id)
 
     def find(self, analysis_id: str) -> Submission | None:
         """What was submitted, or None for an unknown analysis."""
-        content = self._bucket.read(self._keys.submission(analysis_id))
+        content = self._bucket.read(self._layout.submission(analysis_id))
         return None if content is None else decode_record(content, SUBMISSION, f"{analysis_id}/{SUBMISSION_RECORD}")
 
     def find_many(self, analysis_ids: Sequence[str]) -> Sequence[Submission | None]:
@@ -66,7 +82,7 @@ class BucketAnalyses:
 
     def ids(self, before: str | None = None, at_most: int | None = None) -> Sequence[str]:
         """Ids of all analyses, newest first; only those older than `before`, and so many of them."""
-        return newest_first(self._bucket, self._keys.analyses, Kind.ANALYSIS, SUBMISSION_RECORD, before, at_most)
+        return newest_first(self._bucket, self._layout.analyses, Kind.ANALYSIS, SUBMISSION_RECORD, before, at_most)
 
     def outcome(self, analysis_id: str) -> Outcome | None:
         """How an analysis ended, or None if it has not."""
@@ -81,7 +97,7 @@ class BucketAnalyses:
         """The stored report of an analysis that has one, as JSON text.  Raises AnalysisNotFound."""
         settled = self._settled(analysis_id)
         name = settled.report if settled else None
-        report = self._bucket.read(f"{self._keys.analysis(analysis_id)}/{name}") if name else None
+        report = self._bucket.read(f"{self._layout.analysis(analysis_id)}/{name}") if name else None
         if report is None:
             raise AnalysisNotFound("The analysis has been deleted meanwhile. Submit it again.")
         return report
@@ -92,32 +108,35 @@ class BucketAnalyses:
         Raises StoreUnavailable.
         """
         submission = self.find(analysis_id)
-        if submission is None or self._bucket.exists(self._keys.outcome(analysis_id)):
+        if submission is None or self._bucket.exists(self._layout.outcome(analysis_id)):
             return False
         name = None
         if report is not None:
             # Named after its content: what another attempt writes never takes its place.
             name = f"report-{hashlib.sha256(report.encode()).hexdigest()[:NAMED_DIGITS]}.json"
-            self._bucket.write(f"{self._keys.analysis(analysis_id)}/{name}", report.encode())
+            self._bucket.write(f"{self._layout.analysis(analysis_id)}/{name}", report.encode())
         record = SETTLED.dump_json(Settled(outcome, name))
-        if not self._bucket.create(self._keys.outcome(analysis_id), record):
+        if not self._bucket.create(self._layout.outcome(analysis_id), record):
             settled = self._settled(analysis_id)
             if name is not None and settled is not None and settled.report != name:
-                self._bucket.remove([f"{self._keys.analysis(analysis_id)}/{name}"])
+                self._bucket.remove([f"{self._layout.analysis(analysis_id)}/{name}"])
             return False
-        if report is not None and submission.fingerprint:
-            self._bucket.write(self._keys.report_of(submission.fingerprint, analysis_id), b"")
-        if not self._bucket.exists(self._keys.submission(analysis_id)):
-            self._remove(analysis_id, submission.fingerprint)  # it was removed in between
-            return False
-        self._unmark(analysis_id)
+        try:
+            if report is not None and submission.fingerprint:
+                self._bucket.write(self._layout.report_of(submission.fingerprint, analysis_id), b"")
+            if not self._bucket.exists(self._layout.submission(analysis_id)):
+                self._remove(analysis_id, submission.fingerprint)  # it was removed in between
+                return False
+            self._unmark(analysis_id)
+        except StoreUnavailable:
+            log.warning("objects_left", analysis_id=analysis_id)  # it has ended all the same
         return True
 
     def find_report(self, fingerprint: str) -> str | None:
         """The latest analysis with this fingerprint that has a report, or None."""
-        for item in beginning_with(self._bucket, self._keys.reports, fingerprint):
-            analysis_id = forwards(item.key.removeprefix(f"{self._keys.reports}/{fingerprint}."))
-            if self._bucket.exists(self._keys.submission(analysis_id)):
+        for item in beginning_with(self._bucket, self._layout.reports, fingerprint):
+            analysis_id = forwards(item.key.removeprefix(f"{self._layout.reports}/{fingerprint}."))
+            if self._bucket.exists(self._layout.submission(analysis_id)):
                 return analysis_id
         return None
 
@@ -135,7 +154,7 @@ class BucketAnalyses:
 
     def find_unsettled(self, analysis_id: str) -> Submission | None:
         """What was submitted, of an analysis of this tenant that is marked as without an outcome and has none."""
-        if self._bucket.exists(self._keys.outcome(analysis_id)):
+        if self._bucket.exists(self._layout.outcome(analysis_id)):
             self._unmark(analysis_id)  # whoever settled it died before the mark was gone
             return None
         return self.find(analysis_id)
@@ -145,19 +164,19 @@ class BucketAnalyses:
         marked = {mark.analysis_id for mark in self.marks()}
         settled = {key for key in self._keys_of_analyses() if key.endswith(f"/{OUTCOME_RECORD}")}
         for analysis_id in self.ids():
-            if analysis_id not in marked and self._keys.outcome(analysis_id) not in settled:
+            if analysis_id not in marked and self._layout.outcome(analysis_id) not in settled:
                 submission = self.find(analysis_id)
                 if submission is not None:
-                    self._bucket.write(self._keys.mark(submission), b"")
+                    self._bucket.write(self._layout.mark(submission), b"")
                     self.find_unsettled(analysis_id)  # takes it away again if a worker has settled it meanwhile
 
     def _keys_of_analyses(self) -> Iterator[str]:
-        return (item.key for item in self._bucket.listed(self._keys.analyses))
+        return (item.key for item in self._bucket.listed(self._layout.analyses))
 
     def marks(self) -> Iterator[Mark]:
         """The marks of the tenant's analyses, oldest first."""
         marks = (read_mark(item.key) for item in self._bucket.listed(UNSETTLED))
-        return (mark for mark in marks if mark is not None and mark.tenant == self._keys.tenant)
+        return (mark for mark in marks if mark is not None and mark.tenant == self._layout.tenant)
 
     def remove(self, analysis_id: str) -> None:
         """Remove an analysis: its record, outcome and report, and what leads to that."""
@@ -165,14 +184,14 @@ class BucketAnalyses:
         self._remove(analysis_id, submission.fingerprint if submission else None)
 
     def _remove(self, analysis_id: str, fingerprint: str | None) -> None:
-        self._bucket.remove([self._keys.submission(analysis_id)])  # in this moment it is gone
+        self._bucket.remove([self._layout.submission(analysis_id)])  # in this moment it is gone
         self._unmark(analysis_id)
-        ways = [self._keys.report_of(fingerprint, analysis_id)] if fingerprint else []
-        left = [item.key for item in self._bucket.listed(self._keys.analysis(analysis_id))]
+        ways = [self._layout.report_of(fingerprint, analysis_id)] if fingerprint else []
+        left = [item.key for item in self._bucket.listed(self._layout.analysis(analysis_id))]
         self._bucket.remove([*ways, *left])
 
     def _settled(self, analysis_id: str) -> Settled | None:
-        content = self._bucket.read(self._keys.outcome(analysis_id))
+        content = self._bucket.read(self._layout.outcome(analysis_id))
         return None if content is None else decode_record(content, SETTLED, f"{analysis_id}/outcome.json")
 
     def _unmark(self, analysis_id: str) -> None:

@@ -17,15 +17,15 @@ import structlog
 from numpy.typing import NDArray
 
 from service.analyses.dataset import Dataset, LabelSet
-from service.analyses.errors import DatasetNotFound, StoreUnavailable
+from service.analyses.errors import DatasetInUse, DatasetNotFound, StoreUnavailable
 from service.analyses.identity import Kind, is_id
 from service.analyses.ports import Features, Labels
 from service.storage.bucket import Bucket
 from service.storage.bucket_files import BucketFiles
 from service.storage.bucket_keeping import BucketKeeper
-from service.storage.bucket_layout import DATASET_RECORD, LABEL_SETS, Keys
+from service.storage.bucket_layout import DATASET_RECORD, LABEL_SETS, BucketLayout
 from service.storage.bucket_listing import newest_first
-from service.storage.bucket_records import DatasetRecords, removed_entry
+from service.storage.bucket_records import REMOVED, DatasetRecords
 from service.storage.records import LABEL_SET, decode_record
 from service.storage.staging import StagedFiles, staging
 
@@ -35,14 +35,21 @@ log = structlog.get_logger("phasegate.store")
 class BucketDatasets:
     """`service.analyses.ports.DatasetStore` on a bucket; files are received in the local folder `tmp`."""
 
-    def __init__(self, bucket: Bucket, keys: Keys, files: BucketFiles, tmp: Path, max_label_bytes: int) -> None:
-        self._bucket, self._keys, self._files = bucket, keys, files
+    def __init__(
+        self,
+        bucket: Bucket,
+        layout: BucketLayout,
+        records: DatasetRecords,
+        files: BucketFiles,
+        tmp: Path,
+        max_label_bytes: int,
+    ) -> None:
+        self._bucket, self._layout, self._records, self._files = bucket, layout, records, files
         self._tmp, self._max_label_bytes = tmp, max_label_bytes
-        self._records = DatasetRecords(bucket, keys)
 
     def stage(self) -> AbstractContextManager[StagedFiles]:
         """A place for files that are being received; what is not kept is removed."""
-        keeper = BucketKeeper(self._bucket, self._keys, self._records, self._files)
+        keeper = BucketKeeper(self._bucket, self._layout, self._records, self._files)
         return staging(self._tmp, self._max_label_bytes, keeper, f"-{secrets.token_hex(4)}")
 
     def find(self, dataset_id: str) -> Dataset | None:
@@ -56,11 +63,15 @@ class BucketDatasets:
 
     def ids(self, before: str | None = None, at_most: int | None = None) -> Sequence[str]:
         """Ids of all datasets, newest first; only those older than `before`, and so many of them."""
-        return newest_first(self._bucket, self._keys.datasets, Kind.DATASET, DATASET_RECORD, before, at_most)
+        return newest_first(self._bucket, self._layout.datasets, Kind.DATASET, DATASET_RECORD, before, at_most)
 
     def features_of(self, dataset: Dataset) -> Features:
         """The features of a dataset, from the cache."""
         return self._files.features(dataset)
+
+    def inputs_of(self, dataset: Dataset, label_set: LabelSet) -> tuple[Features, Labels]:
+        """Features and labels, from the cache, verified."""
+        return self._files.inputs(dataset, label_set)
 
     def groups_of(self, dataset: Dataset) -> NDArray[Any] | None:
         """The group ids of a dataset, None without groups."""
@@ -80,13 +91,9 @@ class BucketDatasets:
         else:
             yield
 
-    def verify(self, dataset: Dataset, label_set: LabelSet) -> None:
-        """Raise InputAltered unless the files of both are what was received."""
-        self._files.verify(dataset, label_set)
-
     def remove(self, dataset_id: str) -> None:
         """Remove a dataset with its label sets, unless it has been used since it was claimed."""
-        if self._records.commit(dataset_id, lambda entry: removed_entry()):
+        if self._records.commit(dataset_id, lambda entry: REMOVED):
             try:
                 self._clear(dataset_id)
             except StoreUnavailable:
@@ -99,26 +106,26 @@ class BucketDatasets:
 
     def _clear(self, dataset_id: str) -> None:
         """Remove everything of a dataset, its record last."""
-        folder = self._keys.dataset(dataset_id)
-        record = self._keys.dataset_record(dataset_id)
+        folder = self._layout.dataset(dataset_id)
+        record = self._layout.dataset_record(dataset_id)
         keys = [item.key for item in self._bucket.listed(folder) if item.key != record]
         places = {key.removeprefix(f"{folder}/{LABEL_SETS}/").partition("/")[0] for key in keys}
-        records = [self._keys.label_set_record(name) for name in places if is_id(name, Kind.LABEL_SET)]
+        records = [self._layout.label_set_record(name) for name in places if is_id(name, Kind.LABEL_SET)]
         self._bucket.remove([*records, *keys])
         self._bucket.remove([record])
 
     def find_label_set(self, label_set_id: str) -> LabelSet | None:
         """A label set, or None for an unknown one."""
-        content = self._bucket.read(self._keys.label_set_record(label_set_id))
+        content = self._bucket.read(self._layout.label_set_record(label_set_id))
         found = None if content is None else decode_record(content, LABEL_SET, f"{LABEL_SETS}/{label_set_id}.json")
         held = self._records.find(found.dataset_id) if found else None
         return found if held is not None and label_set_id not in held.entry.removed_label_sets else None
 
     def is_orphan(self, label_set_id: str) -> bool:
         """Whether there is the record of a label set and none of its dataset."""
-        content = self._bucket.read(self._keys.label_set_record(label_set_id))
+        content = self._bucket.read(self._layout.label_set_record(label_set_id))
         found = None if content is None else decode_record(content, LABEL_SET, f"{LABEL_SETS}/{label_set_id}.json")
-        return found is not None and not self._bucket.exists(self._keys.dataset_record(found.dataset_id))
+        return found is not None and not self._bucket.exists(self._layout.dataset_record(found.dataset_id))
 
     def find_label_sets(self, label_set_ids: Sequence[str]) -> Sequence[LabelSet | None]:
         """`find_label_set` for many, some at a time."""
@@ -126,7 +133,7 @@ class BucketDatasets:
 
     def label_set_ids(self, dataset_id: str, before: str | None = None, at_most: int | None = None) -> Sequence[str]:
         """Ids of a dataset's label sets, newest first; some may be about to come or to go."""
-        names = sorted(self._bucket.folders(self._keys.label_sets_of(dataset_id)), reverse=True)
+        names = sorted(self._bucket.folders(self._layout.label_sets_of(dataset_id)), reverse=True)
         found = [name for name in names if is_id(name, Kind.LABEL_SET) and (before is None or name < before)]
         return found[:at_most]
 
@@ -142,11 +149,10 @@ class BucketDatasets:
             lambda entry: replace(entry, removed_label_sets=(*entry.removed_label_sets, gone)),
         ):
             return
-        files = [f"{self._keys.label_set(label_set)}/{file.name}" for file in label_set.files.values()]
-        self._bucket.remove([self._keys.label_set_record(gone), *files])
-        self._records.commit(
-            label_set.dataset_id,
-            lambda entry: replace(
-                entry, removed_label_sets=tuple(left for left in entry.removed_label_sets if left != gone)
-            ),
-        )
+        # It is gone.  What is left of it goes with the next change of the dataset's record, or with the dataset.
+        files = [f"{self._layout.label_set(label_set)}/{file.name}" for file in label_set.files.values()]
+        try:
+            self._bucket.remove([self._layout.label_set_record(gone), *files])
+            self._records.commit(label_set.dataset_id, lambda entry: entry)
+        except (StoreUnavailable, DatasetInUse):
+            log.info("objects_left", label_set_id=gone)

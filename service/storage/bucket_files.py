@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from service.analyses.dataset import Dataset, LabelSet, StoredArray, StoredFile
 from service.analyses.ports import Features, Labels
 from service.storage.bucket import Bucket
-from service.storage.bucket_layout import Keys
+from service.storage.bucket_layout import BucketLayout
 from service.storage.cache import Cached, FileCache, Wanted
 from service.storage.input_files import open_features, open_labels, read_group_ids
 
@@ -24,31 +24,30 @@ from service.storage.input_files import open_features, open_labels, read_group_i
 class BucketFiles:
     """The files of one tenant."""
 
-    def __init__(self, bucket: Bucket, keys: Keys, cache: FileCache) -> None:
-        self._bucket, self._keys, self._cache = bucket, keys, cache
+    def __init__(self, bucket: Bucket, layout: BucketLayout, cache: FileCache) -> None:
+        self._bucket, self._layout, self._cache = bucket, layout, cache
 
-    def verify(self, dataset: Dataset, label_set: LabelSet) -> None:
-        """Have every file of both in the cache, for which each is verified; there is room for them at the same time."""
-        folder, beside = self._keys.dataset(dataset.id), self._keys.label_set(label_set)
+    def inputs(self, dataset: Dataset, label_set: LabelSet) -> tuple[Features, Labels]:
+        """Features and labels, fetched together and every file verified, those that were in the cache too."""
+        folder, beside = self._layout.dataset(dataset.id), self._layout.label_set(label_set)
         wanted = self._wanted(folder, dataset.files) | self._wanted(beside, label_set.files)
-        for file in self._cache.fetch(wanted).values():
-            file.let_go()
+        cached = self._cache.fetch(wanted, verified=True)
+        with _let_go(cached):
+            labels = open_labels(**_paths({part: cached[part] for part in label_set.files}))
+            return _mapped({part: cached[part] for part in dataset.files}), labels
 
     def features(self, dataset: Dataset) -> Features:
         """The features of a dataset; their files stay in the cache as long as the arrays live."""
-        cached = self._cache.fetch(self._wanted(self._keys.dataset(dataset.id), dataset.files))
+        cached = self._cache.fetch(self._wanted(self._layout.dataset(dataset.id), dataset.files))
         with _let_go(cached):
-            features = open_features(**_paths(cached))
-            _keep_with(features.x, cached["x"])
-            _keep_with(features.y, cached["y"])
-        return features
+            return _mapped(cached)
 
     def features_with(self, dataset: Dataset, here: Mapping[str, Path]) -> Features:
         """The features of a dataset of which some parts are local still; x and y that are not have no values."""
         kept = {"x": dataset.x, "y": dataset.y}
         arrays = {part: _outline(file) for part, file in kept.items() if part not in here and file}
         read = {part: file for part, file in dataset.files.items() if part not in here and part not in arrays}
-        cached = self._cache.fetch(self._wanted(self._keys.dataset(dataset.id), read))
+        cached = self._cache.fetch(self._wanted(self._layout.dataset(dataset.id), read))
         with _let_go(cached):
             return open_features(**{**here, **_paths(cached), **arrays})
 
@@ -56,13 +55,13 @@ class BucketFiles:
         """The group ids of a dataset, None without groups."""
         if dataset.groups is None:
             return None
-        cached = self._cache.fetch(self._wanted(self._keys.dataset(dataset.id), {"groups": dataset.groups}))
+        cached = self._cache.fetch(self._wanted(self._layout.dataset(dataset.id), {"groups": dataset.groups}))
         with _let_go(cached):
             return read_group_ids(cached["groups"].path)
 
     def labels(self, label_set: LabelSet) -> Labels:
         """The labels of a label set."""
-        cached = self._cache.fetch(self._wanted(self._keys.label_set(label_set), label_set.files))
+        cached = self._cache.fetch(self._wanted(self._layout.label_set(label_set), label_set.files))
         with _let_go(cached):
             return open_labels(**_paths(cached))
 
@@ -84,6 +83,13 @@ def _let_go(cached: Mapping[str, Cached]) -> Iterator[None]:
     finally:
         for file in cached.values():
             file.let_go()
+
+
+def _mapped(cached: Mapping[str, Cached]) -> Features:
+    features = open_features(**_paths(cached))
+    _keep_with(features.x, cached["x"])
+    _keep_with(features.y, cached["y"])
+    return features
 
 
 def _keep_with(array: NDArray[Any], cached: Cached) -> None:

@@ -12,7 +12,7 @@ from service.analyses.errors import DatasetInUse, DatasetNotFound, StoreUnavaila
 from service.analyses.ports import Features
 from service.storage.bucket import Bucket
 from service.storage.bucket_files import BucketFiles
-from service.storage.bucket_layout import Keys
+from service.storage.bucket_layout import BucketLayout
 from service.storage.bucket_records import DatasetRecords
 from service.storage.records import LABEL_SET
 from service.storage.staging import LABEL_PARTS, Received
@@ -27,14 +27,14 @@ class BucketKeeper:
     but not when nobody knows whether it was: then it is left to the sweep.
     """
 
-    def __init__(self, bucket: Bucket, keys: Keys, records: DatasetRecords, files: BucketFiles) -> None:
-        self._bucket, self._keys, self._records, self._files = bucket, keys, records, files
+    def __init__(self, bucket: Bucket, layout: BucketLayout, records: DatasetRecords, files: BucketFiles) -> None:
+        self._bucket, self._layout, self._records, self._files = bucket, layout, records, files
         self._loose: list[str] = []
 
     def keep(self, received: Received, dataset: Dataset, label_set: LabelSet | None) -> None:
         """Make the files a new dataset."""
         beside = LABEL_PARTS if label_set is not None else ()
-        self._upload(received, self._keys.dataset(dataset.id), [p for p in received.files if p not in beside])
+        self._upload(received, self._layout.dataset(dataset.id), [p for p in received.files if p not in beside])
         if label_set is not None:
             self._write(received, label_set, is_first=True)
         self._loose.clear()
@@ -42,11 +42,11 @@ class BucketKeeper:
 
     def bring(self, received: Received, part: str, dataset_id: str) -> None:
         """Put the file of a part into the folder of a dataset, under a name that its record does not know."""
-        self._upload(received, self._keys.dataset(dataset_id), [part])
+        self._upload(received, self._layout.dataset(dataset_id), [part])
 
     def add_part(self, received: Received, part: str, dataset: Dataset) -> None:
         """Have the record name a part that was brought, and remove the one that it named before."""
-        folder = self._keys.dataset(dataset.id)
+        folder = self._layout.dataset(dataset.id)
         key = f"{folder}/{received.files[part].name}"
         if key not in self._loose:
             self._upload(received, folder, [part])
@@ -86,8 +86,8 @@ class BucketKeeper:
 
     def _write(self, received: Received, label_set: LabelSet, *, is_first: bool = False) -> None:
         parts = [part for part in LABEL_PARTS if part in received.files]
-        self._upload(received, self._keys.label_set(label_set), parts)
-        record = self._keys.label_set_record(label_set.id)
+        self._upload(received, self._layout.label_set(label_set), parts)
+        record = self._layout.label_set_record(label_set.id)
         content = LABEL_SET.dump_json(label_set)
         if is_first:  # of a new dataset: what is there is of an attempt of the same call that died before the dataset
             self._bucket.write(record, content)

@@ -39,7 +39,7 @@ _BACKWARDS = str.maketrans("0123456789abcdef", "fedcba9876543210")
 
 
 @dataclass(frozen=True)
-class Keys:
+class BucketLayout:
     """The keys of one tenant."""
 
     tenant: str = DEFAULT_TENANT

@@ -11,15 +11,18 @@ from datetime import timedelta
 from pathlib import Path
 
 from service.analyses.analysis import Submission
+from service.analyses.ports import Chosen
 from service.analyses.tenancy import DEFAULT_TENANT, is_tenant
-from service.storage.bucket import Bucket, chunks
+from service.storage.bucket import Bucket
 from service.storage.bucket_analyses import LOOKED_AT_ONCE, BucketAnalyses
 from service.storage.bucket_datasets import BucketDatasets
 from service.storage.bucket_files import BucketFiles
-from service.storage.bucket_layout import PROBE, TENANTS, UNSETTLED, Keys, Mark, read_mark
+from service.storage.bucket_layout import PROBE, TENANTS, UNSETTLED, BucketLayout, Mark, read_mark
 from service.storage.bucket_listing import beginning_with
+from service.storage.bucket_records import PATIENCE_S, DatasetRecords, Sightings
 from service.storage.bucket_sweep import sweep_marks, sweep_tenant
 from service.storage.cache import FileCache
+from service.storage.chunks import chunks
 from service.storage.disk_files import check_writable
 from service.storage.staging import sweep_staged
 
@@ -30,11 +33,19 @@ SWEEP_INTERVAL_S = 3600.0  # a sweep lists everything
 class BucketStore:
     """`service.analyses.ports.Store`: what one tenant has on the bucket."""
 
-    def __init__(self, bucket: Bucket, keys: Keys, cache: FileCache, tmp: Path, max_label_bytes: int) -> None:
+    def __init__(
+        self,
+        bucket: Bucket,
+        layout: BucketLayout,
+        records: DatasetRecords,
+        cache: FileCache,
+        tmp: Path,
+        max_label_bytes: int,
+    ) -> None:
         self._bucket, self._tmp = bucket, tmp
-        files = BucketFiles(bucket, keys, cache)
-        self.datasets = BucketDatasets(bucket, keys, files, tmp, max_label_bytes)
-        self.analyses = BucketAnalyses(bucket, keys)
+        files = BucketFiles(bucket, layout, cache)
+        self.datasets = BucketDatasets(bucket, layout, records, files, tmp, max_label_bytes)
+        self.analyses = BucketAnalyses(bucket, layout)
 
     def check(self) -> None:
         """Raise StoreUnavailable unless the bucket and the local disk can be written."""
@@ -47,7 +58,8 @@ class BucketStores:
 
     Arguments: data_dir, the local directory for what is being received and for the cache, which `cache_bytes` bounds;
     max_label_bytes bounds every part that is read whole: all but x and y; abandoned, how old by the clock of the bucket
-    what belongs to nothing has to be to be swept.
+    what belongs to nothing has to be to be swept; patience_s, how long a caller waits for others who have claimed a
+    dataset, or use the cache.
     """
 
     def __init__(
@@ -58,9 +70,11 @@ class BucketStores:
         cache_bytes: int,
         abandoned: timedelta = ABANDONED,
         sweep_interval_s: float = SWEEP_INTERVAL_S,
+        patience_s: float = PATIENCE_S,
     ) -> None:
         self._bucket, self._data_dir, self._max_label_bytes = bucket, data_dir, max_label_bytes
-        self._cache = FileCache(data_dir / "cache", cache_bytes)
+        self._cache = FileCache(data_dir / "cache", cache_bytes, patience_s)
+        self._patience_s, self._sightings = patience_s, Sightings()
         self._abandoned, self._sweep_interval_s = abandoned, sweep_interval_s
         self._next_sweep = time.monotonic()
 
@@ -81,7 +95,9 @@ class BucketStores:
 
     def of(self, tenant: str) -> BucketStore:
         """A tenant's store."""
-        return BucketStore(self._bucket, Keys(tenant), self._cache, self.tmp, self._max_label_bytes)
+        layout = BucketLayout(tenant)
+        records = DatasetRecords(self._bucket, layout, self._patience_s, self._sightings)
+        return BucketStore(self._bucket, layout, records, self._cache, self.tmp, self._max_label_bytes)
 
     def tenants(self) -> Sequence[str]:
         """Everybody who has an object, the default tenant first."""
@@ -92,11 +108,13 @@ class BucketStores:
         marks = (read_mark(item.key) for item in beginning_with(self._bucket, UNSETTLED, analysis_id))
         return next((self.of(mark.tenant) for mark in marks if mark is not None), None)
 
-    def unsettled(self) -> Iterator[Submission]:
-        """Everybody's analyses without an outcome, oldest first."""
+    def unsettled(self, chosen: Chosen | None = None) -> Iterator[Submission]:
+        """Everybody's analyses without an outcome, oldest first; only those that are `chosen`, before they are read."""
         marks = (read_mark(item.key) for item in self._bucket.listed(UNSETTLED))
         for some in chunks((mark for mark in marks if mark is not None), LOOKED_AT_ONCE):
-            for found in self._bucket.at_once(self._find_unsettled, some):
+            ids = [mark.analysis_id for mark in some]
+            wanted = set(ids if chosen is None else chosen(ids))
+            for found in self._bucket.at_once(self._find_unsettled, [m for m in some if m.analysis_id in wanted]):
                 if found is not None:
                     yield found
 
@@ -112,7 +130,7 @@ class BucketStores:
             return
         latest = self._bucket.now(f"{PROBE}/clock") - self._abandoned
         for tenant in self.tenants():
-            sweep_tenant(self._bucket, Keys(tenant), self.of(tenant).datasets, latest)
+            sweep_tenant(self._bucket, BucketLayout(tenant), self.of(tenant).datasets, latest)
         sweep_marks(self._bucket, latest)
         self._next_sweep = time.monotonic() + self._sweep_interval_s
 
@@ -121,4 +139,4 @@ class BucketStores:
         self.of(DEFAULT_TENANT).check()
 
     def _find_unsettled(self, mark: Mark) -> Submission | None:
-        return BucketAnalyses(self._bucket, Keys(mark.tenant)).find_unsettled(mark.analysis_id)
+        return BucketAnalyses(self._bucket, BucketLayout(mark.tenant)).find_unsettled(mark.analysis_id)

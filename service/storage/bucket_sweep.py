@@ -20,7 +20,7 @@ from service.storage.bucket_layout import (
     LABEL_SETS,
     SUBMISSION_RECORD,
     UNSETTLED,
-    Keys,
+    BucketLayout,
     forwards,
     read_mark,
 )
@@ -29,29 +29,29 @@ MIN_RECORD_BYTES = 200
 """The record of a dataset that is there is longer, that of one that is removed shorter."""
 
 
-def sweep_tenant(bucket: Bucket, keys: Keys, datasets: BucketDatasets, latest: datetime) -> None:
+def sweep_tenant(bucket: Bucket, layout: BucketLayout, datasets: BucketDatasets, latest: datetime) -> None:
     """Remove what belongs to nothing and was written before `latest`."""
     label_set_ids = {
-        item.key.rpartition("/")[2].removesuffix(".json"): item.modified_at for item in bucket.listed(keys.label_sets)
+        item.key.rpartition("/")[2].removesuffix(".json"): item.modified_at for item in bucket.listed(layout.label_sets)
     }
     in_datasets: set[str] = set()
-    for name, items in _by_folder(bucket.listed(keys.datasets), keys.datasets):
+    for name, items in _by_folder(bucket.listed(layout.datasets), layout.datasets):
         if not is_id(forwards(name), Kind.DATASET):
             continue
         found = list(items)
-        in_datasets.update(_label_set_of(item, f"{keys.datasets}/{name}") for item in found)
-        _sweep_dataset(bucket, keys, datasets, forwards(name), found, set(label_set_ids), latest)
+        in_datasets.update(_label_set_of(item, f"{layout.datasets}/{name}") for item in found)
+        _sweep_dataset(bucket, layout, datasets, forwards(name), found, set(label_set_ids), latest)
     for label_set_id, modified_at in label_set_ids.items():
         if label_set_id not in in_datasets and modified_at < latest and datasets.is_orphan(label_set_id):
-            bucket.remove([keys.label_set_record(label_set_id)])
-    for name, items in _by_folder(bucket.listed(keys.analyses), keys.analyses):
+            bucket.remove([layout.label_set_record(label_set_id)])
+    for name, items in _by_folder(bucket.listed(layout.analyses), layout.analyses):
         found = list(items)
         is_there = any(item.key.endswith(f"/{name}/{SUBMISSION_RECORD}") for item in found)
-        if not is_there and not bucket.exists(keys.submission(forwards(name))):
+        if not is_there and not bucket.exists(layout.submission(forwards(name))):
             bucket.remove([item.key for item in found if item.modified_at < latest])
-    for item in list(bucket.listed(keys.reports)):
+    for item in list(bucket.listed(layout.reports)):
         analysis_id = forwards(item.key.partition(".")[2])
-        if item.modified_at < latest and not bucket.exists(keys.submission(analysis_id)):
+        if item.modified_at < latest and not bucket.exists(layout.submission(analysis_id)):
             bucket.remove([item.key])
 
 
@@ -59,23 +59,27 @@ def sweep_marks(bucket: Bucket, latest: datetime) -> None:
     """Remove the marks of analyses that have never come, or are gone."""
     for item in list(bucket.listed(UNSETTLED)):
         mark = read_mark(item.key)
-        if mark and item.modified_at < latest and not bucket.exists(Keys(mark.tenant).submission(mark.analysis_id)):
+        if (
+            mark
+            and item.modified_at < latest
+            and not bucket.exists(BucketLayout(mark.tenant).submission(mark.analysis_id))
+        ):
             bucket.remove([item.key])
 
 
 def _sweep_dataset(
     bucket: Bucket,
-    keys: Keys,
+    layout: BucketLayout,
     datasets: BucketDatasets,
     dataset_id: str,
     found: list[Listed],
     label_set_ids: set[str],
     latest: datetime,
 ) -> None:
-    folder = keys.dataset(dataset_id)
+    folder = layout.dataset(dataset_id)
     old = [item for item in found if item.modified_at < latest]
     if not any(item.key == f"{folder}/{DATASET_RECORD}" for item in found):
-        if not bucket.exists(keys.dataset_record(dataset_id)):
+        if not bucket.exists(layout.dataset_record(dataset_id)):
             bucket.remove([item.key for item in old])
         return
     files = [item.key.removeprefix(f"{folder}/") for item in found]
@@ -90,7 +94,7 @@ def _sweep_dataset(
     for item in old:
         label_set_id = _label_set_of(item, folder)
         if label_set_id:
-            is_loose = label_set_id not in label_set_ids and not bucket.exists(keys.label_set_record(label_set_id))
+            is_loose = label_set_id not in label_set_ids and not bucket.exists(layout.label_set_record(label_set_id))
         else:
             is_loose = _is_loose(item, named)
         if is_loose:

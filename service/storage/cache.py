@@ -20,14 +20,18 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+import structlog
+
 from service.analyses.dataset import StoredFile
 from service.analyses.errors import CacheTooSmall, StoreUnavailable
 from service.storage.verification import altered
 
 PART = ".part"
 LOCK = "lock"
-PATIENCE_S = 60.0  # for others to let go of files, before the attempt is left to later
+PATIENCE_S = 60.0  # of a worker; nobody waits for it
 LOOK_INTERVAL_S = 0.1
+
+log = structlog.get_logger("phasegate.store")
 
 
 @dataclass(frozen=True)
@@ -52,20 +56,27 @@ class Cached:
 
 
 class FileCache:
-    """The cache in one folder; `limit_bytes` bounds all files in it, those that are being fetched included."""
+    """The cache in one folder; `limit_bytes` bounds all files in it, those that are being fetched included.
 
-    def __init__(self, folder: Path, limit_bytes: int) -> None:
-        self._folder, self._limit_bytes = folder, limit_bytes
+    For `patience_s` seconds a caller waits for others to let go of files.
+    """
+
+    def __init__(self, folder: Path, limit_bytes: int, patience_s: float = PATIENCE_S) -> None:
+        self._folder, self._limit_bytes, self._patience_s = folder, limit_bytes, patience_s
 
     def prepare(self) -> None:
         """Create the folder, readable by its owner alone."""
         self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
 
-    def fetch(self, wanted: Mapping[str, Wanted]) -> dict[str, Cached]:
+    def fetch(self, wanted: Mapping[str, Wanted], *, verified: bool = False) -> dict[str, Cached]:
         """Files by part, fetched if they are not there; in use until they are let go.
 
-        They are asked for together, so that nobody who has one file waits for room for another.  Raises CacheTooSmall,
-        InputAltered for content that is not that of the digest, StoreUnavailable; FileNotFoundError if it is gone.
+        They are asked for together, so that nobody who has one file waits for room for another.
+
+        Arguments: verified, whether to read what is there already, too: one whose content has changed is fetched anew.
+
+        Raises CacheTooSmall, InputAltered for content that is not that of the digest, StoreUnavailable;
+        FileNotFoundError if it is gone.
         """
         total = sum({want.file.sha256: want.file.size_bytes for want in wanted.values()}.values())
         if total > self._limit_bytes:
@@ -74,14 +85,18 @@ class FileCache:
                 f"{self._limit_bytes}. Send fewer pairs or features, or ask the operator to raise "
                 "PHASEGATE_CACHE_BYTES."
             )
-        until = time.monotonic() + PATIENCE_S
+        until = time.monotonic() + self._patience_s
         while time.monotonic() < until:
             with _held() as held:
                 with _stored():
                     coming = self._reserved(wanted, held)
                 if coming is None:
                     continue  # no room, or being fetched by another
+                fetched = {want.file.sha256 for want in coming}
                 self._fill_all(coming, held)
+                if verified and self._drop_altered({name: held[name] for name in held.keys() - fetched}):
+                    until = time.monotonic() + self._patience_s  # it has waited for nobody
+                    continue
                 kept = {part: self._folder / want.file.sha256 for part, want in wanted.items()}
                 return {part: Cached(path, os.dup(held[path.name])) for part, path in kept.items()}
         raise StoreUnavailable("The cache of this worker is full of files that are in use. Try again later.")
@@ -106,12 +121,41 @@ class FileCache:
                         self._part(want.file.sha256), os.O_RDWR | os.O_CREAT | os.O_TRUNC, 0o600
                     )
                     fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                    os.ftruncate(descriptor, want.file.size_bytes)
+                self._allocate(coming, held)
                 return coming
         while held:
             os.close(held.popitem()[1])
         time.sleep(LOOK_INTERVAL_S)
         return None
+
+    def _allocate(self, coming: list[Wanted], held: Mapping[str, int]) -> None:
+        """Take the room that was made on the disk itself, all of it or none."""
+        try:
+            for want in coming:
+                os.posix_fallocate(held[want.file.sha256], 0, want.file.size_bytes)
+        except OSError:
+            for want in coming:
+                self._part(want.file.sha256).unlink(missing_ok=True)
+            raise
+
+    def _drop_altered(self, held: Mapping[str, int]) -> bool:
+        """Remove those whose content is not what their name says; whether there was one.
+
+        Who uses one goes on with what he has verified himself.
+        """
+        found = False
+        for sha256, descriptor in held.items():
+            with _stored(), open(os.dup(descriptor), "rb") as file:
+                file.seek(0)
+                if hashlib.file_digest(file, "sha256").hexdigest() == sha256:
+                    continue
+            found = True
+            path = self._folder / sha256
+            log.warning("cached_file_altered", sha256=sha256)
+            with _stored(), self._alone(), suppress(FileNotFoundError):
+                if os.path.samestat(path.stat(), os.fstat(descriptor)):  # else another has dropped it already
+                    path.unlink()
+        return found
 
     def _opened(self, path: Path, size_bytes: int) -> int | None:
         """A file that is there, in use from here on, as the latest used."""
@@ -149,6 +193,8 @@ class FileCache:
             while left:
                 sha256 = left[0].file.sha256
                 _fill(left[0], held[sha256])
+                with _stored():
+                    os.fsync(held[sha256])  # the name promises the content, whatever happens to this machine
                 with _stored(), self._alone():
                     os.rename(self._part(sha256), self._folder / sha256)
                     fcntl.flock(held[sha256], fcntl.LOCK_SH)
@@ -187,9 +233,18 @@ def _fill(want: Wanted, descriptor: int) -> None:
     for piece in want.pieces():
         digest.update(piece)
         with _stored():
-            size += os.pwrite(descriptor, piece, size)
+            _write_at(descriptor, piece, size)
+        size += len(piece)
     if size != want.file.size_bytes or digest.hexdigest() != want.file.sha256:
         raise altered(want.part)
+
+
+def _write_at(descriptor: int, piece: bytes, offset: int) -> None:
+    """Write all of a piece, which one call need not do."""
+    left = memoryview(piece)
+    while left:
+        written = os.pwrite(descriptor, left, offset)
+        left, offset = left[written:], offset + written
 
 
 def _is_locked(path: Path) -> bool:

@@ -12,13 +12,16 @@ from pathlib import Path
 
 from service.analyses.analysis import Submission
 from service.analyses.identity import Kind
+from service.analyses.ports import Chosen
 from service.analyses.tenancy import DEFAULT_TENANT, is_tenant
+from service.storage.chunks import chunks
 from service.storage.disk_analyses import DiskAnalyses
 from service.storage.disk_datasets import DiskDatasets
 from service.storage.disk_files import check_writable, stored, sync_folder
 from service.storage.disk_layout import Layout, ids_in
 from service.storage.staging import sweep_staged
 
+LOOKED_AT_ONCE = 500  # marks
 ABANDONED_S = 3600.0  # nothing takes this long from its mark or its link to the thing itself
 
 
@@ -85,13 +88,15 @@ class DiskStores:
         tenant = mark or DEFAULT_TENANT  # marks were empty before there were tenants
         return self.of(tenant) if is_tenant(tenant) else None
 
-    def unsettled(self) -> Iterator[Submission]:
-        """Everybody's analyses without an outcome, oldest first."""
-        for analysis_id in reversed(ids_in(self._layout.unsettled, Kind.ANALYSIS, None)):
-            holder = self.holder_of(analysis_id)
-            found = holder.analyses.find_unsettled(analysis_id) if holder else None
-            if found is not None:
-                yield found
+    def unsettled(self, chosen: Chosen | None = None) -> Iterator[Submission]:
+        """Everybody's analyses without an outcome, oldest first; only those that are `chosen`, before they are read."""
+        marked = reversed(ids_in(self._layout.unsettled, Kind.ANALYSIS, None))
+        for some in chunks(marked, LOOKED_AT_ONCE):
+            for analysis_id in some if chosen is None else chosen(some):
+                holder = self.holder_of(analysis_id)
+                found = holder.analyses.find_unsettled(analysis_id) if holder else None
+                if found is not None:
+                    yield found
 
     def mend(self) -> None:
         """Mark every analysis without an outcome: a copy may have its mark from before, or its folder from after."""
@@ -106,7 +111,7 @@ class DiskStores:
         latest = time.time() - ABANDONED_S
         sweep_staged(self._layout.tmp, latest)
         for tenant in self.tenants():
-            self.of(tenant).analyses.sweep_fingerprints()
+            self.of(tenant).analyses.sweep_fingerprints(latest)
             for link in Layout(self._data_dir, tenant).links.iterdir():
                 with suppress(FileNotFoundError):
                     if not link.exists() and link.lstat().st_mtime < latest:

@@ -9,14 +9,15 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
-from service.analyses.analysis import Outcome, Submission
-from service.analyses.errors import AnalysisNotFound
+from service.analyses.analysis import Estimation, Outcome, Submission
+from service.analyses.errors import AnalysisNotFound, DatasetNotFound, LabelSetNotFound
 from service.analyses.identity import Kind, is_id
 from service.storage.disk_files import locked, read_record, replace_file, stored, sync_folder, write_file
 from service.storage.disk_layout import Layout, ids_in
 from service.storage.records import OUTCOME, SUBMISSION
 
 OUTCOME_FILES = ("report.json", "failure.json")
+DRAFT = "."  # what the names of fingerprints begin with before they are complete
 
 
 class DiskAnalyses:
@@ -40,6 +41,19 @@ class DiskAnalyses:
                 sync_folder(self._layout.analyses)
         finally:
             shutil.rmtree(draft, ignore_errors=True)
+
+    def confirm(self, submission: Submission) -> None:
+        """Make sure that it lasts, and that what it needs is there.  Raises StoreUnavailable, NotFound."""
+        with stored():
+            sync_folder(self._layout.unsettled)
+            sync_folder(self._layout.analyses)
+        subject = submission.subject
+        if not isinstance(subject, Estimation):
+            return
+        if not (self._layout.datasets / subject.dataset.id / "dataset.json").exists():
+            raise DatasetNotFound("The dataset has been removed meanwhile. Send it again.")
+        if not (self._layout.label_set(subject.label_set) / "label-set.json").exists():
+            raise LabelSetNotFound("The label set has been removed meanwhile. Send it again.")
 
     def find(self, analysis_id: str) -> Submission | None:
         """What was submitted, or None for an unknown analysis."""
@@ -93,8 +107,10 @@ class DiskAnalyses:
             sync_folder(folder)
             (self._layout.unsettled / analysis_id).unlink(missing_ok=True)
             if report is not None and (place := self._place_of(analysis_id)) is not None:
-                # Not synced: one that is lost costs a run.  The folder's lock keeps `remove` from coming first.
-                _put_id(place, analysis_id)
+                # Not synced, nor needed: one that is lost costs a run.  The folder's lock keeps `remove` from coming
+                # first.
+                with suppress(OSError):
+                    _put_id(place, analysis_id)
             return True
 
     def find_report(self, fingerprint: str) -> str | None:
@@ -103,11 +119,13 @@ class DiskAnalyses:
         has_report = analysis_id is not None and (self._layout.analyses / analysis_id / "report.json").exists()
         return analysis_id if has_report else None
 
-    def sweep_fingerprints(self) -> None:
-        """Remove what leads to reports that are gone, which whoever removed them left behind."""
+    def sweep_fingerprints(self, latest: float) -> None:
+        """Remove what leads to reports that are gone, and drafts from before `latest` (seconds since the epoch)."""
         for place in self._layout.fingerprints.iterdir():
-            if self.find_report(place.name) is None:
-                place.unlink(missing_ok=True)
+            with suppress(FileNotFoundError):
+                is_draft = place.name.startswith(DRAFT)
+                if place.stat().st_mtime < latest if is_draft else self.find_report(place.name) is None:
+                    place.unlink()
 
     def unsettled(self) -> Iterator[Submission]:
         """The tenant's analyses without an outcome, oldest first."""
@@ -156,7 +174,7 @@ class DiskAnalyses:
 
 
 def _put_id(place: Path, analysis_id: str) -> None:
-    draft = place.with_name(f".{secrets.token_hex(8)}")
+    draft = place.with_name(f"{DRAFT}{secrets.token_hex(8)}")
     try:
         draft.write_text(analysis_id, encoding="ascii")
         os.rename(draft, place)

@@ -53,6 +53,12 @@ class DiskDatasets:
         folder = self._layout.datasets / dataset.id
         return open_features(**{part: folder / file.name for part, file in dataset.files.items()})
 
+    def inputs_of(self, dataset: Dataset, label_set: LabelSet) -> tuple[Features, Labels]:
+        """Features and labels, verified."""
+        verify_files(self._layout.datasets / dataset.id, dataset.files)
+        verify_files(self._layout.label_set(label_set), label_set.files)
+        return self.features_of(dataset), self.labels_of(label_set)
+
     def groups_of(self, dataset: Dataset) -> NDArray[Any] | None:
         """The group ids of a dataset, None without groups."""
         if dataset.groups is None:
@@ -72,11 +78,6 @@ class DiskDatasets:
             if not (folder / "dataset.json").exists():
                 raise missing
             yield
-
-    def verify(self, dataset: Dataset, label_set: LabelSet) -> None:
-        """Raise InputAltered unless the files of both are what was received."""
-        verify_files(self._layout.datasets / dataset.id, dataset.files)
-        verify_files(self._layout.label_set(label_set), label_set.files)
 
     def remove(self, dataset_id: str) -> None:
         """Remove a dataset with its label sets.  Only while held alone, or before anybody knows of it."""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractContextManager, nullcontext
+
 import structlog
 
 from service.analyses.analysis import Progress
@@ -10,7 +12,7 @@ from service.settings import Settings
 from service.storage.redis_queue import open_connection, publish_progress
 from service.wiring import build, check_store
 from service.worker.entry import run_worker
-from service.worker.memory_limit import limit_memory
+from service.worker.memory_limit import limited_memory
 
 log = structlog.get_logger("phasegate.worker")
 
@@ -25,9 +27,11 @@ def work(settings: Settings) -> None:
     services = build(settings)
     check_store(settings)
 
+    def bounded() -> AbstractContextManager[None]:
+        limit_bytes = settings.analysis_memory_limit_bytes
+        return nullcontext() if limit_bytes is None else limited_memory(limit_bytes)
+
     def run_analysis(analysis_id: str) -> None:
-        if settings.analysis_memory_limit_bytes is not None:
-            limit_memory(settings.analysis_memory_limit_bytes)
         connection = open_connection(services.redis_url, timeout_s=PROGRESS_TIMEOUT_S, retries=0)
 
         def publish(progress: Progress) -> None:
@@ -39,6 +43,6 @@ def work(settings: Settings) -> None:
             log.warning("analysis_skipped", analysis_id=analysis_id)  # settled or removed while it waited
             return
         with structlog.contextvars.bound_contextvars(analysis_id=analysis_id, request_id=submission.request_id):
-            run(store, services.queue, analysis_id, publish)
+            run(store, services.queue, analysis_id, publish, bounded)
 
     run_worker(settings, run_analysis)

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 from service.estimation.memory import take_what_stays
 
 
-def limit_memory(limit_bytes: int) -> None:
+@contextmanager
+def limited_memory(limit_bytes: int) -> Iterator[None]:
     """Let this process take so many bytes more than it has now; what it asks for beyond is refused to it.
 
-    RLIMIT_DATA counts private memory that can be written to, and no mapped files.  To be called in the process of one
-    analysis: the limit is never raised again.
+    RLIMIT_DATA counts private memory that can be written to, and no mapped files.  To be entered in the process of one
+    analysis, and only while that computes: libraries that talk to a bucket end a process that is refused memory.
     """
     take_what_stays()
+    before, hard = resource.getrlimit(resource.RLIMIT_DATA)
     limit = _data_bytes() + limit_bytes
-    _, hard = resource.getrlimit(resource.RLIMIT_DATA)
     if hard != resource.RLIM_INFINITY:
         limit = min(limit, hard)
     resource.setrlimit(resource.RLIMIT_DATA, (limit, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_DATA, (before, hard))
 
 
 def _data_bytes() -> int:

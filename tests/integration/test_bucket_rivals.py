@@ -17,7 +17,7 @@ import pytest
 from service.analyses.analysis import RECORD_VERSION, Outcome
 from service.analyses.ports import Store
 from service.analyses.tenancy import DEFAULT_TENANT
-from service.storage.bucket_layout import Keys
+from service.storage.bucket_layout import BucketLayout
 from tests.places import BucketPlace
 from tests.unit.storage.samples import NOW, committed, kept
 
@@ -118,7 +118,7 @@ def test_labels_come_to_a_dataset_or_go_with_it(shared_place, rivals):
         assert (added, deleted) in {("done", "done"), ("dataset_not_found", "done"), ("done", "dataset_in_use")}
         if deleted == "done":
             assert store.datasets.find(dataset.id) is None
-            assert list(shared_place.bucket.listed(Keys().dataset(dataset.id))) == []
+            assert list(shared_place.bucket.listed(BucketLayout().dataset(dataset.id))) == []
             assert list(shared_place.bucket.listed("label-sets")) == records
         else:
             labels = store.datasets.find_label_sets(store.datasets.label_set_ids(dataset.id))
@@ -140,5 +140,5 @@ def test_an_outcome_that_two_write_at_once_is_that_of_one(shared_place, number):
         written = list(pool.map(settle, (one, other), reports))
     assert sorted(written) == [False, True]
     assert other.analyses.report(submission.id).decode() == reports[written.index(True)]
-    folder = Keys().analysis(submission.id)
+    folder = BucketLayout().analysis(submission.id)
     assert len([item for item in shared_place.bucket.listed(folder) if "/report-" in item.key]) == 1

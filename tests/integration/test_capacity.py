@@ -21,6 +21,7 @@ from service.schemas.idempotency_key import IDEMPOTENCY_KEY
 from service.settings import Settings
 from service.storage.rates import CallRates
 from service.storage.redis_queue import RedisQueue, open_brief_connection
+from service.wiring import build
 from tests.e2e.samples import Sample
 
 from .conftest import Valkey
@@ -282,3 +283,9 @@ def test_waiting_analyses_are_counted_while_they_are_handed_over(connection):
         queue.enqueue(new_id(Kind.ANALYSIS))
     connection.lmove("rq:queue:analyses", "rq:queue:analyses:intermediate", "LEFT", "RIGHT")
     assert queue.waiting() == 3
+
+
+def test_a_worker_has_no_threads_before_it_forks(valkey_url, tmp_path):
+    before = set(threading.enumerate())
+    build(Settings(redis_url=valkey_url, data_dir=tmp_path / "data"))
+    assert set(threading.enumerate()) == before

@@ -14,6 +14,7 @@ from redis import Redis
 
 from service.analyses import execution, intake, lifecycle
 from service.analyses.claims import KeyedCall
+from service.analyses.errors import StoreUnavailable
 from service.analyses.expiry import HELD_S, JUMP, Expiry
 from service.analyses.identity import stem_of
 from service.analyses.ports import Stores
@@ -94,6 +95,35 @@ def test_everybodys_analyses_and_datasets_go_when_their_time_is_over_and_none_be
     assert [stores.of(tenant).datasets.ids() for tenant in kept] == [[], []]
 
 
+@pytest.mark.parametrize("part", ["datasets", "analyses"])
+@pytest.mark.parametrize("error", [StoreUnavailable("The array store cannot be reached."), OSError("no more")])
+def test_what_fails_with_one_tenant_keeps_nothing_of_the_others(stores, queue, monkeypatch, part, error):
+    clock = Clock()
+    for tenant in ("first", "second"):
+        ran(stores.of(tenant), queue)
+    of, erased, swept = stores.of, [], []
+
+    def broken(tenant):
+        store = of(tenant)
+        if tenant == "first":
+            monkeypatch.setattr(getattr(store, part), "ids", fails)
+        return store
+
+    def fails(*arguments):
+        raise error
+
+    monkeypatch.setattr(stores, "of", broken)
+    monkeypatch.setattr(stores, "sweep", lambda: swept.append(True))
+    monkeypatch.setattr(queue, "erase", erased.append)
+    clock.pass_by(WEEK + timedelta(minutes=1))
+    clock.expiry().sweep(stores, queue)
+    assert [*of("second").datasets.ids(), *of("second").analyses.ids()] == []
+    left = (of("first").datasets.ids(), of("first").analyses.ids())
+    assert [bool(ids) for ids in left] == ([True, True] if part == "datasets" else [False, True])
+    assert len(erased) == (3 if part == "datasets" else 5), "a dataset, its label set, an analysis"
+    assert swept
+
+
 def test_what_expires_is_gone_from_the_server_too(stores, queue, connection):
     store, clock = stores.of("default"), Clock()
     analysis_id = ran(store, queue)
@@ -169,14 +199,15 @@ def test_things_expire_while_the_queue_is_away(stores, queue, tmp_path):
     assert (store.analyses.ids(), store.datasets.ids()) == ([], [])
 
 
-def test_what_cannot_be_removed_keeps_nothing_else(stores, queue, monkeypatch):
+@pytest.mark.parametrize("error", [OSError("Read-only file system"), StoreUnavailable("It is away.")])
+def test_what_cannot_be_removed_keeps_nothing_else(stores, queue, monkeypatch, error):
     store, clock = stores.of("default"), Clock()
     ids = [ran(store, queue) for _ in range(3)]
     remove = store.analyses.remove
 
     def refuses(analysis_id):
         if analysis_id == ids[1]:
-            raise OSError("Read-only file system")
+            raise error
         remove(analysis_id)
 
     monkeypatch.setattr(store.analyses, "remove", refuses)

@@ -88,6 +88,18 @@ def test_the_same_again_is_answered_from_the_stored_report(store, queue, connect
     assert sum(counts.regimes.values()) == sum(counts.runs.counts.values()) == 1, "a report is counted once"
 
 
+def test_a_report_that_cannot_be_found_again_is_stored_and_counted_all_the_same(
+    store, queue, connection, place, monkeypatch
+):
+    analysis_id = submitted(store, queue).submission.id
+    with monkeypatch.context() as patched:
+        place.break_index(patched)
+        ran(store, queue, analysis_id)
+    assert lifecycle.report(store, analysis_id)
+    assert read_measures(connection).counts.analyses["succeeded", ""] == 1
+    assert submitted(store, queue).state is State.QUEUED
+
+
 def test_a_stored_dataset_is_found_by_its_content_too(store, queue, first):
     subject = store.analyses.find(first).subject
     stored = submit(store, queue, subject.dataset.id, subject.label_set.id, QUICK, {"run": "2"}, reuse_within=WEEK)

@@ -1,7 +1,10 @@
 """`phasegate keys`: what is found wrong, what is printed, what is never printed again."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 
 import pytest
 from typer.testing import CliRunner
@@ -91,3 +94,36 @@ def test_a_file_that_holds_no_key_for_the_metrics_is_refused_without_repeating_i
     with pytest.raises(KeyFileRefused, match=words) as refused:
         open_ring(Settings(metrics_key_file=file))
     assert "changeme" not in str(refused.value)
+
+
+def test_a_bucket_that_lets_us_not_in_says_why(bucket_server, tmp_path):
+    wrong = {"AWS_SECRET_ACCESS_KEY": "the-wrong-secret-of-somebody"}
+    environment = {**os.environ, **bucket_server.environment("keys"), **wrong}
+    for arguments in (CREATE, ("keys", "list"), ("keys", "revoke", "0" * 12)):
+        command = [sys.executable, "-m", "service.cli", *arguments, "--data-dir", str(tmp_path)]
+        ended = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
+        assert (ended.returncode, ended.stdout) == (2, "")
+        assert "SignatureDoesNotMatch" in ended.stderr
+        assert wrong["AWS_SECRET_ACCESS_KEY"] not in ended.stderr
+
+
+SURPRISED = """
+from service.settings import Settings
+from service.storage.bucket_stores import BucketStores
+from service.wiring import StoreNotUsable, check_store
+
+def admit(stores):
+    raise ValueError("a-secret")
+
+BucketStores.admit = admit
+try:
+    check_store(Settings(store_url="s3://data"))
+except StoreNotUsable as error:
+    print(error)
+"""
+
+
+def test_whatever_keeps_the_bucket_from_being_tried_is_no_bucket_that_lets_us_in():
+    ended = subprocess.run([sys.executable, "-c", SURPRISED], capture_output=True, text=True, timeout=60, check=True)
+    assert "cannot be tried" in ended.stdout
+    assert "a-secret" not in ended.stdout + ended.stderr

@@ -44,7 +44,7 @@ def without_nuisance(options):
 
 
 def with_odd_names(options):
-    labels = {"classe é": np.resize(["a\n", '"b"', "ü"], 40), "constant": np.zeros(40)}
+    labels = {"classe é": np.resize(["a\\", '"b"', "ü"], 40), "constant": np.zeros(40)}
     chosen = dataclasses.replace(options, rule=Rule.PERMUTATION, n_components=2, embedding_dim=3)
     return estimate(X, Y, label_columns(labels), options=chosen)
 

@@ -4,6 +4,10 @@ import gc
 import io
 import os
 import re
+import socket
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 
@@ -26,7 +30,7 @@ from service.storage import bucket as buckets
 from service.storage import bucket_records
 from service.storage.bucket import Bucket
 from service.storage.bucket_address import BucketRefused, Credentials, bucket_address
-from service.storage.bucket_layout import Keys
+from service.storage.bucket_layout import BucketLayout
 from service.storage.bucket_records import DatasetRecords
 from service.storage.bucket_stores import BucketStores
 from service.storage.records import LABEL_SET
@@ -93,6 +97,41 @@ def test_a_bucket_that_is_away_is_unavailable_and_no_more_than_that(bucket_place
         with pytest.raises(StoreUnavailable) as caught:
             call()
         assert re.search("127|http|secret", str(caught.value)) is None
+
+
+def test_a_bucket_that_does_not_answer_is_not_asked_by_everybody(bucket_place, monkeypatch):
+    monkeypatch.setattr(buckets, "REQUEST_TIMEOUT", timedelta(seconds=0.2))
+    monkeypatch.setattr(buckets, "RETRIES", 0)
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        silent.setblocking(False)
+        endpoint = f"http://127.0.0.1:{silent.getsockname()[1]}"
+        bucket = Bucket(replace(bucket_place.address, endpoint=endpoint), absence_s=600)
+        with pytest.raises(StoreUnavailable):
+            bucket.read("x")
+        silent.accept()[0].close()
+        for call in (lambda: bucket.read("x"), lambda: bucket.write("x", b""), lambda: list(bucket.listed("x"))):
+            with pytest.raises(StoreUnavailable):
+                call()
+        with pytest.raises(BlockingIOError):
+            silent.accept()
+
+
+def test_a_bucket_that_answers_no_is_there(bucket_server, bucket_place):
+    bucket = Bucket(bucket_place.address, absence_s=600)
+    assert bucket.read("nothing") is None
+    refused = Bucket(bucket_server.address("x", READER), absence_s=600)
+    for _ in range(2):
+        with pytest.raises(StoreUnavailable):
+            refused.write("x", b"")
+        assert refused.read("x") is None
+
+
+def test_many_who_ask_for_much_share_a_few_threads(bucket_place):
+    bucket = bucket_place.bucket
+    with ThreadPoolExecutor(4) as pool:
+        answers = list(pool.map(lambda _: bucket.at_once(bucket.exists, map(str, range(40))), range(4)))
+    assert answers == [[False] * 40] * 4
+    assert len([thread for thread in threading.enumerate() if thread.name.startswith("bucket")]) <= buckets.AT_ONCE
 
 
 def test_credentials_that_are_refused_later_are_a_store_that_is_away(bucket_server):
@@ -180,6 +219,17 @@ def test_arrays_keep_their_files_in_the_cache_and_no_longer(bucket_place):
     np.testing.assert_array_equal(view, np.arange(60.0).reshape(20, 3)[1:, :2].T)
 
 
+def test_a_cached_copy_that_has_changed_is_fetched_anew_and_no_fault_of_the_input(store, bucket_place):
+    dataset, label_set = kept(store)
+    store.datasets.inputs_of(dataset, label_set)
+    for file in (dataset.y, label_set.labels):
+        copy = bucket_place.folder / "host" / "cache" / file.sha256
+        copy.write_bytes(bytes(file.size_bytes))
+    features, labels = store.datasets.inputs_of(dataset, label_set)
+    np.testing.assert_array_equal(features.y, np.arange(80.0).reshape(20, 4))
+    assert labels.columns["kind"].tolist() == ["a", "b"] * 10
+
+
 def test_a_last_part_is_checked_without_fetching_the_others(store, bucket_place):
     opened = intake.open_dataset(store, (), None)
     for part, values in (("x", np.zeros((40, 3))), ("y", np.zeros((40, 4)))):
@@ -226,9 +276,32 @@ def test_who_has_looked_for_users_before_one_came_does_not_remove(store):
     assert store.datasets.find_label_set(label_set.id) == label_set
 
 
+def test_a_label_set_is_removed_though_somebody_comes_in_between(store, bucket_place, monkeypatch):
+    dataset, label_set = kept(store)
+    with store.datasets.stage() as staged:
+        staged.receive("labels", npy(np.arange(20.0)))
+        other = a_label_set(staged, dataset.id)
+        staged.add_label_set(other)
+    remove = Bucket.remove
+
+    def used_meanwhile(bucket, keys):
+        remove(bucket, keys)
+        if BucketLayout().label_set_record(label_set.id) in keys:
+            store.analyses.add(submission_of(dataset, other))
+
+    records = DatasetRecords(bucket_place.bucket, BucketLayout())
+    with monkeypatch.context() as patched:
+        patched.setattr(Bucket, "remove", used_meanwhile)
+        intake.delete_label_set(store, label_set.id)
+    assert store.datasets.find_label_set(label_set.id) is None
+    assert records.find(dataset.id).entry.removed_label_sets == (label_set.id,)
+    store.datasets.remove_label_set(other)
+    assert records.find(dataset.id).entry.removed_label_sets == ()
+
+
 def left_claimed(bucket_place, dataset_id: str) -> None:
     """As whoever claimed a dataset and died then leaves it."""
-    DatasetRecords(bucket_place.bucket, Keys())._claim(dataset_id)
+    DatasetRecords(bucket_place.bucket, BucketLayout())._claim(dataset_id)
 
 
 def test_a_claim_whose_holder_died_keeps_nobody(store, bucket_place, monkeypatch):
@@ -240,6 +313,23 @@ def test_a_claim_whose_holder_died_keeps_nobody(store, bucket_place, monkeypatch
     monkeypatch.setattr(bucket_records, "CLAIM_PATIENCE_S", 0.3)
     intake.delete_dataset(store, dataset.id)
     assert store.datasets.find(dataset.id) is None
+
+
+def test_who_cannot_wait_for_a_dead_claim_to_be_old_finds_it_old_later(bucket_place, monkeypatch):
+    monkeypatch.setattr(bucket_records, "CLAIM_PATIENCE_S", 0.5)
+    stores = bucket_place.open(patience_s=0.0)
+    dataset, _ = kept(stores.of(DEFAULT_TENANT))
+    left_claimed(bucket_place, dataset.id)
+    refused = 0
+    until = time.monotonic() + 10
+    while time.monotonic() < until:
+        try:
+            intake.delete_dataset(stores.of(DEFAULT_TENANT), dataset.id)
+            break
+        except StoreUnavailable:
+            refused += 1
+    assert refused > 0
+    assert stores.of(DEFAULT_TENANT).datasets.find(dataset.id) is None
 
 
 def test_a_part_of_who_came_second_does_not_take_the_place_of_the_first(store, bucket_place):
@@ -273,26 +363,26 @@ def test_a_sweep_removes_what_belongs_to_nothing_and_nothing_else(store, bucket_
         staged.receive("x", npy(np.zeros((30, 3))))
         intake.put_part(store, opened.id, "x", staged, timedelta(days=1))
     before = bucket_place.contents()
-    bucket, keys = bucket_place.bucket, Keys()
+    bucket, layout = bucket_place.bucket, BucketLayout()
     subject = submission.subject
     gone_dataset, gone_analysis, gone_label_set = (
         new_id(kind) for kind in (Kind.DATASET, Kind.ANALYSIS, Kind.LABEL_SET)
     )
     for key in (
-        f"{keys.dataset(gone_dataset)}/x-1-2.npy",
-        f"{keys.dataset(gone_dataset)}/label-sets/{gone_label_set}/labels-1-2.csv",
-        f"{keys.dataset(subject.dataset.id)}/x-1-2.npy",
-        f"{keys.dataset(subject.dataset.id)}/label-sets/{new_id(Kind.LABEL_SET)}/labels-1-2.csv",
-        f"{keys.dataset(opened.id)}/x-1-2.npy",
-        f"{keys.analysis(gone_analysis)}/report-1.json",
+        f"{layout.dataset(gone_dataset)}/x-1-2.npy",
+        f"{layout.dataset(gone_dataset)}/label-sets/{gone_label_set}/labels-1-2.csv",
+        f"{layout.dataset(subject.dataset.id)}/x-1-2.npy",
+        f"{layout.dataset(subject.dataset.id)}/label-sets/{new_id(Kind.LABEL_SET)}/labels-1-2.csv",
+        f"{layout.dataset(opened.id)}/x-1-2.npy",
+        f"{layout.analysis(gone_analysis)}/report-1.json",
         f"unsettled/{gone_analysis}.default",
-        keys.report_of("a" * 64, gone_analysis),
+        layout.report_of("a" * 64, gone_analysis),
     ):
         bucket.write(key, b"{}")
     orphan = LABEL_SET.dump_json(replace(subject.label_set, id=gone_label_set, dataset_id=gone_dataset))
-    bucket.write(keys.label_set_record(gone_label_set), orphan)
+    bucket.write(layout.label_set_record(gone_label_set), orphan)
     removed, _ = kept(store)
-    bucket.write(keys.dataset_record(removed.id), bucket_records.ENTRY.dump_json(bucket_records.removed_entry()))
+    bucket.write(layout.dataset_record(removed.id), bucket_records.ENTRY.dump_json(bucket_records.REMOVED))
     with_orphans = bucket_place.contents()
     bucket_place.open().sweep()
     assert bucket_place.contents() == with_orphans, "they may be about to be named"
@@ -313,7 +403,7 @@ def test_a_record_that_cannot_be_read_is_never_swept(store, bucket_place):
 def test_what_a_copy_lacks_is_mended(stores, store, bucket_place):
     submission, settled = committed(store), committed(store)
     store.analyses.settle(settled.id, *REPORT)
-    bucket_place.bucket.remove([Keys().mark(submission)])
+    bucket_place.bucket.remove([BucketLayout().mark(submission)])
     assert list(stores.unsettled()) == []
     stores.mend()
     assert list(stores.unsettled()) == [submission]
@@ -324,7 +414,7 @@ def test_a_mark_that_was_left_behind_is_no_unsettled_analysis(stores, store, buc
     submission = committed(store)
     store.analyses.settle(submission.id, *REPORT)
     before = bucket_place.contents()
-    bucket_place.bucket.write(Keys().mark(submission), b"")  # as if the worker had died in between
+    bucket_place.bucket.write(BucketLayout().mark(submission), b"")  # as if the worker had died in between
     assert (list(stores.unsettled()), bucket_place.contents()) == ([], before)
 
 

@@ -1,3 +1,4 @@
+import errno
 import hashlib
 import os
 import signal
@@ -11,7 +12,6 @@ import pytest
 
 from service.analyses.dataset import StoredFile
 from service.analyses.errors import CacheTooSmall, InputAltered, StoreUnavailable
-from service.storage import cache as caches
 from service.storage.cache import FileCache, Wanted
 
 KILOBYTE = 1000
@@ -93,11 +93,11 @@ def test_who_finds_no_room_waits_for_it_and_holds_nothing_meanwhile(cache):
     assert (y.fetched, z.fetched) == (1, 1)
 
 
-def test_room_that_does_not_come_is_no_fault_of_the_analysis(cache, monkeypatch):
-    monkeypatch.setattr(caches, "PATIENCE_S", 0.05)
+def test_room_that_does_not_come_is_no_fault_of_the_analysis(cache, tmp_path):
+    hasty = FileCache(tmp_path / "cache", 3 * KILOBYTE, patience_s=0.05)
     held = cache.fetch({"x": Origin("x", 3 * KILOBYTE).wanted})["x"]
     with pytest.raises(StoreUnavailable, match="in use"):
-        cache.fetch({"y": Origin("y").wanted})
+        hasty.fetch({"y": Origin("y").wanted})
     held.let_go()
 
 
@@ -116,6 +116,47 @@ def test_content_that_is_not_that_of_the_digest_is_refused_and_not_kept(cache, t
         cache.fetch({"g": good.wanted, "x": x.wanted})
     assert x.file.sha256 not in names(tmp_path)
     assert not any(name.endswith(".part") for name in names(tmp_path))
+
+
+def test_a_file_has_its_name_when_it_is_whole_on_the_disk(cache, tmp_path, monkeypatch):
+    synced = {}
+    fsync, pwrite = os.fsync, os.pwrite
+
+    def looked_at(descriptor):
+        synced[os.readlink(f"/proc/self/fd/{descriptor}")] = os.pread(descriptor, 2 * KILOBYTE, 0)
+        fsync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", looked_at)
+    monkeypatch.setattr(os, "pwrite", lambda descriptor, piece, at: pwrite(descriptor, bytes(piece)[:7], at))
+    x = Origin("x")
+    use(cache, x)
+    assert synced == {str(tmp_path / "cache" / f"{x.file.sha256}.part"): x.content}
+    assert (tmp_path / "cache" / x.file.sha256).read_bytes() == x.content
+
+
+def test_room_that_the_disk_does_not_have_is_refused_before_anything_is_fetched(cache, tmp_path, monkeypatch):
+    def full(*arguments):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    x, y = Origin("x"), Origin("y")
+    monkeypatch.setattr(os, "posix_fallocate", full)
+    with pytest.raises(StoreUnavailable, match="disk may be full"):
+        cache.fetch({"x": x.wanted, "y": y.wanted})
+    assert (x.fetched, y.fetched, names(tmp_path)) == (0, 0, set())
+
+
+def test_a_cached_file_whose_content_has_changed_is_fetched_anew_by_who_reads_it(cache, tmp_path):
+    x, y = Origin("x"), Origin("y")
+    use(cache, x, y)
+    place = tmp_path / "cache" / x.file.sha256
+    before = cache.fetch({"x": x.wanted})["x"]
+    place.write_bytes(bytes(KILOBYTE))
+    cached = cache.fetch({"x": x.wanted, "y": y.wanted}, verified=True)
+    assert cached["x"].path.read_bytes() == x.content
+    for file in (before, *cached.values()):
+        file.let_go()
+    assert (x.fetched, y.fetched) == (2, 1)
+    assert names(tmp_path) == {x.file.sha256, y.file.sha256}
 
 
 def test_two_who_want_the_same_file_fetch_it_once(cache):

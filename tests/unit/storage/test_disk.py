@@ -232,3 +232,12 @@ def test_an_analysis_that_lost_its_mark_is_marked_again(stores, store, tmp_path)
     assert {s.id for s in stores.unsettled()} == {waiting.id, theirs.id}
     assert stores.holder_of(theirs.id).analyses.find(theirs.id) == theirs
     assert sorted(mark.name for mark in marks.iterdir()) == sorted((waiting.id, theirs.id))
+
+
+def test_sweeping_leaves_what_is_being_named_alone(stores, tmp_path):
+    young, old = (tmp_path / "data" / "fingerprints" / name for name in (".young", ".old"))
+    for draft in (young, old):
+        draft.write_text("an-")
+    os.utime(old, (0, 0))
+    stores.sweep()
+    assert (young.exists(), old.exists()) == (True, False)

@@ -30,8 +30,8 @@ def revoke_key(keys: Keys, key_id: str) -> Key:
     key = keys.revoke(key_id, datetime.now(UTC))
     if key is None:
         raise InvalidKey(
-            "There is no such key in this store. `phasegate keys list` shows the ids; --data-dir, or "
-            "PHASEGATE_STORE_URL for a bucket, says which store."
+            "There is no such key here. `phasegate keys list` shows the ids; --data-dir, or PHASEGATE_STORE_URL for a "
+            "bucket, says where."
         )
     audit_key("keys revoke", key)
     return key

@@ -28,7 +28,6 @@ from service.storage.bucket_records import DatasetRecords
 from service.storage.idempotency import RedisClaims, forget_calls
 from service.storage.redis_queue import RedisQueue
 from tests.e2e.samples import Sample
-from tests.places import DiskPlace
 
 from .conftest import Valkey
 
@@ -226,18 +225,22 @@ class Killed(BaseException):
 
 DYING = {
     "before anything is kept": (submission, "receive", 0),
-    "between the label set and its dataset on a bucket": (DatasetRecords, "create", 0),
+    "between the label set and its dataset": (DatasetRecords, "create", 0),
     "between the dataset and its analysis": (submission, "_submission", 0),
     "between storing and queueing": (submission, "_queued", 1),
 }
+ON_A_BUCKET_ALONE = "between the label set and its dataset"
+"""On disk both are kept in one step."""
 
 
-@pytest.mark.parametrize("at", DYING)
+@pytest.mark.parametrize(
+    ("place", "at"),
+    [(place, at) for place in ("disk", "bucket") for at in DYING if (place, at) != ("disk", ON_A_BUCKET_ALONE)],
+    indirect=["place"],
+)
 def test_a_repetition_finds_what_a_dead_process_has_made(place, connection, monkeypatch, at):
     """The stem that the key holds is that of the ids: whatever was kept under it is found."""
     module, name, n_analyses = DYING[at]
-    if module is DatasetRecords and isinstance(place, DiskPlace):
-        pytest.skip("on disk both are kept in one step")
     store, claims = place.open().of(DEFAULT_TENANT), RedisClaims(connection, ttl_s=500)
     queue = RedisQueue(connection, time_limit_s=60)
     stem = claims.claim(KeyedCall("scope", "key", "fingerprint", "first"), "1" * 32).stem

@@ -17,8 +17,7 @@
 {root}/fingerprints/{fingerprint}               the id of the latest analysis with it that has a report
                     .{draft}                    one that has not its name yet
 
-{digest} are the first 16 hexadecimal digits of the SHA-256.  Files that were kept before these names came are called
-x.npy, labels.csv and so on: the record names them all the same.
+{digest} are the first 16 hexadecimal digits of the SHA-256.
 """
 
 from __future__ import annotations

@@ -32,7 +32,7 @@ from pathlib import Path
 from service.analyses.dataset import LabelSet
 from service.analyses.identity import Kind, is_id
 from service.analyses.tenancy import DEFAULT_TENANT, is_tenant
-from service.storage.disk_files import sync_folder
+from service.storage.disk_files import check_there, sync_folder
 
 LABEL_SETS = "label-sets"
 
@@ -121,9 +121,13 @@ class Layout:
 
 
 def ids_in(folder: Path, kind: Kind, before: str | None) -> list[str]:
-    """Names in a folder that are ids of this kind, newest first: they begin with the time."""
+    """Names in a folder that are ids of this kind, newest first: they begin with the time.
+
+    Raises StoreUnavailable without the folder.
+    """
     try:
         names = os.listdir(folder)
     except FileNotFoundError:
-        return []
+        check_there(folder)
+        return []  # it came between the two looks
     return sorted((name for name in names if is_id(name, kind) and (before is None or name < before)), reverse=True)

@@ -42,7 +42,7 @@ class Place(Protocol):
         """Lose a part, behind the store's back."""
 
     def write_record(self, name: str, an_id: str, content: bytes) -> None:
-        """Other bytes in place of a record: `dataset` or `submission`."""
+        """Other bytes in place of a `dataset`, a `submission`, the `outcome` of an analysis with a report, that `report`."""
 
     def take_away(self, patched: pytest.MonkeyPatch) -> None:
         """From here on nothing can be written."""
@@ -80,7 +80,7 @@ class DiskPlace:
         self._path(subject, part).unlink()
 
     def write_record(self, name: str, an_id: str, content: bytes) -> None:
-        folder = {"dataset": "datasets", "submission": "analyses"}[name]
+        folder = "datasets" if name == "dataset" else "analyses"
         (self.folder / folder / an_id / f"{name}.json").write_bytes(content)
 
     def take_away(self, patched: pytest.MonkeyPatch) -> None:
@@ -157,7 +157,12 @@ class BucketPlace:
         self._forget()
 
     def write_record(self, name: str, an_id: str, content: bytes) -> None:
-        key = {"dataset": BucketLayout().dataset_record, "submission": BucketLayout().submission}[name](an_id)
+        layout = BucketLayout()
+        if name == "report":
+            (key,) = (item.key for item in self.bucket.listed(layout.analysis(an_id)) if "/report-" in item.key)
+        else:
+            records = {"dataset": layout.dataset_record, "submission": layout.submission, "outcome": layout.outcome}
+            key = records[name](an_id)
         self.bucket.write(key, content)
 
     def take_away(self, patched: pytest.MonkeyPatch) -> None:

@@ -109,6 +109,7 @@ class Outcome:
     failure: Failure | None
     cancelled: bool = False
     reused: bool = False  # the report is a copy of an earlier one of the same
+    report_sha256: str | None = None  # in hex; None without a report, and in records from before it was kept
 
     @property
     def state(self) -> State:

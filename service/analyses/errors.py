@@ -38,6 +38,7 @@ AnalysisError
 |   +-- TooManyUploads      too_many_uploads
 +-- ReportNotReady          report_not_ready
 +-- NoReport                no_report
++-- ReportAltered           report_altered
 +-- QueueUnavailable        queue_unavailable
 +-- StoreUnavailable        store_unavailable
 +-- AnalysisLost            how an analysis ended that no report could be made for
@@ -49,6 +50,7 @@ AnalysisError
     +-- InputLost           input_lost
     +-- InputAltered        input_altered
     +-- CacheTooSmall       cache_too_small
+    +-- RecordUnreadable    record_unreadable
     +-- InternalError       internal_error
 """
 
@@ -282,6 +284,12 @@ class NoReport(AnalysisError):
     code = "no_report"
 
 
+class ReportAltered(AnalysisError):
+    """The stored report is not what was stored."""
+
+    code = "report_altered"
+
+
 class QueueUnavailable(AnalysisError):
     """The queue cannot be reached."""
 
@@ -344,6 +352,12 @@ class CacheTooSmall(AnalysisLost):
     """The files of the analysis do not fit into the cache of a worker."""
 
     code = "cache_too_small"
+
+
+class RecordUnreadable(AnalysisLost):
+    """The record of how the analysis ended cannot be read."""
+
+    code = "record_unreadable"
 
 
 class InternalError(AnalysisLost):

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import errno
+import hashlib
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import structlog
@@ -96,7 +98,10 @@ def settle(
     store: Store, queue: Queue, analysis_id: str, outcome: Outcome, result: Report | Simulation | None = None
 ) -> None:
     """Write an outcome, once, tell whoever waits for it, and count it."""
-    written = store.analyses.settle(analysis_id, outcome, to_json(result) if result else None)
+    report = to_json(result) if result else None
+    if report is not None:
+        outcome = replace(outcome, report_sha256=digest_of(report.encode()))
+    written = store.analyses.settle(analysis_id, outcome, report)
     if written:
         code = outcome.failure.code if outcome.failure else None
         log.info("analysis_settled", analysis_id=analysis_id, state=outcome.state, failure=code)
@@ -106,6 +111,11 @@ def settle(
             queue.count(ended_analysis(analysis_id, outcome, result))
     except QueueUnavailable:
         log.warning("queue_unavailable", analysis_id=analysis_id)
+
+
+def digest_of(report: bytes) -> str:
+    """SHA-256 of a report, in hex, by which one that has been altered is known."""
+    return hashlib.sha256(report).hexdigest()
 
 
 def failure_of(error: EstimationError | AnalysisError) -> Failure:

@@ -56,7 +56,7 @@ class Expiry:
             removed: list[str] = []
             try:
                 store = stores.of(tenant)
-                removed += sweep_datasets(store, now)
+                removed += sweep_datasets(store, now, self._retention)
                 removed += sweep_analyses(store, now, self._retention)
             except (OSError, StoreUnavailable):
                 log.exception("tenant_not_swept", tenant=tenant)

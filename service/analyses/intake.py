@@ -26,7 +26,7 @@ from service.analyses.errors import (
     LabelSetNotFound,
     StoreUnavailable,
 )
-from service.analyses.identity import Kind, is_id, new_id
+from service.analyses.identity import Kind, first_id, is_id, new_id
 from service.analyses.ports import Features, Labels, Source, Staged, Store
 from service.estimation import inputs as checks
 from service.estimation.covariates import check_covariates, covariate_columns
@@ -287,19 +287,24 @@ def delete_label_set(store: Store, label_set_id: str) -> None:
     log.info("label_set_deleted", label_set_id=label_set_id)
 
 
-def sweep_datasets(store: Store, now: datetime) -> list[str]:
+def sweep_datasets(store: Store, now: datetime, retention: timedelta) -> list[str]:
     """Remove the datasets whose time is over and that nobody uses; returns the ids of what is gone.
+
+    The time of one whose record cannot be read is over `retention` after its id was made.
 
     What fails with one keeps none of the others.
     """
     removed: list[str] = []
     ids = store.datasets.ids()
-    expired = [d.id for d in store.datasets.find_many(ids) if d is not None and d.expires_at <= now]
+    old = first_id(Kind.DATASET, now - retention)
+    found = zip(ids, store.datasets.find_many(ids), strict=True)
+    expired = [an_id for an_id, d in found if (d.expires_at <= now if d is not None else an_id < old)]
     for dataset_id in expired:
         try:
             with store.datasets.hold(dataset_id, alone=True):
                 # Its last part may have come, and its time begun anew, before it was held.
-                if find_dataset(store, dataset_id).expires_at <= now:
+                dataset = store.datasets.find(dataset_id)
+                if dataset is None or dataset.expires_at <= now:
                     removed += _remove_unused(store, dataset_id)
                     log.info("dataset_expired", dataset_id=dataset_id)
         except (DatasetInUse, DatasetNotFound):

@@ -14,10 +14,11 @@ from service.analyses.errors import (
     AnalysisNotFound,
     NoReport,
     QueueUnavailable,
+    ReportAltered,
     ReportNotReady,
     StoreUnavailable,
 )
-from service.analyses.execution import settle
+from service.analyses.execution import digest_of, settle
 from service.analyses.identity import Kind, first_id, is_id
 from service.analyses.pages import Page, page_of
 from service.analyses.ports import Queue, QueueEntry, QueueState, Store
@@ -77,7 +78,7 @@ def list_analyses(
 
 
 def report(store: Store, analysis_id: str) -> bytes:
-    """The stored report, as JSON text.  Raises AnalysisNotFound, ReportNotReady, NoReport."""
+    """The stored report, as JSON text.  Raises AnalysisNotFound, ReportNotReady, NoReport, ReportAltered."""
     _find(store, analysis_id)
     outcome = _outcome(store, analysis_id)
     if outcome is None:
@@ -88,7 +89,13 @@ def report(store: Store, analysis_id: str) -> bytes:
         raise NoReport(
             f"The analysis ended without a report ({outcome.failure.code}). Its `error` says why and what to do."
         )
-    return store.analyses.report(analysis_id)
+    stored = store.analyses.report(analysis_id)
+    if outcome.report_sha256 not in (None, digest_of(stored)):
+        log.error("report_altered", analysis_id=analysis_id)
+        raise ReportAltered(
+            "The stored report is not what was stored. Submit the analysis again, and tell the operator its id."
+        )
+    return stored
 
 
 def cancel(store: Store, queue: Queue, analysis_id: str) -> Analysis:
@@ -122,7 +129,7 @@ def delete(store: Store, queue: Queue, analysis_id: str) -> None:
 
 
 def sweep_analyses(store: Store, now: datetime, retention: timedelta) -> list[str]:
-    """Remove the analyses that ended `retention` ago or earlier; returns their ids.
+    """Remove the analyses that ended `retention` ago or earlier, and what cannot be read and is as old; their ids.
 
     What fails with one keeps none of the others.
     """
@@ -131,7 +138,8 @@ def sweep_analyses(store: Store, now: datetime, retention: timedelta) -> list[st
     for analysis_id in store.analyses.ids(first_id(Kind.ANALYSIS, now - retention)):
         try:
             outcome = store.analyses.outcome(analysis_id)
-            if outcome is not None and outcome.finished_at + retention <= now:
+            is_over = outcome is not None and outcome.finished_at + retention <= now
+            if is_over or (outcome is None and store.analyses.find(analysis_id) is None):
                 store.analyses.remove(analysis_id)
                 removed.append(analysis_id)
                 log.info("analysis_expired", analysis_id=analysis_id)

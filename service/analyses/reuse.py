@@ -12,6 +12,7 @@ from service import __version__
 from service.analyses.analysis import RECORD_VERSION, Estimation, Outcome, Submission
 from service.analyses.counting import EndedAnalysis, ended_analysis
 from service.analyses.errors import AnalysisNotFound, QueueUnavailable
+from service.analyses.execution import digest_of
 from service.analyses.ports import Queue, Store
 from service.estimation.record import as_dict
 from service.estimation.report import SCHEMA_VERSION
@@ -44,14 +45,18 @@ def settle_with_stored(store: Store, queue: Queue, submission: Submission, reuse
     source = store.analyses.find_report(submission.fingerprint) if submission.fingerprint else None
     found = store.analyses.outcome(source) if source is not None else None
     now = datetime.now(UTC)
-    if source is None or found is None or found.finished_at + reuse_within <= now:
+    if source is None or found is None or found.failure is not None or found.finished_at + reuse_within <= now:
         return False
     try:
-        report = store.analyses.report(source).decode()
+        report = store.analyses.report(source)
     except AnalysisNotFound:
         return False
-    outcome = Outcome(RECORD_VERSION, None, now, None, reused=True)
-    if store.analyses.settle(submission.id, outcome, report):
+    digest = digest_of(report)
+    if found.report_sha256 not in (None, digest):
+        log.error("report_altered", analysis_id=source)
+        return False
+    outcome = Outcome(RECORD_VERSION, None, now, None, reused=True, report_sha256=digest)
+    if store.analyses.settle(submission.id, outcome, report.decode()):
         log.info("analysis_settled", analysis_id=submission.id, state=outcome.state, failure=None, reused_from=source)
         _count(queue, ended_analysis(submission.id, outcome, None))
     return True

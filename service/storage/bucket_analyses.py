@@ -25,7 +25,7 @@ from service.storage.bucket_layout import (
 from service.storage.bucket_listing import beginning_with, newest_first
 from service.storage.bucket_records import DatasetRecords
 from service.storage.chunks import chunks
-from service.storage.records import SUBMISSION, decode_record
+from service.storage.records import SUBMISSION, decode_record, unreadable_outcome
 
 LOOKED_AT_ONCE = 64  # marks whose analyses are read together
 NAMED_DIGITS = 16  # of the digest that a report is named after
@@ -192,7 +192,12 @@ class BucketAnalyses:
 
     def _settled(self, analysis_id: str) -> Settled | None:
         content = self._bucket.read(self._layout.outcome(analysis_id))
-        return None if content is None else decode_record(content, SETTLED, f"{analysis_id}/outcome.json")
+        return None if content is None else _decoded(analysis_id, content)
 
     def _unmark(self, analysis_id: str) -> None:
         self._bucket.remove([item.key for item in beginning_with(self._bucket, UNSETTLED, analysis_id)])
+
+
+def _decoded(analysis_id: str, content: bytes) -> Settled:
+    settled = decode_record(content, SETTLED, f"{analysis_id}/outcome.json")
+    return settled or Settled(unreadable_outcome(analysis_id), None)

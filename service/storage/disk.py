@@ -17,7 +17,7 @@ from service.analyses.tenancy import DEFAULT_TENANT, is_tenant
 from service.storage.chunks import chunks
 from service.storage.disk_analyses import DiskAnalyses
 from service.storage.disk_datasets import DiskDatasets
-from service.storage.disk_files import check_writable, stored, sync_folder
+from service.storage.disk_files import check_there, check_writable, stored, sync_folder
 from service.storage.disk_layout import Layout, ids_in
 from service.storage.staging import sweep_staged
 
@@ -84,6 +84,7 @@ class DiskStores:
         try:
             mark = (self._layout.unsettled / analysis_id).read_text(encoding="ascii")
         except FileNotFoundError:
+            check_there(self._layout.unsettled)
             return None
         tenant = mark or DEFAULT_TENANT  # marks were empty before there were tenants
         return self.of(tenant) if is_tenant(tenant) else None

@@ -12,11 +12,12 @@ from pathlib import Path
 from service.analyses.analysis import Estimation, Outcome, Submission
 from service.analyses.errors import AnalysisNotFound, DatasetNotFound, LabelSetNotFound
 from service.analyses.identity import Kind, is_id
-from service.storage.disk_files import locked, read_record, replace_file, stored, sync_folder, write_file
+from service.storage.disk_files import locked, read_each, read_record, replace_file, stored, sync_folder, write_file
 from service.storage.disk_layout import Layout, ids_in
-from service.storage.records import OUTCOME, SUBMISSION
+from service.storage.records import OUTCOME, SUBMISSION, unreadable_outcome
 
-OUTCOME_FILES = ("report.json", "failure.json")
+OUTCOME_FILES = {"report.json": "outcome.json", "failure.json": "failure.json"}
+"""What decides that an analysis has ended, and the record of how."""
 DRAFT = "."  # what the names of fingerprints begin with before they are complete
 
 
@@ -61,22 +62,27 @@ class DiskAnalyses:
 
     def find_many(self, analysis_ids: Sequence[str]) -> Sequence[Submission | None]:
         """`find` for many."""
-        return [self.find(analysis_id) for analysis_id in analysis_ids]
+        return read_each(self.find, analysis_ids, lambda unreadable: None)
 
     def ids(self, before: str | None = None, at_most: int | None = None) -> Sequence[str]:
         """Ids of all analyses, newest first; only those older than `before`, and so many of them."""
         return ids_in(self._layout.analyses, Kind.ANALYSIS, before)[:at_most]
 
     def outcome(self, analysis_id: str) -> Outcome | None:
-        """How an analysis ended, or None if it has not."""
+        """How an analysis ended, or None if it has not; a record of it that cannot be read is a failure."""
         folder = self._layout.analyses / analysis_id
-        if (folder / "report.json").exists():
-            return read_record(folder / "outcome.json", OUTCOME)
-        return read_record(folder / "failure.json", OUTCOME)
+        for decides, record in OUTCOME_FILES.items():
+            if (folder / decides).exists():
+                found = read_record(folder / record, OUTCOME)
+                if found is not None:
+                    return found
+                if (folder / decides).exists():  # still: it is not that the analysis has been removed meanwhile
+                    return unreadable_outcome(analysis_id)
+        return None
 
     def outcomes(self, analysis_ids: Sequence[str]) -> Sequence[Outcome | None]:
         """`outcome` for many."""
-        return [self.outcome(analysis_id) for analysis_id in analysis_ids]
+        return read_each(self.outcome, analysis_ids, unreadable_outcome)
 
     def report(self, analysis_id: str) -> bytes:
         """The stored report of an analysis that has one, as JSON text.  Raises AnalysisNotFound."""

@@ -16,7 +16,7 @@ from service.analyses.dataset import Dataset, LabelSet
 from service.analyses.errors import DatasetNotFound
 from service.analyses.identity import Kind
 from service.analyses.ports import Features, Labels
-from service.storage.disk_files import locked, read_record
+from service.storage.disk_files import check_there, locked, read_each, read_record
 from service.storage.disk_keeping import DiskKeeper
 from service.storage.disk_layout import Layout, ids_in
 from service.storage.input_files import open_features, open_labels, read_group_ids
@@ -42,7 +42,7 @@ class DiskDatasets:
 
     def find_many(self, dataset_ids: Sequence[str]) -> Sequence[Dataset | None]:
         """`find` for many."""
-        return [self.find(dataset_id) for dataset_id in dataset_ids]
+        return read_each(self.find, dataset_ids, lambda unreadable: None)
 
     def ids(self, before: str | None = None, at_most: int | None = None) -> Sequence[str]:
         """Ids of all datasets, newest first; only those older than `before`, and so many of them."""
@@ -92,11 +92,15 @@ class DiskDatasets:
 
     def find_label_sets(self, label_set_ids: Sequence[str]) -> Sequence[LabelSet | None]:
         """`find_label_set` for many."""
-        return [self.find_label_set(label_set_id) for label_set_id in label_set_ids]
+        return read_each(self.find_label_set, label_set_ids, lambda unreadable: None)
 
     def label_set_ids(self, dataset_id: str, before: str | None = None, at_most: int | None = None) -> Sequence[str]:
         """Ids of a dataset's label sets, newest first."""
-        return ids_in(self._layout.label_sets_of(dataset_id), Kind.LABEL_SET, before)[:at_most]
+        folder = self._layout.label_sets_of(dataset_id)
+        if not folder.is_dir():  # none has come yet
+            check_there(self._layout.datasets)
+            return []
+        return ids_in(folder, Kind.LABEL_SET, before)[:at_most]
 
     def labels_of(self, label_set: LabelSet) -> Labels:
         """The labels of a label set."""

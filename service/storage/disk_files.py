@@ -5,11 +5,12 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeVar
 
+import structlog
 from pydantic import TypeAdapter
 
 from service.analyses.errors import StoreUnavailable
@@ -19,15 +20,44 @@ NOT_STORED = "The upload could not be stored: the disk may be full. Try again la
 PROBE_BYTES = 64 * 1024  # a file system that is full still makes empty files
 LOCK = "lock"
 Record = TypeVar("Record")
+Item = TypeVar("Item")
+
+log = structlog.get_logger("phasegate.store")
 
 
 def read_record(path: Path, adapter: TypeAdapter[Record]) -> Record | None:
-    """The record in a JSON file, None if there is none.  One that cannot be read is logged, and as good as none."""
+    """The record in a JSON file, None if there is none.  One that cannot be read is logged, and as good as none.
+
+    Raises StoreUnavailable if the folder is gone in which the record's own would be.
+    """
+    name = f"{path.parent.name}/{path.name}"
     try:
         content = path.read_bytes()
     except (FileNotFoundError, NotADirectoryError):
+        check_there(path.parent.parent)
         return None
-    return decode_record(content, adapter, f"{path.parent.name}/{path.name}")
+    except IsADirectoryError:
+        log.error("record_unreadable", record=name)
+        return None
+    return decode_record(content, adapter, name)
+
+
+def read_each(read: Callable[[str], Item], ids: Sequence[str], unreadable: Callable[[str], Item]) -> list[Item]:
+    """What is read of each id; what the disk refuses to read is logged, and `unreadable` in its place."""
+    found = []
+    for an_id in ids:
+        try:
+            found.append(read(an_id))
+        except OSError:
+            log.exception("record_unreadable", record=an_id)
+            found.append(unreadable(an_id))
+    return found
+
+
+def check_there(folder: Path) -> None:
+    """Raise StoreUnavailable without a folder of the store: what is not in it is not gone, but out of reach."""
+    if not folder.is_dir():
+        raise StoreUnavailable("The array store is not where it should be. Try again later, or tell the operator.")
 
 
 def write_file(path: Path, content: bytes) -> None:

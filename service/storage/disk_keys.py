@@ -44,7 +44,7 @@ class DiskKeys:
 
     def find(self, key_id: str) -> Key | None:
         """A key, or None for an unknown id.  Raises StoreUnavailable."""
-        if not KEY_ID.fullmatch(key_id):
+        if not KEY_ID.fullmatch(key_id) or not self._folder.exists():
             return None
         with _usable():
             return read_record(self._path(key_id), KEY)

@@ -20,6 +20,7 @@ from service.storage.input_files import open_features, open_labels
 from service.storage.npy import open_npy
 
 LABEL_PARTS = ("labels", "rows")
+REMOVED = "removed-"  # how the names of those begin that are being removed
 STAGED = "upload-"  # how the names of folders begin in which files are being received
 
 
@@ -144,7 +145,8 @@ def staging(tmp: Path, max_label_bytes: int, keeper: Keeper, suffix: str = "") -
 def sweep_staged(tmp: Path, latest: float) -> None:
     """Remove what processes that have died were receiving or removing.
 
-    Files are somebody's while their folder is locked; everything else is left alone if it is of `latest` or younger.
+    Files are somebody's while their folder is locked, and what is being removed is nobody's; everything else is left
+    alone if it is of `latest` or younger.
     """
     for left in tmp.iterdir():
         with suppress(FileNotFoundError):
@@ -152,5 +154,5 @@ def sweep_staged(tmp: Path, latest: float) -> None:
                 with locked_if_unused(left) as unused:
                     if unused:
                         shutil.rmtree(left, ignore_errors=True)
-            elif left.stat().st_mtime < latest:
+            elif left.name.startswith(REMOVED) or left.stat().st_mtime < latest:
                 shutil.rmtree(left, ignore_errors=True) if left.is_dir() else left.unlink()

@@ -6,9 +6,11 @@ import json
 import os
 import signal
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import httpx2
 import numpy as np
 import pytest
 from fastapi.testclient import TestClient
@@ -241,7 +243,7 @@ def test_a_caller_sends_so_much_at_a_time_and_no_more(start, monkeypatch):
         released.set()
         assert first.result(30).status_code == 201
     assert client.post("/v1/datasets", files=parts).status_code == 201
-    assert client.app.state.uploads == {}
+    assert client.app.state.taken.uploads == {}
 
 
 def test_one_who_waits_for_his_analysis_uploads_no_more(start, monkeypatch):
@@ -289,3 +291,25 @@ def test_a_worker_has_no_threads_before_it_forks(valkey_url, tmp_path):
     before = set(threading.enumerate())
     build(Settings(redis_url=valkey_url, data_dir=tmp_path / "data"))
     assert set(threading.enumerate()) == before
+
+
+def at_once(call: Callable[[int], httpx2.Response], number: int) -> Counter[int]:
+    """Status codes of calls that are made at the same time."""
+    with ThreadPoolExecutor(number) as pool:
+        return Counter(answer.status_code for answer in pool.map(call, range(number)))
+
+
+def test_a_place_is_promised_to_one_of_those_who_come_at_once(start):
+    client = start(max_queued=5, rate_per_minute=0)
+    made = client.post("/v1/analyses", files=Sample().files(), data=QUICK).json()
+    stored = {name: made[name] for name in ("dataset_id", "label_set_id")}
+    came = at_once(lambda seed: client.post("/v1/analyses", json={**stored, "options": {"seed": seed}}), 16)
+    assert came == {202: 4, 429: 12}
+    assert client.app.state.services.queue.waiting() == 5
+
+
+def test_no_more_datasets_are_made_at_once_than_there_may_be(start):
+    client = start(max_datasets=4, rate_per_minute=0)
+    upload = {name: file for name, file in Sample().files().items() if name in ("x", "y")}
+    assert at_once(lambda _: client.post("/v1/datasets", files=upload), 12) == {201: 4, 409: 8}
+    assert len(client.get("/v1/datasets").json()["items"]) == 4

@@ -27,6 +27,7 @@ from service.settings import Settings
 from service.storage.idempotency import RedisClaims
 from service.storage.redis_queue import RedisQueue
 from tests.e2e.samples import Sample
+from tests.places import DiskPlace
 
 from .conftest import Valkey
 from .test_lifecycle import an_upload, unreachable
@@ -310,3 +311,21 @@ def test_when_an_analysis_goes_is_said_once_it_has_ended(client, settings):
     ended = client.get(submitted["links"]["self"]).json()
     moments = [datetime.fromisoformat(ended[name]) for name in ("finished_at", "expires_at")]
     assert moments[1] - moments[0] == settings.retention
+
+
+def test_what_cannot_be_read_goes_when_its_time_is_over(queue, tmp_path_factory):
+    folder = tmp_path_factory.mktemp("damaged")
+    stores = DiskPlace(folder, max_label_bytes=1_000_000).open()
+    store, clock = stores.of("default"), Clock()
+    expiry = clock.expiry()
+    ended, accepted = ran(store, queue), submitted(store, queue)
+    (folder / "analyses" / ended / "outcome.json").write_bytes(b"")
+    (folder / "analyses" / accepted / "submission.json").write_bytes(b'{"version": 4')
+    for dataset_id in store.datasets.ids():
+        (folder / "datasets" / dataset_id / "dataset.json").write_bytes(b"{")
+    clock.pass_by(WEEK - timedelta(minutes=1))
+    expiry.sweep(stores, queue)
+    assert (len(store.analyses.ids()), len(store.datasets.ids())) == (2, 2)
+    clock.pass_by(timedelta(minutes=2))
+    expiry.sweep(stores, queue)
+    assert (store.analyses.ids(), store.datasets.ids()) == ([], [])

@@ -438,12 +438,12 @@ def test_datasets_are_swept_when_their_time_is_over_and_nobody_uses_them(store, 
     execution.run(store, queue, unused, quiet)
     opened = intake.open_dataset(store, (), None)
     datasets = {name: store.analyses.find(name).subject.dataset for name in (used, unused)}
-    intake.sweep_datasets(store, opened.expires_at)
+    intake.sweep_datasets(store, opened.expires_at, RETENTION)
     assert set(store.datasets.ids()) == {dataset.id for dataset in datasets.values()}
-    intake.sweep_datasets(store, datasets[unused].expires_at)
+    intake.sweep_datasets(store, datasets[unused].expires_at, RETENTION)
     assert store.datasets.ids() == [datasets[used].id]
     execution.run(store, queue, used, quiet)
-    intake.sweep_datasets(store, datasets[unused].expires_at)
+    intake.sweep_datasets(store, datasets[unused].expires_at, RETENTION)
     assert store.datasets.ids() == []
     assert store.datasets.find_label_set(store.analyses.find(used).subject.label_set.id) is None
     assert lifecycle.report(store, used)
@@ -487,7 +487,7 @@ def test_a_dataset_that_has_become_ready_meanwhile_is_not_swept(store, monkeypat
         return found
 
     monkeypatch.setattr(store.datasets, "find", looked)
-    intake.sweep_datasets(store, opened.expires_at)
+    intake.sweep_datasets(store, opened.expires_at, RETENTION)
     assert find(opened.id).n_pairs == 60
 
 

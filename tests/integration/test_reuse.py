@@ -10,7 +10,7 @@ import pytest
 
 from service.analyses import execution, lifecycle, reuse
 from service.analyses.analysis import State
-from service.analyses.errors import StoreUnavailable
+from service.analyses.errors import ReportAltered, StoreUnavailable
 from service.analyses.ports import Stores
 from service.analyses.submission import submit, submit_upload
 from service.analyses.tenancy import DEFAULT_TENANT
@@ -202,3 +202,30 @@ def test_one_whose_time_is_over_is_not_reused(store, queue, first):
     age = datetime.now(UTC) - finished_at
     assert not submitted(store, queue, within=age / 2).reused
     assert submitted(store, queue, within=age + timedelta(hours=1)).reused
+
+
+def test_a_report_that_has_been_altered_is_neither_answered_nor_reused(store, queue, place):
+    first = submitted(store, queue).submission.id
+    execution.run(store, queue, first, lambda progress: None)
+    place.write_record("report", first, lifecycle.report(store, first)[:-40])
+    with pytest.raises(ReportAltered):
+        lifecycle.report(store, first)
+    assert submitted(store, queue).state is State.QUEUED
+
+
+def test_a_report_is_known_again_in_its_copies(store, queue, place):
+    first = submitted(store, queue).submission.id
+    execution.run(store, queue, first, lambda progress: None)
+    copy = submitted(store, queue)
+    assert copy.reused
+    place.write_record("report", copy.submission.id, b"{}")
+    with pytest.raises(ReportAltered):
+        lifecycle.report(store, copy.submission.id)
+    assert lifecycle.report(store, first)
+
+
+def test_a_report_whose_record_cannot_be_read_is_not_reused(store, queue, place):
+    first = submitted(store, queue).submission.id
+    execution.run(store, queue, first, lambda progress: None)
+    place.write_record("outcome", first, b"")
+    assert submitted(store, queue).state is State.QUEUED

@@ -241,3 +241,72 @@ def test_sweeping_leaves_what_is_being_named_alone(stores, tmp_path):
     os.utime(old, (0, 0))
     stores.sweep()
     assert (young.exists(), old.exists()) == (True, False)
+
+
+def test_an_empty_failure_is_a_failure(store, tmp_path):
+    submission = committed(store)
+    store.analyses.settle(submission.id, *FAILURE)
+    (tmp_path / "data" / "analyses" / submission.id / "failure.json").write_bytes(b"")
+    assert store.analyses.outcome(submission.id).failure.code == "record_unreadable"
+
+
+def test_one_record_that_is_no_file_keeps_no_other_from_a_list(store, tmp_path):
+    damaged, whole = committed(store), committed(store)
+    for name, folder in (("submission", "analyses"), ("dataset", "datasets")):
+        an_id = damaged.id if name == "submission" else damaged.subject.dataset.id
+        path = tmp_path / "data" / folder / an_id / f"{name}.json"
+        path.unlink()
+        path.mkdir()
+    assert store.analyses.find_many([damaged.id, whole.id]) == [None, whole]
+    datasets = [damaged.subject.dataset.id, whole.subject.dataset.id]
+    assert store.datasets.find_many(datasets) == [None, whole.subject.dataset]
+
+
+def test_one_record_that_the_disk_refuses_to_read_keeps_no_other_from_a_list(store, monkeypatch):
+    damaged, whole = committed(store), committed(store)
+    for submission in (damaged, whole):
+        store.analyses.settle(submission.id, *REPORT)
+    read_bytes = Path.read_bytes
+
+    def failing(path: Path) -> bytes:
+        if path.parent.name in (damaged.id, damaged.subject.dataset.id):
+            raise OSError(errno.EIO, "Input/output error")
+        return read_bytes(path)
+
+    monkeypatch.setattr(Path, "read_bytes", failing)
+    assert store.analyses.find_many([damaged.id, whole.id]) == [None, whole]
+    unreadable, read = store.analyses.outcomes([damaged.id, whole.id])
+    assert (unreadable.failure.code, read) == ("record_unreadable", REPORT[0])
+    datasets = [damaged.subject.dataset.id, whole.subject.dataset.id]
+    assert store.datasets.find_many(datasets) == [None, whole.subject.dataset]
+
+
+def test_a_data_directory_that_has_been_moved_away_is_out_of_reach_and_not_empty(stores, store, tmp_path):
+    submission = committed(store)
+    os.rename(tmp_path / "data", tmp_path / "elsewhere")
+    looks = [
+        lambda: store.analyses.find(submission.id),
+        lambda: store.analyses.ids(),
+        lambda: store.analyses.find_many([submission.id]),
+        lambda: store.datasets.find(submission.subject.dataset.id),
+        lambda: store.datasets.find_label_set(submission.subject.label_set.id),
+        lambda: store.datasets.ids(),
+        lambda: store.datasets.label_set_ids(submission.subject.dataset.id),
+        lambda: stores.holder_of(submission.id),
+        lambda: list(stores.unsettled()),
+    ]
+    for look in looks:
+        with pytest.raises(StoreUnavailable):
+            look()
+    os.rename(tmp_path / "elsewhere", tmp_path / "data")
+    assert store.analyses.find(submission.id) == submission
+
+
+def test_what_was_being_removed_when_its_process_died_goes_at_once(stores, store, tmp_path, monkeypatch):
+    submission = committed(store)
+    with monkeypatch.context() as patched:
+        patched.setattr("shutil.rmtree", lambda *arguments, **options: None)
+        store.analyses.remove(submission.id)
+    assert [path.name[:8] for path in (tmp_path / "data" / "tmp").iterdir()] == ["removed-"]
+    stores.sweep()
+    assert list((tmp_path / "data" / "tmp").iterdir()) == []

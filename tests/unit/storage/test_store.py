@@ -9,7 +9,7 @@ from datetime import timedelta
 import numpy as np
 import pytest
 
-from service.analyses.analysis import RECORD_VERSION, Outcome
+from service.analyses.analysis import RECORD_VERSION, Outcome, State
 from service.analyses.dataset import Dataset, DatasetState, StoredArray
 from service.analyses.errors import DatasetNotFound, InvalidArrayFile, InvalidTable, LabelsTooLarge
 from service.analyses.identity import Kind, new_id
@@ -183,6 +183,20 @@ def test_a_removed_analysis_cannot_be_settled(store, place):
     assert store.analyses.ids() == []
     store.datasets.remove(submission.subject.dataset.id)
     assert place.contents() == []
+
+
+@pytest.mark.parametrize("content", [b"", b'{"version": 4, "started_'])
+def test_an_end_whose_record_cannot_be_read_is_a_failure_and_can_be_removed(store, place, content):
+    submission, other = committed(store), committed(store)
+    store.analyses.settle(submission.id, *REPORT)
+    place.write_record("outcome", submission.id, content)
+    outcome = store.analyses.outcome(submission.id)
+    assert (outcome.state, outcome.failure.code) == (State.FAILED, "record_unreadable")
+    assert store.analyses.outcomes([other.id, submission.id]) == [None, outcome]
+    assert store.analyses.settle(submission.id, *FAILURE) is False
+    assert list(store.analyses.unsettled()) == [other]
+    store.analyses.remove(submission.id)
+    assert store.analyses.outcome(submission.id) is None
 
 
 def test_a_record_that_cannot_be_read_hides_itself_and_nothing_else(store, place):

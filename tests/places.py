@@ -42,7 +42,7 @@ class Place(Protocol):
         """Lose a part, behind the store's back."""
 
     def write_record(self, name: str, an_id: str, content: bytes) -> None:
-        """Other bytes in place of a `dataset`, a `submission`, or the `outcome` or `report` of an analysis with one."""
+        """Other bytes for a `dataset`, a `submission`, the `outcome` of an analysis with a report, or that `report`."""
 
     def take_away(self, patched: pytest.MonkeyPatch) -> None:
         """From here on nothing can be written."""

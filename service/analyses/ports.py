@@ -65,6 +65,9 @@ class Queue(Protocol):
     def exhausted(self) -> Sequence[QueueEntry]:
         """All entries the queue has given up on."""
 
+    def running(self) -> Sequence[str]:
+        """Ids of all analyses that have a running attempt."""
+
     def forget(self, analysis_id: str) -> None:
         """Remove every trace of an analysis; an attempt that is running is stopped within 2 seconds."""
 

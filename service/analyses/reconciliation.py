@@ -45,11 +45,40 @@ def reconcile_queue(stores: Stores, queue: Queue) -> None:
     """Put back what dead workers held, and settle what the queue has given up on."""
     queue.requeue_lost()
     for entry in queue.exhausted():
-        store = stores.holder_of(entry.analysis_id)
-        if store is not None:
-            outcome = Outcome(RECORD_VERSION, entry.started_at, datetime.now(UTC), failure_of(_loss(entry)))
-            settle(store, queue, entry.analysis_id, outcome)
-        queue.forget(entry.analysis_id)
+        settle_exhausted(stores, queue, entry)
+
+
+def settle_exhausted(stores: Stores, queue: Queue, entry: QueueEntry) -> None:
+    """Settle an analysis that the queue has given up on, unless it has ended otherwise."""
+    store = stores.holder_of(entry.analysis_id)
+    if store is not None:
+        outcome = Outcome(RECORD_VERSION, entry.started_at, datetime.now(UTC), failure_of(_loss(entry)))
+        settle(store, queue, entry.analysis_id, outcome)
+    queue.forget(entry.analysis_id)
+
+
+class EndedAttempts:
+    """Stops the attempts at analyses that have ended: cancelled when the queue could not be told, or not any more.
+
+    An attempt that has just stored its outcome is about to end by itself: only what was seen to have ended in the round
+    before is stopped.
+    """
+
+    def __init__(self) -> None:
+        self._seen: frozenset[str] = frozenset()
+
+    def stop(self, stores: Stores, queue: Queue) -> None:
+        """One round."""
+        ended = frozenset(analysis_id for analysis_id in queue.running() if _has_ended(stores, analysis_id))
+        for analysis_id in ended & self._seen:
+            log.warning("ended_analysis_stopped", analysis_id=analysis_id)
+            queue.forget(analysis_id)
+        self._seen = ended
+
+
+def _has_ended(stores: Stores, analysis_id: str) -> bool:
+    store = stores.holder_of(analysis_id)
+    return store is None or store.analyses.outcome(analysis_id) is not None
 
 
 def _loss(entry: QueueEntry) -> AnalysisLost:

@@ -17,7 +17,7 @@ from service import __version__
 from service.analyses.errors import QueueUnavailable, StoreUnavailable
 from service.analyses.expiry import Expiry
 from service.analyses.ports import Queue, Stores
-from service.analyses.reconciliation import reconcile_queue, reconcile_store
+from service.analyses.reconciliation import EndedAttempts, reconcile_queue, reconcile_store
 from service.api import analyses, datasets, health, limits, metrics, model, once, problems
 from service.api.admission import Admission
 from service.api.body_limit import BodyLimit
@@ -64,6 +64,7 @@ def create_app(settings: Settings) -> FastAPI:
         expiry = Expiry(settings.retention)
         tasks = [
             asyncio.create_task(_repeat(reconcile_queue, services, QUEUE_INTERVAL_S)),
+            asyncio.create_task(_repeat(EndedAttempts().stop, services, QUEUE_INTERVAL_S)),
             asyncio.create_task(_repeat(reconcile_store, services, STORE_INTERVAL_S)),
             asyncio.create_task(_repeat(expiry.sweep, services, SWEEP_INTERVAL_S)),
         ]

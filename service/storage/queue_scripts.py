@@ -27,6 +27,8 @@ from service.storage import keys
 from service.storage.kernel_kills import UNKNOWN, KernelKills
 from service.storage.queue_jobs import MAX_RETRIES
 
+EXHAUSTED = "exhausted"  # what `end` returns when no attempt is left
+
 _COMMON = (
     """
 local QUEUE, INTERMEDIATE, STARTED, FAILED, DEQUEUED = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]

@@ -113,6 +113,13 @@ class RedisQueue:
             found = self._find_many([name for name in names if keys.is_analysis_id(name)])
             return [entry for entry in found if entry and entry.state is QueueState.EXHAUSTED]
 
+    def running(self) -> Sequence[str]:
+        """Ids of all analyses that have a running attempt."""
+        with self._reachable():
+            members = cast(list[bytes], self._connection.zrange(keys.STARTED, 0, -1))
+        names = [member.decode("utf-8", "replace").partition(":")[0] for member in members]
+        return [name for name in names if keys.is_analysis_id(name)]
+
     def forget(self, analysis_id: str) -> None:
         """Remove every trace of an analysis; an attempt that is running is stopped.
 

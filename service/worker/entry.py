@@ -22,13 +22,16 @@ PRELOADED = ("numpy", "scipy.linalg", "sklearn.linear_model")
 """Imported before the first fork, so that a child starts warm.  Only imported: used OpenMP does not survive a fork."""
 
 
-def run_worker(settings: Settings, run_analysis: Callable[[str], None]) -> None:
+def run_worker(
+    settings: Settings, run_analysis: Callable[[str], None], settle_exhausted: Callable[[str], None] | None = None
+) -> None:
     """Work until SIGTERM or SIGINT, then return; raises SystemExit(1) when the queue is lost for good.
 
     Raises QueueNotConfigured.
 
     `run_analysis` is called with an analysis id in a forked child.  It must store the outcome itself, analyses that
     fail for their own reasons included; an exception that escapes it counts as a dead child, and is retried.
+    `settle_exhausted` is called likewise when the queue has given up on an analysis.
     """
     redis_url = queue_url(settings)
     for module in PRELOADED:
@@ -44,6 +47,8 @@ def run_worker(settings: Settings, run_analysis: Callable[[str], None]) -> None:
             lease_connection=open_connection(redis_url, timeout_s=1.0, retries=1),
             time_limit_s=settings.analysis_time_limit_s,
             stop_grace_s=settings.drain_s,
+            memory_is_limited=settings.analysis_memory_limit_bytes is not None,
+            settle_exhausted=settle_exhausted,
         )
         log.info("worker_started", pid=os.getpid(), threads=pools)
         worker.work(logging_level="WARNING")

@@ -8,6 +8,8 @@ import structlog
 
 from service.analyses.analysis import Progress
 from service.analyses.execution import run
+from service.analyses.ports import QueueState
+from service.analyses.reconciliation import settle_exhausted
 from service.settings import Settings
 from service.storage.redis_queue import open_connection, publish_progress
 from service.wiring import build, check_store
@@ -45,4 +47,9 @@ def work(settings: Settings) -> None:
         with structlog.contextvars.bound_contextvars(analysis_id=analysis_id, request_id=submission.request_id):
             run(store, services.queue, analysis_id, publish, bounded)
 
-    run_worker(settings, run_analysis)
+    def settle(analysis_id: str) -> None:
+        entry = services.queue.find(analysis_id)
+        if entry is not None and entry.state is QueueState.EXHAUSTED:
+            settle_exhausted(services.stores, services.queue, entry)
+
+    run_worker(settings, run_analysis, settle)

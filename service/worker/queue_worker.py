@@ -39,7 +39,7 @@ from service.analyses.ports import LossReason
 from service.storage import keys, queue_scripts
 from service.storage.kernel_kills import KernelKills, kernel_kills
 from service.storage.queue_jobs import FUNCTION_NAME
-from service.storage.queue_scripts import Ending
+from service.storage.queue_scripts import EXHAUSTED, Ending
 from service.storage.redis_queue import timestamp
 from service.worker.analysis_queue import AnalysisQueue
 from service.worker.attempt import OUT_OF_MEMORY_EXIT_CODE, STORE_AWAY_EXIT_CODE, Attempt, fork_attempt, signal_name
@@ -49,6 +49,9 @@ log = structlog.get_logger("phasegate.worker")
 
 STORE_PAUSE_S = 3.0
 """A worker waits this long before it tries a store again that was away."""
+
+SETTLE_TIMEOUT_S = 3
+"""So long a worker tries to settle what the queue has given up on, before it goes on."""
 
 _LOOK_INTERVAL_S = 0.5  # a signal or a stop command is noticed within this time; the child's end at once
 _LEASE_MARGIN_S = 1.0
@@ -69,7 +72,8 @@ class QueueWorker(Worker):
 
     `functions` is the table of what it may run, with exactly one entry; a job that names anything else is refused.
     `lease_connection` must give up within a second or two: while it waits, the lease runs out.  A running analysis may
-    finish for `stop_grace_s` after SIGTERM; then it is killed and handed back.
+    finish for `stop_grace_s` after SIGTERM; then it is killed and handed back.  `memory_is_limited` says whether its
+    process may be refused memory; `settle_exhausted`, which is run in a child too, settles what the queue gives up on.
     """
 
     max_connection_wait_time = 2.0  # seconds between attempts to reach a lost server; RQ's default backs off to 60
@@ -82,6 +86,8 @@ class QueueWorker(Worker):
         lease_connection: Redis,
         time_limit_s: int,
         stop_grace_s: float,
+        memory_is_limited: bool = False,
+        settle_exhausted: Callable[[str], None] | None = None,
     ) -> None:
         if set(functions) != {FUNCTION_NAME}:
             raise ValueError(f"a worker runs {FUNCTION_NAME!r} and nothing else, not {sorted(functions)}")
@@ -101,6 +107,8 @@ class QueueWorker(Worker):
         self._lease_connection = lease_connection
         self._time_limit_s = time_limit_s
         self._stop_grace_s = stop_grace_s
+        self._memory_is_limited = memory_is_limited
+        self._settle_exhausted = settle_exhausted
         self._cleaned: float | None = None
         self._die_with_parent = parent_death_guard()
         self._attempt: Attempt | None = None
@@ -222,6 +230,8 @@ class QueueWorker(Worker):
         place = self._end(job.id, execution, ended)
         seconds = round(attempt.elapsed_s(), 3)
         log.info("attempt_ended", analysis_id=job.id, ending=ended.ending, place=place, seconds=seconds)
+        if place == EXHAUSTED and self._settle_exhausted is not None:
+            self._settle(self._settle_exhausted, job.id)
         self.set_state(WorkerStatus.IDLE)
 
     def _end(self, analysis_id: str, execution: str, ended: Ended) -> str:
@@ -239,6 +249,13 @@ class QueueWorker(Worker):
                 if self._stop_requested:
                     raise
                 log.warning("queue_unavailable", analysis_id=analysis_id)
+
+    def _settle(self, settle_exhausted: Callable[[str], None], analysis_id: str) -> None:
+        """Let it be known at once that there will be no report; should it fail, an API sees to it in its next round."""
+        child = fork_attempt(uuid4().hex, settle_exhausted, analysis_id, SETTLE_TIMEOUT_S, self._die_with_parent)
+        if child.wait(SETTLE_TIMEOUT_S) is None:
+            child.kill()
+            child.wait(SETTLE_TIMEOUT_S)
 
     def _watch(self, attempt: Attempt, analysis_id: str, kills: KernelKills) -> Ended:
         """Wait for the child's end, renewing the lease, and kill it when its time, its lease or this worker ends."""
@@ -291,7 +308,10 @@ class QueueWorker(Worker):
             return killed_for
         if attempt.was_stopped_by_watchdog(exit_code, self._time_limit_s):
             return Ended(Ending.GIVE_UP, LossReason.TIME_LIMIT)
-        for_memory = exit_code == -signal.SIGKILL and kernel_kills().rose_since(kills)
+        # Native code that is refused memory often knows no better than to abort.
+        for_memory = (exit_code == -signal.SIGKILL and kernel_kills().rose_since(kills)) or (
+            exit_code == -signal.SIGABRT and self._memory_is_limited
+        )
         name = signal_name(exit_code)
         log.warning("attempt_lost", analysis_id=analysis_id, exit_code=exit_code, signal=name, for_memory=for_memory)
         return Ended(Ending.LOST, LossReason.OUT_OF_MEMORY if for_memory else LossReason.WORKER_LOST, name)

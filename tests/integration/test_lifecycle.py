@@ -421,6 +421,20 @@ def test_an_analysis_is_cancelled_while_the_queue_is_away_and_skipped_when_it_is
     assert queue.find(analysis_id) is None
 
 
+def test_an_attempt_at_what_was_cancelled_while_the_queue_was_away_is_stopped_later(
+    stores, store, queue, connection, tmp_path
+):
+    cancelled, running = submitted(store, queue), submitted(store, queue)
+    popped(connection, cancelled)
+    popped(connection, running)
+    lifecycle.cancel(store, unreachable(tmp_path), cancelled)
+    attempts = reconciliation.EndedAttempts()
+    attempts.stop(stores, queue)
+    assert set(queue.running()) == {cancelled, running}, "it may be about to end by itself"
+    attempts.stop(stores, queue)
+    assert queue.running() == [running]
+
+
 def test_a_deleted_analysis_is_not_brought_back_by_its_attempt(store, queue):
     analysis_id = submitted(store, queue)
     with pytest.raises(AnalysisActive):

@@ -9,9 +9,11 @@ import sys
 import time
 import zlib
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from pathlib import Path
 from uuid import uuid4
 
+import numpy as np
 import pytest
 from redis import Redis
 from rq.command import send_command
@@ -21,9 +23,14 @@ from rq.serializers import JSONSerializer
 from structlog.testing import capture_logs
 
 from service.analyses.ports import LossReason, QueueState
+from service.analyses.submission import submit_upload
+from service.analyses.tenancy import DEFAULT_TENANT
+from service.estimation.options import Options
 from service.storage import keys
 from service.storage.redis_queue import RedisQueue
 from service.worker.analysis_queue import AnalysisQueue
+from tests.places import DiskPlace
+from tests.unit.storage.samples import npy
 
 from .conftest import Valkey
 from .waiting import is_alive, lines, wait_until
@@ -281,6 +288,17 @@ def test_a_child_that_crashes_in_native_code_is_told_by_its_signal(
     assert worker.poll() is None
 
 
+def test_a_child_that_aborts_under_a_limit_of_memory_ran_out_of_it(
+    start_worker: StartWorker, queue: RedisQueue, journal: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PHASEGATE_ANALYSIS_MEMORY_LIMIT_BYTES", str(2**30))
+    start_worker("abort")
+    analysis_id = new_id()
+    queue.enqueue(analysis_id)
+    assert wait_for_loss(queue, analysis_id) is LossReason.OUT_OF_MEMORY
+    assert len(lines(journal)) == 3
+
+
 @pytest.fixture
 def memory_group() -> Iterator[Path]:
     """A memory group of 300 MB of this test's own, which takes the rights to make one."""
@@ -487,3 +505,26 @@ def test_a_store_that_is_away_costs_no_attempt(
     assert connection.hget(keys.job_key(analysis_id), "retries_left") == before
     wait_until(lambda: queue.find(analysis_id) is None, 20)
     assert len(child_pids(journal)) == 3
+
+
+def test_a_worker_tells_the_time_limit_without_an_api(valkey_url: str, queue: RedisQueue, tmp_path: Path) -> None:
+    stores = DiskPlace(tmp_path / "data", max_label_bytes=1_000_000).open()
+    store = stores.of(DEFAULT_TENANT)
+    rng = np.random.default_rng(0)
+    sent = {"x": (20_000, 300), "y": (20_000, 200), "labels": (20_000, 2)}
+    parts = {part: npy(rng.standard_normal(shape)) for part, shape in sent.items()}
+    analysis = submit_upload(store, queue, parts, Options(), None, retention=timedelta(days=1))
+    settings = {
+        "PHASEGATE_REDIS_URL": valkey_url,
+        "PHASEGATE_ANALYSIS_TIME_LIMIT_S": "1",
+        "PHASEGATE_DATA_DIR": str(tmp_path / "data"),
+        "OPENBLAS_NUM_THREADS": "1",
+    }
+    worker = subprocess.Popen([sys.executable, "-m", "service.cli", "worker"], env=os.environ | settings, cwd=ROOT)
+    try:
+        outcome = wait_until(lambda: store.analyses.outcome(analysis.submission.id), 30)
+        assert outcome.failure.code == "time_limit_exceeded"
+        wait_until(lambda: queue.find(analysis.submission.id) is None, 10)
+    finally:
+        worker.kill()
+        worker.wait()

@@ -32,6 +32,8 @@ def attempt(analysis_id: str, behaviour: str, journal: str) -> None:
                 raise StoreUnavailable("The store is away.")
     elif behaviour == "segfault":
         os.kill(os.getpid(), signal.SIGSEGV)
+    elif behaviour == "abort":
+        os.abort()
     elif behaviour == "devour":
         held = []
         while True:

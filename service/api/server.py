@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import tempfile
+from types import FrameType
+from typing import NoReturn
 
 import uvicorn
 
@@ -28,7 +31,13 @@ def run_api(settings: Settings) -> None:
         require_keys=settings.require_keys,
         let_anyone=settings.let_anyone_on_the_network_use_this_service,
     )
+    # The server gives a signal that has ended it to whoever had it before, when it has ended.
+    signal.signal(signal.SIGTERM, _exit)
     new_server(settings).run(sockets)
+
+
+def _exit(signum: int, frame: FrameType | None) -> NoReturn:
+    raise SystemExit(0)
 
 
 def new_server(settings: Settings) -> uvicorn.Server:

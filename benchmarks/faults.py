@@ -59,7 +59,7 @@ class Fault:
     times: int
     with_clock: bool = False
     on_small_disk: bool = False
-    ends_failed: str | None = None  # the code with which those end that are hit
+    ends_failed: str | None = None  # the code with which those end that are hit; nothing fails otherwise
 
 
 @dataclass
@@ -75,11 +75,13 @@ class Endured:
     stuck: int = 0
     failed: dict[str, int] = field(default_factory=dict)  # by code
     longest_s: float = 0.0  # until what was interrupted ran again
+    expected: tuple[str, ...] = ()  # the codes of all failures that there have to be
 
     @property
     def holds(self) -> bool:
-        """Whether every accepted analysis has exactly one final state."""
-        return self.recovered == self.accepted and not (self.lost or self.twice or self.stuck)
+        """Whether every accepted analysis has exactly one final state, and those fail that have to, and no others."""
+        is_whole = self.recovered == self.accepted and not (self.lost or self.twice or self.stuck)
+        return is_whole and set(self.failed) == set(self.expected)
 
 
 def main() -> None:
@@ -118,7 +120,10 @@ def service_for(fault: Fault, folder: Path) -> Iterator[Service]:
 
 def endure(service: Service, faults: Sequence[Fault], n_analyses: int, times: int, first_seed: int = 0) -> Endured:
     """Run analyses through faults that strike together, so many times, and see what becomes of them."""
-    endured = Endured(" + ".join(fault.name for fault in faults))
+    endured = Endured(
+        " + ".join(fault.name for fault in faults),
+        expected=tuple(sorted({fault.ends_failed for fault in faults if fault.ends_failed is not None})),
+    )
     accepted: list[str] = []
     for number in range(times):
         first, last = (first_seed + (number + more) * n_analyses // times for more in (0, 1))
@@ -276,13 +281,31 @@ def _a_full_disk(service: Service, ids: Sequence[str]) -> Sequence[str]:
 
 def _an_array(alter: Callable[[Path], None]) -> Strike:
     def strike(service: Service, ids: Sequence[str]) -> Sequence[str]:
-        """The features of the one that runs last are altered on the store."""
-        dataset = _get(service, f"/v1/analyses/{ids[-1]}").json()["dataset_id"]
-        (features,) = (service.data_dir / "datasets" / dataset).glob("x*")
-        alter(features)
-        return ()
+        """The features of a further one are altered on the store, before any worker can have read them."""
+        with _paused(service.processes("service.cli worker")):
+            hit = wait_until(lambda: _submit_once(service, 10**6 + time.monotonic_ns() % 10**9) or "", 30)
+            dataset = _get(service, f"/v1/analyses/{hit}").json()["dataset_id"]
+            (features,) = (service.data_dir / "datasets" / dataset).glob("x*")
+            alter(features)
+        return (hit,)
 
     return strike
+
+
+@contextmanager
+def _paused(processes: Sequence[int]) -> Iterator[None]:
+    """Processes that stand still meanwhile; one that has ended stays ended."""
+
+    def send(number: signal.Signals) -> None:
+        for process in processes:
+            with suppress(ProcessLookupError):
+                os.kill(process, number)
+
+    send(signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        send(signal.SIGCONT)
 
 
 def _truncate(path: Path) -> None:

@@ -146,6 +146,8 @@ def _json() -> Iterator[Hostile]:
     refused = {
         "a million brackets": (b"[" * 1_000_000, "json_too_deep"),
         "300 thousand objects": (b"[" + b"{}," * 300_000 + b"{}]", "json_too_large"),
+        "100 thousand names, one twice": (_names(100_000), "json_too_large"),
+        "19 thousand names, one twice": (_names(19_000), "invalid_request"),
         "number of a million digits": (b'{"kappa": ' + b"9" * 1_000_000 + b"}", "json_number"),
         "NaN": (b'{"kappa": [NaN]}', "json_number"),
         "name said twice": (b'{"kappa": [1], "kappa": [2]}', "invalid_request"),
@@ -156,6 +158,11 @@ def _json() -> Iterator[Hostile]:
     for name, (content, code) in refused.items():
         yield Hostile(name, _post("/v1/model/separation", content, "application/json"), 422, code)
     yield Hostile("2 MB of JSON", _post("/v1/analyses", b" " * 2_000_000, "application/json"), 413, "body_too_large")
+
+
+def _names(count: int) -> bytes:
+    names = [f'"{number:x}":0' for number in range(count)]
+    return f"{{{','.join([*names, names[-1]])}}}".encode()
 
 
 def _part(name: bytes, content: bytes = b"") -> bytes:

@@ -8,10 +8,10 @@ Then the same is run once more under the limit that the estimate gives, and must
 from __future__ import annotations
 
 import importlib
-import resource
 import subprocess
 import sys
 import tempfile
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -24,6 +24,7 @@ from service.estimation.memory import Sizes, needed_bytes, take_what_stays
 from service.estimation.options import Options
 from service.estimation.terms import Method
 from service.worker.entry import PRELOADED
+from service.worker.memory_limit import limited_memory
 
 SEED = 0
 MEGABYTE = 1e6
@@ -127,11 +128,9 @@ def _estimate_here(folder: Path, method: Method, limit_bytes: int) -> None:
     x, y = (np.load(folder / f"{part}.npy", mmap_mode="r") for part in ("x", "y"))
     labels, rows = np.load(folder / "labels.npy"), np.load(folder / "rows.npy")
     columns = label_columns({f"t{number}": column for number, column in enumerate(labels.T)}, None)
-    if limit_bytes:
-        limit = _status_bytes("VmData") + limit_bytes
-        resource.setrlimit(resource.RLIMIT_DATA, (limit, limit))
     before = _status_bytes("VmSize")
-    estimate(x, y, columns, rows, replace(Options(), method=method))
+    with limited_memory(limit_bytes) if limit_bytes else nullcontext():
+        estimate(x, y, columns, rows, replace(Options(), method=method))
     print(_status_bytes("VmPeak") - before)
 
 

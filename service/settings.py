@@ -6,7 +6,9 @@ Every field is set by the environment variable PHASEGATE_<FIELD>; some have a co
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from datetime import timedelta
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated
 from urllib.parse import urlsplit
@@ -16,11 +18,16 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.access.hosts import read_names
 
+PREFIX = "PHASEGATE_"
+OTHER_VARIABLES = frozenset({"PHASEGATE_URL", "PHASEGATE_API_KEY", "PHASEGATE_API_KEY_OVER_HTTP"})
+"""Of the commands that talk to a running service."""
+ALIKE = 0.9
+
 
 class Settings(BaseSettings):
     """What a process of the service may be told.  Frozen: nothing changes a setting while the process runs."""
 
-    model_config = SettingsConfigDict(env_prefix="PHASEGATE_", frozen=True, extra="ignore")
+    model_config = SettingsConfigDict(env_prefix=PREFIX, frozen=True, extra="ignore")
 
     host: str = Field("127.0.0.1", description="Address the API listens on.")
     port: int = Field(8000, ge=0, le=65535, description="Port the API listens on; 0 picks a free one.")
@@ -93,6 +100,9 @@ class Settings(BaseSettings):
     max_label_bytes: PositiveInt = Field(
         64 * 1024**2, description="Largest labels, rows, groups or covariates part (bytes)."
     )
+    max_connections: PositiveInt = Field(
+        1000, description="Most connections of an API, and never more than half the files that it may open."
+    )
     body_silence_s: Annotated[float, Field(gt=0)] = Field(
         30.0, description="A request whose head or body pauses for longer is ended with 408 (seconds)."
     )
@@ -109,6 +119,7 @@ class Settings(BaseSettings):
     )
     max_queued: PositiveInt = Field(1000, description="Most analyses that wait at the same time.")
     max_datasets: PositiveInt = Field(1000, description="Most datasets of one tenant.")
+    max_label_sets: PositiveInt = Field(1000, description="Most label sets of one dataset.")
     max_concurrent_uploads: PositiveInt = Field(
         64, description="Most uploads of one caller that an API takes at the same time."
     )
@@ -151,3 +162,17 @@ class Settings(BaseSettings):
                 "no such address can be read; write special characters of user and password as %XX (/ as %2F, # as %23)"
             ) from None
         return redis_url
+
+
+def misspelt(environment: Mapping[str, str]) -> dict[str, str]:
+    """Variables that look like a setting and are none, with the setting that each is likely to mean.
+
+    Only what is close to a setting is taken for one: PHASEGATE_REQUIRE_KEY would leave a service open to everybody.
+    """
+    known = [PREFIX + name.upper() for name in Settings.model_fields]
+    likely: dict[str, str] = {}
+    for name in environment:
+        if name.startswith(PREFIX) and name not in known and name not in OTHER_VARIABLES:
+            for meant in get_close_matches(name, known, n=1, cutoff=ALIKE):
+                likely[name] = meant
+    return likely

@@ -29,6 +29,9 @@ def revoke_key(keys: Keys, key_id: str) -> Key:
     """Make a key count for nothing.  Raises InvalidKey for an unknown one, StoreUnavailable."""
     key = keys.revoke(key_id, datetime.now(UTC))
     if key is None:
-        raise InvalidKey("There is no such key here. `phasegate keys list` shows the ids; --data-dir says where.")
+        raise InvalidKey(
+            "There is no such key here. `phasegate keys list` shows the ids; --data-dir, or PHASEGATE_STORE_URL for a "
+            "bucket, says where."
+        )
     audit_key("keys revoke", key)
     return key

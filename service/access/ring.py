@@ -39,24 +39,30 @@ class KeyRing:
     def authenticate(self, presented: str) -> Caller:
         """Who comes with what was presented.  Raises Unauthenticated, StoreUnavailable."""
         key_id = id_in(presented)
-        key = self._find(key_id) if key_id else None
-        if not opens(key, presented, datetime.now(UTC)) or key is None:
-            raise Unauthenticated(NO_KEY)
-        return caller_of(key)
+        return _caller(self._find(key_id) if key_id else None, presented)
+
+    def recognize(self, presented: str) -> Caller | None:
+        """`authenticate` as far as no store need be asked; None if it must be.  Raises Unauthenticated."""
+        key_id = id_in(presented)
+        key = self._remembered_key(key_id) if key_id else None
+        return None if key_id and key is None else _caller(key, presented)
 
     def has_keys(self) -> bool:
         """Whether any kept key counts now.  Raises StoreUnavailable."""
         now = datetime.now(UTC)
         return any(key.counts_at(now) for key in self._keys.all())
 
-    def _find(self, key_id: str) -> Key | None:
+    def _remembered_key(self, key_id: str) -> Key | None:
         if key_id in self._given:
             return self._given[key_id]
-        now_s = self._clock_s()
         with self._lock:
             known = self._remembered.get(key_id)
-        if known is not None and now_s < known[1]:
-            return known[0]
+        return known[0] if known is not None and self._clock_s() < known[1] else None
+
+    def _find(self, key_id: str) -> Key | None:
+        if (known := self._remembered_key(key_id)) is not None:
+            return known
+        now_s = self._clock_s()
         key = self._keys.find(key_id)
         with self._lock:
             self._remembered.pop(key_id, None)
@@ -65,3 +71,9 @@ class KeyRing:
             if len(self._remembered) > REMEMBERED_KEYS:
                 self._remembered.popitem(last=False)
         return key
+
+
+def _caller(key: Key | None, presented: str) -> Caller:
+    if not opens(key, presented, datetime.now(UTC)) or key is None:
+        raise Unauthenticated(NO_KEY)
+    return caller_of(key)

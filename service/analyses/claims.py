@@ -6,6 +6,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from service.analyses.tenancy import DEFAULT_TENANT
+
+CALL_LEASE_S = 6
+"""A call with a key whose lease is not renewed for this long has lost the process that answered it."""
+
 
 @dataclass(frozen=True)
 class KeyedCall:
@@ -18,6 +23,8 @@ class KeyedCall:
     """Digest of what was sent, and to which address."""
     holder: str
     """Of this attempt to make the call, and of no other."""
+    tenant: str = DEFAULT_TENANT
+    """Whose keys go first when there are too many: those of whoever has most."""
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,7 @@ AnalysisError
 |   +-- AnalysisActive      analysis_active
 |   +-- IdempotencyKeyInUse   idempotency_key_in_use
 |   +-- TooManyDatasets     too_many_datasets
+|   +-- TooManyLabelSets    too_many_label_sets
 +-- TooMuch                 more than the service takes now; `retry_after_s` says when to try again
 |   +-- QueueFull           queue_full
 |   +-- RateLimited         rate_limited
@@ -237,6 +238,12 @@ class TooManyDatasets(Conflict):
     """There are as many datasets as the service keeps."""
 
     code = "too_many_datasets"
+
+
+class TooManyLabelSets(Conflict):
+    """There are as many label sets of the dataset as the service keeps."""
+
+    code = "too_many_label_sets"
 
 
 class TooMuch(AnalysisError):

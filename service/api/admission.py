@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from urllib.parse import quote
 
-from fastapi.concurrency import run_in_threadpool
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -18,6 +17,7 @@ from service.access.ring import NO_KEY, KeyRing
 from service.analyses.errors import StoreUnavailable
 from service.api import problems
 from service.api.observation import UNANSWERED, named_in, route_template
+from service.api.threads import run_in
 from service.settings import Settings
 
 CHALLENGE = {"WWW-Authenticate": "Bearer"}
@@ -87,7 +87,9 @@ class Admission:
         if presented is None:
             raise Unauthenticated(NO_KEY)
         ring: KeyRing = scope["app"].state.ring
-        caller = await run_in_threadpool(ring.authenticate, presented)
+        caller = ring.recognize(presented)
+        if caller is None:
+            caller = await run_in(scope["app"].state.threads.lookups, ring.authenticate, presented)
         check_scopes(caller, scopes)
         return caller
 

@@ -9,7 +9,7 @@ from datetime import timedelta
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
-from fastapi.concurrency import run_in_threadpool
+from fastapi.concurrency import contextmanager_in_threadpool, run_in_threadpool
 from fastapi.responses import JSONResponse
 from pydantic import TypeAdapter
 
@@ -86,7 +86,7 @@ METADATA_FILTER = {
         },
         400: problem("The body cannot be read."),
         404: problem("Unknown dataset or label set."),
-        409: problem("The dataset is not ready, there are too many, or the call is still being answered."),
+        409: problem("The dataset is not ready, there are too many, or the call is still being answered.", RETRY_AFTER),
         413: problem("Too large."),
         415: problem("Neither a form nor JSON."),
         422: problem("The input cannot be estimated; `code` and `detail` say why and what to do."),
@@ -255,20 +255,20 @@ async def _submit_stored(
 ) -> Analysis:
     asked = await read_json(request, REQUEST)
     stem = await once.begin(await request.body())
-    await run_in_threadpool(capacity.to_queue)
-    return await run_in_threadpool(
-        submission.submit,
-        store,
-        services.queue,
-        asked.dataset_id,
-        asked.label_set_id,
-        asked.options.options(),
-        asked.metadata,
-        request_id(),
-        memory_limit_bytes=services.settings.analysis_memory_limit_bytes,
-        stem=stem,
-        reuse_within=services.settings.retention if asked.reuse else None,
-    )
+    async with contextmanager_in_threadpool(capacity.place_in_queue(once.earlier_stem)):
+        return await run_in_threadpool(
+            submission.submit,
+            store,
+            services.queue,
+            asked.dataset_id,
+            asked.label_set_id,
+            asked.options.options(),
+            asked.metadata,
+            request_id(),
+            memory_limit_bytes=services.settings.analysis_memory_limit_bytes,
+            stem=stem,
+            reuse_within=services.settings.retention if asked.reuse else None,
+        )
 
 
 async def _submit_upload(
@@ -279,22 +279,26 @@ async def _submit_upload(
         metadata = read_metadata(form.texts.get("metadata"))
         reuse = read_flag(form.texts.get("reuse"), "reuse", otherwise=True)
         stem = await once.begin(form)
-        await run_in_threadpool(capacity.to_queue)  # again: the upload may have taken long
-        return await run_in_threadpool(
-            submission.submit_upload,
-            store,
-            services.queue,
-            form.files,
-            chosen.options(),
-            chosen.label_types,
-            chosen.covariate_types,
-            metadata,
-            retention=services.settings.retention,
-            request_id=request_id(),
-            memory_limit_bytes=services.settings.analysis_memory_limit_bytes,
-            stem=stem,
-            reuse_within=services.settings.retention if reuse else None,
-        )
+        # Again, for good: the upload may have taken long.
+        async with (
+            contextmanager_in_threadpool(capacity.place_in_queue(once.earlier_stem)),
+            contextmanager_in_threadpool(capacity.place_in_store(is_known=once.earlier_stem is not None)),
+        ):
+            return await run_in_threadpool(
+                submission.submit_upload,
+                store,
+                services.queue,
+                form.files,
+                chosen.options(),
+                chosen.label_types,
+                chosen.covariate_types,
+                metadata,
+                retention=services.settings.retention,
+                request_id=request_id(),
+                memory_limit_bytes=services.settings.analysis_memory_limit_bytes,
+                stem=stem,
+                reuse_within=services.settings.retention if reuse else None,
+            )
 
 
 def _answer(analysis: Analysis, retention: timedelta, headers: Mapping[str, str] | None = None) -> JSONResponse:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from functools import cache
@@ -23,10 +22,11 @@ from service.api import analyses, datasets, health, limits, metrics, model, once
 from service.api.admission import Admission
 from service.api.body_limit import BodyLimit
 from service.api.body_pace import BodyPace
-from service.api.capacity import check_rate
+from service.api.capacity import Taken, check_rate
 from service.api.content_digest import BodyDigest, check_empty_body
 from service.api.description import describe
 from service.api.queries import check_query
+from service.api.threads import kept_threads
 from service.settings import Settings
 from service.wiring import Services, build_api, open_ring
 
@@ -52,7 +52,8 @@ def create_app(settings: Settings) -> FastAPI:
             await run_in_threadpool(services.stores.mend)
             await run_in_threadpool(services.stores.sweep)
         app.state.services = services
-        app.state.uploads = Counter()
+        app.state.taken = Taken()
+        app.state.threads = kept_threads()
         app.state.ring = ring = open_ring(settings)
         if settings.require_keys:
             with suppress(StoreUnavailable):  # which calls say, and /readyz

@@ -26,6 +26,7 @@ from service.schemas.uploads import parts_of, required_of
 from service.schemas.wire import WireModel
 
 JSON = "application/json"
+QUICK_BYTES = 16 * 1024  # of JSON that is read sooner than a thread would be found
 Model = TypeVar("Model")
 SomeModel = TypeVar("SomeModel", bound=WireModel)
 
@@ -90,6 +91,12 @@ async def read_form(request: Request, form: type[WireModel]) -> AsyncIterator[Fo
 async def read_json(request: Request, adapter: TypeAdapter[Model]) -> Model:
     """The body as a JSON object of a known schema.  Raises InvalidOption, InvalidMetadata, InvalidRequest."""
     body = await request.body()  # BodyLimit bounds it
+    if len(body) <= QUICK_BYTES:
+        return _read(body, adapter)
+    return await run_in_threadpool(_read, body, adapter)  # other requests go on meanwhile
+
+
+def _read(body: bytes, adapter: TypeAdapter[Model]) -> Model:
     check_json(body)
     try:
         return adapter.validate_json(body, strict=True)

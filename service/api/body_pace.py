@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections.abc import Callable
 
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -19,9 +20,10 @@ class BodyPace:
     `LEAST_BYTES_PER_S`; what the service itself takes to store a piece does not count.
     """
 
-    def __init__(self, app: ASGIApp, silence_s: float) -> None:
+    def __init__(self, app: ASGIApp, silence_s: float, clock_s: Callable[[], float] = time.monotonic) -> None:
         self._app = app
         self._silence_s = silence_s
+        self._clock_s = clock_s
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Pass the request on, watching how its body comes."""
@@ -35,7 +37,7 @@ class BodyPace:
             nonlocal is_whole, waited_s, received
             if is_whole:
                 return await receive()  # waits for the client to go away, as long as it likes
-            started = time.monotonic()
+            started = self._clock_s()
             try:
                 async with asyncio.timeout(silence_s):
                     message = await receive()
@@ -43,7 +45,7 @@ class BodyPace:
                 raise SlowBody(
                     f"Nothing of the body has come for {silence_s:g} s. Send it without pauses, all of it again."
                 ) from None
-            waited_s += time.monotonic() - started
+            waited_s += self._clock_s() - started
             received += len(message.get("body", b""))
             is_whole = not message.get("more_body", False)
             if waited_s > silence_s and not is_whole:

@@ -7,13 +7,22 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
+from threading import Lock
 from typing import Annotated
 
 from fastapi import Depends, Request
 from fastapi.concurrency import run_in_threadpool
 
 from service.access.callers import Caller
-from service.analyses.errors import QueueFull, QueueUnavailable, RateLimited, TooManyDatasets, TooManyUploads
+from service.analyses.errors import (
+    QueueFull,
+    QueueUnavailable,
+    RateLimited,
+    TooManyDatasets,
+    TooManyLabelSets,
+    TooManyUploads,
+)
+from service.analyses.identity import Kind, is_id, new_id
 from service.analyses.ports import Store
 from service.api.access import CallerDep, ServicesDep, StoreDep
 from service.wiring import Services
@@ -37,23 +46,37 @@ async def check_rate(request: Request, services: ServicesDep, caller: CallerDep)
         )
 
 
+class Taken:
+    """What calls to this process are about to add: counted until it can be seen where it is added."""
+
+    def __init__(self) -> None:
+        self.uploads: Counter[str] = Counter()  # by caller; on the event loop alone
+        self.submissions = 0
+        self.datasets: Counter[str] = Counter()  # by tenant
+        self.lock = Lock()
+
+
 class Capacity:
-    """What one caller may still add.  Calls look at store and queue: not for the event loop."""
+    """What one caller may still add.  Calls look at store and queue: not for the event loop, `uploading` excepted."""
 
-    def __init__(self, services: Services, store: Store, caller: Caller, uploads: Counter[str]) -> None:
-        self._services, self._store, self._uploads, self._caller = services, store, uploads, _name(caller)
+    def __init__(self, services: Services, store: Store, caller: Caller, taken: Taken) -> None:
+        self._services, self._store, self._taken = services, store, taken
+        self._caller, self._tenant = _name(caller), caller.tenant
 
-    def to_queue(self) -> None:
+    def to_queue(self, earlier_stem: str | None = None) -> None:
         """May another analysis wait?  Raises QueueFull.
 
         While the queue is away, those are counted that the store knows to have no outcome.
+        Arguments: earlier_stem, of an earlier attempt of the same call: what that has submitted needs no other place.
         """
+        if earlier_stem is not None and self._store.analyses.find(new_id(Kind.ANALYSIS, earlier_stem)) is not None:
+            return
         most = self._services.settings.max_queued
         try:
             waiting = self._services.queue.waiting()
         except QueueUnavailable:
             waiting = sum(1 for _ in islice(self._services.stores.unsettled(), most))
-        if waiting >= most:
+        if waiting + self._taken.submissions >= most:
             raise QueueFull(
                 f"{most} analyses wait already, which is as many as this service takes. Try again after the time in "
                 "Retry-After, or tell the operator to start more workers.",
@@ -63,10 +86,22 @@ class Capacity:
     def to_store(self) -> None:
         """May there be another dataset?  Raises TooManyDatasets."""
         most = self._services.settings.max_datasets
-        if len(self._store.datasets.ids(at_most=most)) >= most:
+        if len(self._store.datasets.ids(at_most=most)) + self._taken.datasets[self._tenant] >= most:
             raise TooManyDatasets(
                 f"There are {most} datasets, which is as many as this service keeps. Delete some, wait until they "
                 "expire, or analyse one that is there."
+            )
+
+    def to_label(self, dataset_id: str) -> None:
+        """May the dataset have another label set?  Raises TooManyLabelSets."""
+        most = self._services.settings.max_label_sets
+        if (
+            is_id(dataset_id, Kind.DATASET)
+            and len(self._store.datasets.label_set_ids(dataset_id, at_most=most)) >= most
+        ):
+            raise TooManyLabelSets(
+                f"The dataset has {most} label sets, which is as many as this service keeps of one. Delete some, or "
+                "analyse with one that is there."
             )
 
     def to_both(self) -> None:
@@ -75,22 +110,50 @@ class Capacity:
         self.to_store()
 
     @contextmanager
+    def place_in_queue(self, earlier_stem: str | None = None) -> Iterator[None]:
+        """Hold a place, which nobody else is promised, while an analysis is submitted.  Raises as `to_queue`."""
+        with self._taken.lock:
+            self.to_queue(earlier_stem)
+            self._taken.submissions += 1
+        try:
+            yield
+        finally:
+            with self._taken.lock:
+                self._taken.submissions -= 1
+
+    @contextmanager
+    def place_in_store(self, *, is_known: bool) -> Iterator[None]:
+        """Hold a place, which nobody else is promised, while a dataset is made.  Raises TooManyDatasets.
+
+        Arguments: is_known, whether an earlier attempt of the same call may have made it: then it is not refused.
+        """
+        with self._taken.lock:
+            if not is_known:
+                self.to_store()
+            self._taken.datasets[self._tenant] += 1
+        try:
+            yield
+        finally:
+            with self._taken.lock:
+                self._taken.datasets[self._tenant] -= 1
+
+    @contextmanager
     def uploading(self) -> Iterator[None]:
         """While the caller sends a large body.  Raises TooManyUploads."""
         most = self._services.settings.max_concurrent_uploads
-        if self._uploads[self._caller] >= most:
+        if self._taken.uploads[self._caller] >= most:
             raise TooManyUploads(
                 f"{most} uploads are on their way already, which is as many as this service takes from one caller. "
                 "Send this one when another has come.",
                 retry_after_s=UPLOAD_RETRY_S,
             )
-        self._uploads[self._caller] += 1
+        self._taken.uploads[self._caller] += 1
         try:
             yield
         finally:
-            self._uploads[self._caller] -= 1
-            if not self._uploads[self._caller]:
-                del self._uploads[self._caller]
+            self._taken.uploads[self._caller] -= 1
+            if not self._taken.uploads[self._caller]:
+                del self._taken.uploads[self._caller]
 
     def _place_in_s(self) -> int:
         """How soon one of the waiting ones is likely to start: analyses take their time, divided among workers."""
@@ -105,7 +168,7 @@ class Capacity:
 
 
 async def _capacity(request: Request, services: ServicesDep, store: StoreDep, caller: CallerDep) -> Capacity:
-    return Capacity(services, store, caller, request.app.state.uploads)
+    return Capacity(services, store, caller, request.app.state.taken)
 
 
 CapacityDep = Annotated[Capacity, Depends(_capacity)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import AbstractAsyncContextManager
 from typing import Annotated
 
 from fastapi import APIRouter, Path, Query, Request, Response
@@ -17,9 +18,17 @@ from service.analyses.ports import Receiver
 from service.api.access import ServicesDep, StoreDep
 from service.api.bodies import JSON, read_form, read_json, unsupported
 from service.api.body_limit import FORM, media_type
-from service.api.capacity import CapacityDep
-from service.api.describing import ID_EXAMPLES, LOCATION, form_content, json_content, problem, request_body
-from service.api.once import OnceDep
+from service.api.capacity import Capacity, CapacityDep
+from service.api.describing import (
+    ID_EXAMPLES,
+    LOCATION,
+    RETRY_AFTER,
+    form_content,
+    json_content,
+    problem,
+    request_body,
+)
+from service.api.once import Once, OnceDep
 from service.api.views import dataset_address, label_set_address, view_dataset, view_label_set
 from service.schemas.datasets import DatasetPage, DatasetView, LabelSetPage, LabelSetView, OpenDataset
 from service.schemas.limits import DEFAULT_PAGE, LARGEST_PAGE
@@ -43,7 +52,7 @@ UNKNOWN = problem("Unknown id.")
     tags=["datasets"],
     responses={
         201: {"description": "Kept; ready, or open for its parts.", "headers": LOCATION},
-        409: problem("There are too many, or the call is still being answered."),
+        409: problem("There are too many, or the call is still being answered.", RETRY_AFTER),
         413: problem("Too large."),
         415: problem("Neither a form nor JSON."),
         422: problem("The files cannot be a dataset; `code` and `detail` say why and what to do."),
@@ -76,11 +85,13 @@ async def create(
                 types = read_types(form.texts.get("covariate_types"), "covariate_types")
                 stem = await once.begin(form)
                 retention = services.settings.retention
-                dataset = await run_in_threadpool(intake.create_dataset, store, form.files, types, retention, stem)
+                async with _place(capacity, once):
+                    dataset = await run_in_threadpool(intake.create_dataset, store, form.files, types, retention, stem)
     else:
         asked = await read_json(request, OPEN_DATASET)
         stem = await once.begin(await request.body())
-        dataset = await run_in_threadpool(intake.open_dataset, store, asked.parts, asked.covariate_types, stem)
+        async with _place(capacity, once):
+            dataset = await run_in_threadpool(intake.open_dataset, store, asked.parts, asked.covariate_types, stem)
     response.headers["Location"] = dataset_address(dataset.id)
     return view_dataset(dataset)
 
@@ -176,7 +187,7 @@ def delete(services: ServicesDep, store: StoreDep, dataset_id: DatasetId) -> Non
     responses={
         201: {"description": "Kept.", "headers": LOCATION},
         404: UNKNOWN,
-        409: problem("The dataset is not ready, or the call is still being answered."),
+        409: problem("The dataset is not ready, it has too many, or the call is still being answered.", RETRY_AFTER),
         413: problem("Too large."),
         415: problem("Not a form."),
         422: problem("The labels do not go with the dataset; `code` and `detail` say why and what to do."),
@@ -196,6 +207,8 @@ async def add_label_set(
     """Labels for some or all rows of a ready dataset, which may have several label sets."""
     if media_type(request.headers) != FORM:
         raise unsupported(FORM)
+    if not await once.is_known():
+        await run_in_threadpool(capacity.to_label, dataset_id)
     with capacity.uploading():
         async with read_form(request, LabelSetForm) as form:
             types = read_types(form.texts.get("label_types"), "label_types")
@@ -268,3 +281,8 @@ async def _pour(request: Request, receiver: Receiver) -> None:
             gathered.clear()
     if gathered:
         await run_in_threadpool(receiver.write, bytes(gathered))
+
+
+def _place(capacity: Capacity, once: Once) -> AbstractAsyncContextManager[None]:
+    """A place for a dataset, now that all of it is here; what an earlier attempt may have made has one."""
+    return contextmanager_in_threadpool(capacity.place_in_store(is_known=once.earlier_stem is not None))

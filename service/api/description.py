@@ -15,7 +15,9 @@ from service.api.describing import RETRY_AFTER
 from service.api.problems import MEDIA_TYPE
 from service.estimation import inputs
 from service.schemas.analyses import AnalysisRequest
+from service.schemas.content_digest import CONTENT_DIGEST
 from service.schemas.datasets import OpenDataset
+from service.schemas.idempotency_key import IDEMPOTENCY_KEY, IDEMPOTENT_REPLAYED
 from service.schemas.model import ModelParameters, PhaseDiagramRequest, SimulationRequest
 from service.schemas.options import OPTIONS_BYTES, SubmittedOptions
 from service.schemas.uploads import DatasetForm, LabelSetForm, UploadForm, parts_of
@@ -43,6 +45,17 @@ ON_CHANGES = {"429": "TooMuch"}
 """What calls may answer that change something."""
 ON_CALLS_WITH_KEY = {"401": "Unauthenticated", "403": "Forbidden", "503": "Unavailable"}
 """What every call may answer that demands a scope."""
+DIGEST_TEXT = (
+    f"`{CONTENT_DIGEST}` (RFC 9530) may be sent with it, sha-256 or sha-512. A body that is not what its digest says "
+    "is refused."
+)
+"""As text: whoever makes up values by a schema would make up digests that nothing has."""
+REPLAYED = {
+    IDEMPOTENT_REPLAYED: {
+        "description": "`true` if the call was made before, under its key, and this is the answer to that.",
+        "schema": {"type": "string", "const": "true"},
+    }
+}
 ON_EVERY_CALL = {"421": "Misdirected"}
 KEY_SCHEME = "api_key"
 ANYWHERE: dict[str, dict[str, Any]] = {
@@ -114,7 +127,12 @@ def describe(app: FastAPI, settings: Settings) -> dict[str, Any]:
                 shared |= WITH_A_BODY if "requestBody" in operation else {}
             references = {status: {"$ref": f"#/components/responses/{name}"} for status, name in shared.items()}
             operation["responses"] = responses = dict(sorted((references | responses).items()))
-            for response in responses.values():
+            if "requestBody" in operation:
+                operation["requestBody"]["description"] = DIGEST_TEXT
+            has_key = any(parameter["name"] == IDEMPOTENCY_KEY for parameter in operation.get("parameters", []))
+            for status, response in responses.items():
+                if has_key and status < "400":
+                    response["headers"] = response.get("headers", {}) | REPLAYED
                 if MEDIA_TYPE in response.get("content", {}):
                     response["content"] = problem
     schemas = description["components"]["schemas"]

@@ -11,7 +11,9 @@ from service import __version__
 from service.api import problems
 from service.api.access import ServicesDep
 from service.api.describing import RETRY_AFTER, problem
+from service.api.threads import run_in
 from service.schemas.health import Health, Readiness
+from service.wiring import Services
 
 router = APIRouter(tags=["health"])
 
@@ -27,12 +29,16 @@ async def healthz() -> Health:  # not in a thread: they may all be busy
 
 @router.head("/readyz", include_in_schema=False, response_model=None)
 @router.get("/readyz", summary="Can the service take and run analyses?", responses=NOT_READY, response_model=Readiness)
-def readyz(services: ServicesDep, request: Request) -> Readiness | JSONResponse:
+async def readyz(services: ServicesDep, request: Request) -> Readiness | JSONResponse:
     """Ready when queue and store can be reached and at least one worker is alive, until the process is told to stop."""
     if request.app.state.draining.is_set():
         return problems.respond(problems.draining())
-    services.stores.check()
-    workers = services.queue.workers_alive()
+    workers = await run_in(request.app.state.threads.probes, _workers, services)
     if workers == 0:
         return problems.respond(problems.no_worker())
     return Readiness(ready=True, workers=workers)
+
+
+def _workers(services: Services) -> int:
+    services.stores.check()
+    return services.queue.workers_alive()

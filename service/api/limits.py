@@ -69,6 +69,7 @@ def limits(services: ServicesDep) -> LimitsView:
         load=LoadLimits(
             queued_analyses=settings.max_queued,
             datasets=settings.max_datasets,
+            label_sets=settings.max_label_sets,
             concurrent_uploads=settings.max_concurrent_uploads,
             changes_per_minute=settings.rate_per_minute,
         ),

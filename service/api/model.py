@@ -15,7 +15,7 @@ from service.api.bodies import json_body
 from service.api.capacity import CapacityDep
 from service.api.describing import LOCATION, RETRY_AFTER, json_examples, problem, request_body
 from service.api.observation import request_id
-from service.api.once import IN_USE, StemDep, begun
+from service.api.once import IN_USE, OnceDep, StemDep, begun
 from service.api.views import analysis_address, view_analysis
 from service.estimation.phase_diagram import PhaseDiagram, phase_diagram
 from service.estimation.simulation import check_simulation, is_small, simulate
@@ -138,6 +138,7 @@ def simulation(
     store: StoreDep,
     capacity: CapacityDep,
     request: Annotated[SimulationRequest, Depends(json_body(SimulationRequest))],
+    once: OnceDep,
     stem: StemDep,
 ) -> Simulation | JSONResponse:
     """Draw pairs of a spiked model, solve alignment and prediction on them, and compare with the truth.
@@ -151,9 +152,9 @@ def simulation(
     if is_small(model, request.n_pairs, estimated=request.n_labeled is not None):
         return simulate(model, request.n_pairs, request.seed)
     asked = SimulatedProblem(model, request.n_pairs, request.seed, request.n_labeled, options)
-    capacity.to_queue()
     limit_bytes = services.settings.analysis_memory_limit_bytes
-    analysis = submit_simulation(store, services.queue, asked, request_id(), stem, limit_bytes)
+    with capacity.place_in_queue(once.earlier_stem):
+        analysis = submit_simulation(store, services.queue, asked, request_id(), stem, limit_bytes)
     headers = {"Location": analysis_address(analysis.submission.id), "Retry-After": str(problems.RETRY_AFTER_S)}
     return JSONResponse(
         view_analysis(analysis, services.settings.retention).model_dump(mode="json"), status_code=202, headers=headers

@@ -11,8 +11,9 @@ import hashlib
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import BufferedIOBase
 from secrets import token_hex
-from typing import Annotated, BinaryIO
+from typing import Annotated, BinaryIO, cast
 
 import structlog
 from fastapi import Depends, FastAPI, Header, Request, Response
@@ -20,20 +21,19 @@ from fastapi.concurrency import run_in_threadpool
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from service.analyses.claims import Answer, Claims, KeyedCall
+from service.analyses.claims import CALL_LEASE_S, Answer, Claims, KeyedCall
 from service.analyses.errors import InvalidRequest, QueueUnavailable
 from service.analyses.identity import Kind, is_id, new_stem, stem_of
 from service.api.access import CallerDep
 from service.api.bodies import Form
 from service.api.describing import RETRY_AFTER, problem
-from service.storage.keys import CALL_LEASE_S
+from service.api.threads import run_in
+from service.schemas.idempotency_key import IDEMPOTENCY_KEY, IDEMPOTENT_REPLAYED
 
-HEADER = "Idempotency-Key"
-REPLAYED = {"Idempotent-Replayed": "true"}
+REPLAYED = {IDEMPOTENT_REPLAYED: "true"}
 KEY = re.compile(r"[!-~]{1,255}")
 KEPT_HEADERS = ("content-type", "location", "retry-after")
 SCOPE_KEY = "phasegate.once"
-DIGEST_BYTES = 1024 * 1024
 FORGOTTEN = range(400, 500)  # the caller sent what cannot be taken: nothing was made
 TOO_MUCH = 429
 
@@ -57,6 +57,8 @@ class Once:
         self._is_repeatable = False
         self._renewal: asyncio.Task[None] | None = None
         self.is_replay = False
+        self.earlier_stem: str | None = None
+        """That of an attempt before this one, which may have made something."""
 
     @property
     def scope(self) -> str:
@@ -76,8 +78,10 @@ class Once:
         if self._key is None:
             return new_stem()
         fingerprint = await run_in_threadpool(_fingerprint, self._request, content)
-        call = KeyedCall(self.scope, self._key, fingerprint, token_hex(8))
-        claim = await run_in_threadpool(self._claims.claim, call, self._stem_of_path() or new_stem())
+        call = KeyedCall(self.scope, self._key, fingerprint, token_hex(8), self._tenant)
+        offered = self._stem_of_path() or new_stem()
+        claim = await run_in_threadpool(self._claims.claim, call, offered)
+        self.earlier_stem = claim.stem if claim.stem != offered else None
         if claim.answer is None:
             self._call, self._is_repeatable = call, is_repeatable
             self._renewal = asyncio.create_task(self._renew(call))
@@ -123,7 +127,7 @@ class Once:
         while True:
             await asyncio.sleep(CALL_LEASE_S / 3)
             with _tolerated():
-                await asyncio.to_thread(self._claims.renew, call)  # in threads that no upload keeps busy
+                await run_in(self._request.app.state.threads.renewals, self._claims.renew, call)
 
     def _stem_of_path(self) -> str | None:
         """Of what the call changes and makes anew: an answer that names it goes with it."""
@@ -137,18 +141,19 @@ async def _once(
     idempotency_key: Annotated[
         str | None,
         Header(
-            alias=HEADER,
+            alias=IDEMPOTENCY_KEY,
             json_schema_extra={"pattern": f"^{KEY.pattern}$"},  # described alone: what is wrong with it is told below
             description="1 to 255 visible ASCII characters, chosen afresh for every call. A repetition under its key "
             "is answered as the call was, and makes nothing new.",
         ),
     ] = None,
 ) -> Once:
-    sent = request.headers.getlist(HEADER)
+    sent = request.headers.getlist(IDEMPOTENCY_KEY)
     if len(sent) > 1 or (idempotency_key is not None and not KEY.fullmatch(idempotency_key)):
         raise InvalidRequest(
-            f"{HEADER} is not one text of 1 to 255 visible ASCII characters. Send a fresh UUID with every call.",
-            part=HEADER,
+            f"{IDEMPOTENCY_KEY} is not one text of 1 to 255 visible ASCII characters. Send a fresh UUID with every "
+            "call.",
+            part=IDEMPOTENCY_KEY,
         )
     once = Once(request.app.state.services.claims, request, caller.tenant, idempotency_key)
     request.scope[SCOPE_KEY].append(once)
@@ -177,7 +182,7 @@ class AnswersKept:
         """Pass the request on; hold its answer back if it is one to keep."""
         calls: list[Once] = []
         scope[SCOPE_KEY] = calls
-        if scope["type"] != "http" or scope["method"] != "POST" or HEADER not in Headers(scope=scope):
+        if scope["type"] != "http" or scope["method"] != "POST" or IDEMPOTENCY_KEY not in Headers(scope=scope):
             await self._app(scope, receive, send)
             return
         held: list[Message] = []
@@ -234,11 +239,9 @@ def _fingerprint(request: Request, content: Form | bytes) -> str:
 
 
 def _digest_of(file: BinaryIO) -> bytes:
-    digest = hashlib.sha256()
-    while chunk := file.read(DIGEST_BYTES):
-        digest.update(chunk)
+    digest = hashlib.file_digest(cast(BufferedIOBase, file), "sha256").digest()
     file.seek(0)
-    return digest.digest()
+    return digest
 
 
 @contextmanager

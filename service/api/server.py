@@ -8,6 +8,7 @@ import tempfile
 from types import FrameType
 from typing import NoReturn
 
+import structlog
 import uvicorn
 
 from service.access.hosts import addresses_of, check_binding
@@ -17,6 +18,8 @@ from service.api.http_protocol import bounded_protocol
 from service.api.observation import observed
 from service.settings import Settings
 from service.wiring import check_store, open_ring, open_stores, queue_url
+
+log = structlog.get_logger("phasegate.api")
 
 
 def run_api(settings: Settings) -> None:
@@ -33,6 +36,8 @@ def run_api(settings: Settings) -> None:
     )
     # The server gives a signal that has ended it to whoever had it before, when it has ended.
     signal.signal(signal.SIGTERM, _exit)
+    if settings.let_anyone_on_the_network_use_this_service and not settings.require_keys:
+        log.warning("open_to_the_network", advice="Whoever reaches this service may use it: no key is asked for.")
     new_server(settings).run(sockets)
 
 
@@ -56,7 +61,7 @@ def new_server(settings: Settings) -> uvicorn.Server:
         access_log=False,
         server_header=False,
         proxy_headers=False,  # who calls is who has connected, whatever X-Forwarded-For claims
-        http=bounded_protocol(settings.body_silence_s),
+        http=bounded_protocol(settings.body_silence_s, settings.max_connections),
         ws="none",
         timeout_graceful_shutdown=max(1, settings.drain_s - int(linger_s)),
     )

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated, Any, NoReturn
 
 import typer
 from pydantic import ValidationError
 
 from service import __version__
-from service.settings import Settings
+from service.settings import Settings, misspelt
 
 app = typer.Typer(
     name="phasegate",
@@ -34,6 +35,8 @@ def version(
 
 def read_settings(**given: Any) -> Settings:
     """Settings from the environment, overridden by what the command line gives; a wrong one ends the program."""
+    for name, meant in misspelt(os.environ).items():
+        fail(f"There is no setting {name}. If {meant} is meant, mend its name; otherwise unset it.")
     try:
         return Settings(**{name: value for name, value in given.items() if value is not None})
     except ValidationError as error:

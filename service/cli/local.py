@@ -20,7 +20,13 @@ LetAnyone = Annotated[
     bool,
     typer.Option(NETWORK_OPTION, help="Listen on any address without asking for keys.", show_default=False),
 ]
-DataDir = Annotated[Path | None, typer.Option(help="Directory of the array store.", show_default="./phasegate-data")]
+DataDir = Annotated[
+    Path | None,
+    typer.Option(
+        help="Directory of the array store and its keys; with PHASEGATE_STORE_URL these are in the bucket.",
+        show_default="./phasegate-data",
+    ),
+]
 
 
 @app.command()

@@ -17,8 +17,9 @@ from service.access.keys import id_in
 from service.client.addresses import parse_address, sentence, shown
 from service.client.errors import ClientError, InvalidAddress, KeyWithheld
 from service.client.refusals import PROXIES, refusal, unanswered, unexpected
-from service.client.repeating import HEADER, pause_s
+from service.client.repeating import is_without_keys, pause_s
 from service.client.uploads import OnProgress, opened
+from service.schemas.idempotency_key import IDEMPOTENCY_KEY
 
 Query = Mapping[str, str | int | Sequence[str] | None]
 Answer = TypeVar("Answer")
@@ -77,22 +78,28 @@ class Connection:
         """Send a request; the answer, when it is a success.
 
         A POST has a key of its own, under which it is sent again when its answer is lost or the service cannot take it
-        for a moment.
+        for a moment.  Keys need the service's queue: while that is away, and no attempt can have been taken, the last
+        one is made without.
         Arguments: timeout_s, longest silence of the service where it is not the usual one; sent, as httpx2 takes it.
         """
         timeout = self._timeout_s if timeout_s is None else timeout_s
         if method == "POST":
-            sent["headers"] = {HEADER: uuid4().hex, **sent.get("headers", {})}
-        attempt = 0
+            sent["headers"] = {IDEMPOTENCY_KEY: uuid4().hex, **sent.get("headers", {})}
+        attempt, none_taken = 0, True
         while True:
             attempt += 1
             found = self._send(method, path, timeout, sent)
             if isinstance(found, httpx2.Response) and found.is_success:
                 return found
-            wait_s = pause_s(attempt, found) if method == "POST" else None
-            if wait_s is None:
+            has_key = IDEMPOTENCY_KEY in sent.get("headers", {})
+            none_taken = none_taken and is_without_keys(found)
+            wait_s = pause_s(attempt, found) if has_key else None
+            if wait_s is not None:
+                time.sleep(wait_s)
+            elif has_key and none_taken:
+                del sent["headers"][IDEMPOTENCY_KEY]
+            else:
                 raise self._refused(found, timeout) from (found if isinstance(found, Exception) else None)
-            time.sleep(wait_s)
 
     def _send(
         self, method: str, path: str, timeout_s: float, sent: Mapping[str, Any]

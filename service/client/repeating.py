@@ -8,7 +8,6 @@ import httpx2
 
 from service.client.refusals import causes
 
-HEADER = "Idempotency-Key"
 ATTEMPTS = 4
 ATTEMPTS_IN_USE = 12
 """Of a call whose key is in use: the first attempt may have died, which the service finds out within seconds."""
@@ -20,6 +19,7 @@ LONGEST_PAUSE_S = 10.0
 
 PASSING = frozenset({429, 502, 503})
 IN_USE = b"idempotency_key_in_use"
+QUEUE_AWAY = b"queue_unavailable"
 
 
 def pause_s(attempt: int, found: httpx2.Response | httpx2.TransportError) -> float | None:
@@ -38,6 +38,15 @@ def pause_s(attempt: int, found: httpx2.Response | httpx2.TransportError) -> flo
         return None
     pause = max(usual_s, asked_s)
     return pause if pause <= LONGEST_PAUSE_S else None
+
+
+def is_without_keys(found: httpx2.Response | httpx2.TransportError) -> bool:
+    """Whether the service says that it cannot reach its keys: then it has not begun the call."""
+    return (
+        isinstance(found, httpx2.Response)
+        and found.status_code == httpx2.codes.SERVICE_UNAVAILABLE
+        and QUEUE_AWAY in found.content
+    )
 
 
 def _is_lost(error: httpx2.TransportError) -> bool:

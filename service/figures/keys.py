@@ -10,9 +10,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from service.access.keys import Key
-from service.figures.printable import printable, safe_console
-
-UNBOUNDED_WIDTH = 100_000  # of a table that no terminal shows: its lines are for other programs
+from service.figures.printable import list_console, printable, safe_console
 
 
 def draw_keys(keys: Sequence[Key]) -> None:
@@ -20,16 +18,13 @@ def draw_keys(keys: Sequence[Key]) -> None:
     if not keys:
         safe_console(stderr=True).print("There are no keys. `phasegate keys create` makes one.", markup=False)
         return
-    console = safe_console()
-    if not console.is_terminal:
-        console = safe_console(width=UNBOUNDED_WIDTH)
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0))
     for name in ("id", "name", "tenant", "scopes", "created", "state"):
         table.add_column(name, no_wrap=True)
     for key in keys:
         cells = (key.id, key.name, key.tenant, " ".join(key.scopes), _day(key.created_at), state_of(key))
         table.add_row(*(escape(printable(cell)) for cell in cells))
-    console.print(table)
+    list_console().print(table)
 
 
 def keys_json(keys: Sequence[Key]) -> str:

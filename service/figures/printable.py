@@ -9,6 +9,7 @@ from rich.console import Console, ConsoleOptions, ConsoleRenderable, RenderHook,
 from rich.segment import Segment
 
 UNPRINTABLE = ("Cc", "Cf", "Cs", "Zl", "Zp")  # controls, invisible formats such as reversals, halves of characters
+UNBOUNDED_WIDTH = 100_000
 
 
 def printable(text: str) -> str:
@@ -21,6 +22,12 @@ def safe_console(*, stderr: bool = False, width: int | None = None) -> Console:
     console = Console(stderr=stderr, highlight=False, width=width)
     console.push_render_hook(_OnlyText())
     return console
+
+
+def list_console() -> Console:
+    """Where a list goes: cut to a terminal's width, or as it is to another program, which reads its lines."""
+    console = safe_console()
+    return console if console.is_terminal else safe_console(width=UNBOUNDED_WIDTH)
 
 
 class _OnlyText(RenderHook):

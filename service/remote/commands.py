@@ -12,7 +12,7 @@ from typing import Any
 
 from service.analyses.analysis import AnalysisKind, State
 from service.client import AnalysisFailed, Client
-from service.figures.printable import printable, safe_console
+from service.figures.printable import list_console, printable, safe_console
 from service.figures.terminal import draw
 from service.remote.endings import Ended, ExitCode, explained
 from service.remote.listing import analysis_table
@@ -20,8 +20,6 @@ from service.remote.progress import upload_bar, wait_showing
 from service.schemas.analyses import AnalysisView
 from service.schemas.limits import LARGEST_PAGE
 from service.schemas.options import read_options
-
-UNBOUNDED_WIDTH = 100_000  # of a table that no terminal shows: its lines are for other programs
 
 
 @dataclass(frozen=True)
@@ -93,10 +91,7 @@ def list_analyses(place: Place, states: Sequence[str], metadata: Sequence[str], 
     if as_json:
         _print_json([analysis.model_dump(mode="json") for analysis in analyses])
     elif analyses:
-        console = safe_console()
-        if not console.is_terminal:
-            console = safe_console(width=UNBOUNDED_WIDTH)
-        console.print(analysis_table(analyses))
+        list_console().print(analysis_table(analyses))
     else:
         safe_console(stderr=True).print("There are no such analyses.")
 

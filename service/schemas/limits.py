@@ -97,6 +97,8 @@ class LoadLimits(WireModel):
     """Most analyses that wait at the same time, everybody's."""
     datasets: int
     """Most datasets that a caller may have."""
+    label_sets: int
+    """Most label sets of one dataset."""
     concurrent_uploads: int
     """Most uploads of one caller at the same time."""
     changes_per_minute: int

@@ -25,11 +25,14 @@ def check_json(text: str | bytes, part: str | None = None) -> None:
     what = "The body" if part is None else part
 
     def pairs(found: list[tuple[str, Any]]) -> dict[str, Any]:
-        values = dict(found)
-        if len(values) < len(found):
-            names = [name for name, _ in found]
-            twice = ascii(next(name for name in names if names.count(name) > 1)[:SHOWN_CHARACTERS])
-            raise RepeatedJsonName(f"{what} says {twice} twice in one object. Say it once.", part=part)
+        if len(found) > MAX_VALUES:
+            raise _too_large(what, part)
+        values: dict[str, Any] = {}
+        for name, value in found:
+            if name in values:
+                twice = ascii(name[:SHOWN_CHARACTERS])
+                raise RepeatedJsonName(f"{what} says {twice} twice in one object. Say it once.", part=part)
+            values[name] = value
         return values
 
     def refuse_number(written: str) -> NoReturn:
@@ -65,9 +68,7 @@ def _check_value(value: Any, what: str, part: str | None) -> None:
         for item in waiting[-1]:
             count += 1
             if count > MAX_VALUES:
-                raise JsonTooLarge(
-                    f"{what} holds more than {MAX_VALUES} values. Send arrays and tables as files.", part=part
-                )
+                raise _too_large(what, part)
             if isinstance(item, str):
                 _check_text(item, what, part)
             elif isinstance(item, dict | list):
@@ -88,6 +89,10 @@ def _check_text(text: str, what: str, part: str | None) -> None:
             "UTF-8.",
             part=part,
         ) from error
+
+
+def _too_large(what: str, part: str | None) -> JsonTooLarge:
+    return JsonTooLarge(f"{what} holds more than {MAX_VALUES} values. Send arrays and tables as files.", part=part)
 
 
 def _too_deep(what: str, part: str | None) -> JsonTooDeep:

@@ -27,6 +27,7 @@ from service.storage.reaching import Absence
 
 AT_ONCE = 16  # small requests under way at the same time
 LISTED_AT_ONCE = 1000  # what a bucket answers with at most
+SMALL_BYTES = 1024 * 1024  # what is written within REQUEST_TIMEOUT
 PIECE_BYTES = 8 * 1024 * 1024
 PIECES_AT_ONCE = 4  # of one file: their memory is all that a transfer needs
 MAX_PIECES = 9000  # a bucket takes 10,000 parts
@@ -103,8 +104,9 @@ class Bucket:
 
     def write(self, key: str, content: bytes) -> None:
         """Write an object, in place of one that was there."""
+        store = self._store if len(content) <= SMALL_BYTES else self._store_for_files
         with self._asked():
-            obstore.put(self._store, key, content, use_multipart=False)
+            obstore.put(store, key, content, use_multipart=False)
 
     def create(self, key: str, content: bytes) -> bool:
         """Write an object unless there is one; returns whether the one that is there now is this."""

@@ -28,12 +28,14 @@ class DiskKeys:
     """The keys under one data directory."""
 
     def __init__(self, data_dir: Path) -> None:
+        self._data_dir = data_dir
         self._folder = data_dir / "keys"
 
     def add(self, key: Key) -> None:
         """Keep a new key.  Raises InvalidKey for an id that is there already, StoreUnavailable."""
         with _usable():
-            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)  # the first key may come before the store
+            self._folder.mkdir(mode=0o700, exist_ok=True)
         with self._draft(key) as draft:
             try:
                 os.link(draft, self._path(key.id))  # unlike a rename, a link replaces nothing

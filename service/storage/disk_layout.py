@@ -1,17 +1,23 @@
 """Where everything is in the array store on a local directory.
 
 {data_dir}/tmp/                                 received files, until they are kept; what is being removed
-{data_dir}/unsettled/{id}                       a file for each analysis without an outcome, with its tenant's name
+{data_dir}/unsettled/{id}                       a mark for each analysis without an outcome: its tenant's name
+{data_dir}/keys/{id}.json                       API keys, see disk_keys
 {data_dir}/tenants/{tenant}/                    the root of a tenant; that of the default one is {data_dir} itself
 
-{root}/datasets/{id}/x.npy  y.npy               and groups, covariates (.npy|.csv), if they were sent
-                     dataset.json
-                     label-sets/{id}/labels.npy|labels.csv  rows  label-set.json
+{root}/datasets/{id}/dataset.json               the record, which names the files
+                     x-{digest}.npy  y-*.npy    and groups-*, covariates-* (.npy|.csv), if they were sent
+                     lock                       held by who uses, changes or removes the dataset
+                     label-sets/{id}/label-set.json  labels-*.npy|csv  rows-*
 {root}/label-sets/{id}                          a link to the label set's folder
 {root}/analyses/{id}/submission.json
                      report.json | failure.json      the outcome, written once; failure.json says cancelled too
                      outcome.json                    when it ran, beside report.json
+                     lock                            held by who settles or removes it
 {root}/fingerprints/{fingerprint}               the id of the latest analysis with it that has a report
+                    .{draft}                    one that has not its name yet
+
+{digest} are the first 16 hexadecimal digits of the SHA-256.
 """
 
 from __future__ import annotations

@@ -23,7 +23,8 @@ Phasegate's own:
     phasegate:call:<digest>              hash    a call with an Idempotency-Key and its        PHASEGATE_IDEMPOTENCY_S
                                                  answer, fields in `idempotency`               after the call, or with
                                                                                                what it made
-    phasegate:calls                      zset    keys of all these, by their time              with the last of them
+    phasegate:calls:<tenant>             zset    keys of a tenant's, by their time             with the last of them
+    phasegate:callers                    set     tenants that have any                         with the last of them
     phasegate:rate:LIMITER/<caller>/...  list    times of a caller's calls, by `limits`        a minute after the last
     phasegate:calls-of:<stem>            set     keys of the calls whose answers name ids      with the last of them
                                                  that end in this stem
@@ -81,14 +82,13 @@ WORKER_TTL_S = 20
 COUNTED_TTL_S = 60
 """A command that counts may be sent again within this time, and counts once."""
 
-CALL_LEASE_S = 6
-"""A call with a key whose lease is not renewed for this long has lost the process that answered it."""
-
 RATE_PREFIX = "phasegate:rate"
-MOST_CALLS = 50_000
-"""Calls with a key that are kept, the latest ones: with answers of 4 kB at most, the server needs 225 MB for them."""
+MOST_CALLS = 30_000
+"""Calls with a key that are kept: some 50 MB, and 155 MB if every answer is of 4 kB.  One more costs the oldest of the
+tenant that has most of them, and nobody else's."""
 
-CALLS = "phasegate:calls"
+CALLERS = "phasegate:callers"
+CALLS_PREFIX = "phasegate:calls:"
 CALL_PREFIX = "phasegate:call:"
 CALLS_OF_PREFIX = "phasegate:calls-of:"
 

@@ -33,7 +33,7 @@ OWN_FIELDS = frozenset(
 )
 
 
-class JobRefused(Exception):
+class UnfitJob(Exception):
     """A job that a worker must not run; the message is the short reason."""
 
 
@@ -57,27 +57,27 @@ def job_fields(connection: Redis, analysis_id: str, time_limit_s: int) -> dict[s
 
 
 def read_call(analysis_id: str, fields: Mapping[bytes, bytes]) -> str:
-    """The function name of a job whose only argument is its own id.  Raises JobRefused for any other job."""
+    """The function name of a job whose only argument is its own id.  Raises UnfitJob for any other job."""
     for field, value in fields.items():
         if len(value) > MAX_FIELD_BYTES:
-            raise JobRefused("oversized field")
+            raise UnfitJob("oversized field")
         name = field.decode("ascii", "replace")
         if value and name not in RQ_FIELDS and name not in OWN_FIELDS:
-            raise JobRefused(f"unexpected field {name[:40]!r}")
+            raise UnfitJob(f"unexpected field {name[:40]!r}")
     call = _decode_call(fields.get(b"data", b""))
     if not isinstance(call, list) or len(call) != 4:
-        raise JobRefused("not a call")
+        raise UnfitJob("not a call")
     name, instance, args, kwargs = call
     if not isinstance(name, str):
-        raise JobRefused("no function name")
+        raise UnfitJob("no function name")
     if instance is not None:
-        raise JobRefused("a method of an instance")
+        raise UnfitJob("a method of an instance")
     if kwargs != {}:
-        raise JobRefused("keyword arguments")
+        raise UnfitJob("keyword arguments")
     if not isinstance(args, list) or len(args) != 1 or not is_analysis_id(args[0]):
-        raise JobRefused("wrong arguments")
+        raise UnfitJob("wrong arguments")
     if args[0] != analysis_id:
-        raise JobRefused("argument is not the job's own id")
+        raise UnfitJob("argument is not the job's own id")
     return name
 
 
@@ -87,7 +87,7 @@ def _decode_call(data: bytes) -> object:
         # A length limit, because 4 kB of zlib can hold 4 MB.
         call: object = json.loads(inflate.decompress(data, MAX_FIELD_BYTES))
     except (zlib.error, ValueError, RecursionError) as error:
-        raise JobRefused("unreadable data") from error
+        raise UnfitJob("unreadable data") from error
     return call
 
 

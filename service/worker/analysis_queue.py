@@ -14,7 +14,7 @@ from rq.queue import Queue
 from rq.serializers import JSONSerializer
 
 from service.storage import keys, queue_scripts
-from service.storage.queue_jobs import JobRefused, job_fields, read_call
+from service.storage.queue_jobs import UnfitJob, job_fields, read_call
 
 log = structlog.get_logger("phasegate.worker")
 
@@ -44,14 +44,14 @@ class AnalysisQueue(Queue):
         try:
             text = job_id.decode("ascii", "replace")
             if not keys.is_analysis_id(text):
-                raise JobRefused("not an analysis id")
+                raise UnfitJob("not an analysis id")
             if not _is_waiting(connection, text):
                 connection.lrem(keys.INTERMEDIATE, 1, text)  # done or forgotten meanwhile, or in the list twice
                 raise DequeueTimeout(timeout, queue.key)
             fields = cast(dict[bytes, bytes], connection.hgetall(keys.job_key(text)))
             if read_call(text, fields) not in cls.functions:
-                raise JobRefused("unknown function")
-        except JobRefused as refusal:
+                raise UnfitJob("unknown function")
+        except UnfitJob as refusal:
             _refuse(connection, job_id, str(refusal), cls.time_limit_s)
             raise DequeueTimeout(timeout, queue.key) from refusal
         return Job(text, connection=connection, serializer=JSONSerializer), queue
@@ -61,9 +61,9 @@ def _is_waiting(connection: Redis, analysis_id: str) -> bool:
     try:
         status = cast(bytes | None, connection.hget(keys.job_key(analysis_id), "status"))
     except ResponseError as error:
-        raise JobRefused("not a hash") from error
+        raise UnfitJob("not a hash") from error
     if status is None and connection.exists(keys.job_key(analysis_id)):
-        raise JobRefused("no status")
+        raise UnfitJob("no status")
     return status == b"queued"
 
 

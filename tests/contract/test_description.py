@@ -59,6 +59,21 @@ def test_every_call_says_what_any_call_may_answer():
                     assert "Retry-After" in described["headers"], (method, path)
 
 
+def test_calls_that_can_be_repeated_say_how_a_repetition_is_told_and_bodies_that_they_may_have_a_digest():
+    description = yaml.safe_load(description_yaml(create_app(Settings())))
+    for path, operations in description["paths"].items():
+        for method, operation in operations.items():
+            named = {parameter["name"] for parameter in operation.get("parameters", [])}
+            assert ("Idempotency-Key" in named) == (method == "post"), (method, path)
+            for status, answer in operation["responses"].items():
+                is_told = "Idempotent-Replayed" in answer.get("headers", {})
+                assert is_told == (method == "post" and status < "400"), (method, path, status)
+            if method == "post":
+                assert "Retry-After" in operation["responses"]["409"]["headers"], path
+            if "requestBody" in operation:
+                assert "Content-Digest" in operation["requestBody"]["description"], (method, path)
+
+
 @pytest.mark.parametrize("form", [DatasetForm, LabelSetForm, UploadForm])
 def test_every_part_of_an_upload_is_described_and_files_are_told_from_texts(form):
     described = yaml.safe_load(description_yaml(create_app(Settings())))["components"]["schemas"][form.__name__]

@@ -20,6 +20,7 @@ from service.analyses.errors import (
 )
 from service.api.problems import subclasses
 from service.estimation.errors import InputError
+from service.schemas.idempotency_key import IDEMPOTENCY_KEY
 from tests.e2e.samples import Sample, npy
 
 SAMPLE = Sample()
@@ -44,7 +45,6 @@ BEYOND_A_SCHEMA = {
         LabelsTooLarge,
     )
 }
-IDEMPOTENCY_KEY = "Idempotency-Key"
 WHOLE_NUMBER = "should be a valid integer"  # JSON schema takes 3.0 for one, and this API does not
 PREFERENCE = "parameter `prefer` in header"  # whose every value is a text, and unknown ones are passed over (RFC 7240)
 

@@ -9,8 +9,8 @@ from benchmarks.faults import FAULTS, endure, service_for
 
 BY_NAME = {fault.name: fault for fault in FAULTS}
 TOGETHER = (
-    ("SIGKILL of an attempt's process", "truncated array", "SIGKILL of the API during an upload"),
-    ("SIGKILL of all workers", "altered array", "SIGKILL of the embedded server"),
+    ("truncated array", "SIGKILL of an attempt's process", "SIGKILL of the API during an upload"),
+    ("altered array", "SIGKILL of all workers", "SIGKILL of the embedded server"),
     ("SIGKILL of the API before it queues", "embedded server without its data"),
     ("clock set forwards by an hour",),
     ("clock set back by an hour",),
@@ -23,7 +23,7 @@ def endured_by(service, names, first_seed=0):
     assert endured.accepted >= 4
     assert endured.holds, endured
     assert endured.longest_s < 30, endured
-    assert set(endured.failed) <= {fault.ends_failed for fault in faults}, endured
+    assert endured.failed == {fault.ends_failed: 1 for fault in faults if fault.ends_failed}, endured
     return endured
 
 

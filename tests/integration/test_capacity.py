@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import threading
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 
+import httpx2
+import numpy as np
 import pytest
 from fastapi.testclient import TestClient
 
-from service.analyses import intake
+from service.analyses import intake, submission
+from service.analyses.errors import StoreUnavailable
 from service.analyses.identity import Kind, new_id
 from service.api import app as api
-from service.api.once import HEADER
+from service.schemas.idempotency_key import IDEMPOTENCY_KEY
 from service.settings import Settings
 from service.storage.rates import CallRates
 from service.storage.redis_queue import RedisQueue, open_brief_connection
@@ -79,7 +84,7 @@ def refused(answer, status: int, code: str) -> None:
 
 def test_a_full_queue_takes_no_more_and_reads_nothing(start):
     client = start(max_queued=1)
-    taken = client.post("/v1/analyses", files=Sample().files(), data=QUICK, headers={HEADER: "first"})
+    taken = client.post("/v1/analyses", files=Sample().files(), data=QUICK, headers={IDEMPOTENCY_KEY: "first"})
     assert taken.status_code == 202
     body = Body()
     refused(client.post("/v1/analyses", content=body.pieces(), headers=FORM), 429, "queue_full")
@@ -88,10 +93,41 @@ def test_a_full_queue_takes_no_more_and_reads_nothing(start):
     refused(client.post("/v1/analyses", json=stored), 429, "queue_full")
     refused(client.post("/v1/model/simulation", json={**SIMULATION, "n_labeled": 50}), 429, "queue_full")
     assert client.post("/v1/model/simulation", json=SIMULATION).status_code == 200, "it does not wait"
-    again = client.post("/v1/analyses", files=Sample().files(), data=QUICK, headers={HEADER: "first"})
+    again = client.post("/v1/analyses", files=Sample().files(), data=QUICK, headers={IDEMPOTENCY_KEY: "first"})
     assert again.json() == taken.json(), "what was taken is answered for"
     client.post(f"{taken.headers['location']}/cancel")
     assert client.post("/v1/analyses", json=stored).status_code == 202
+
+
+def test_what_an_earlier_attempt_has_submitted_is_answered_for_though_the_queue_is_full(start, monkeypatch):
+    """Neither answer was kept: one was too long, and of the other attempts none came so far."""
+    client = start(max_queued=3)
+    noise = np.random.default_rng(0)
+    metadata = {f"m{number}": noise.bytes(250).hex() for number in range(16)}
+    upload = {"files": Sample().files(), "data": {**QUICK, "metadata": json.dumps(metadata)}}
+    taken = client.post("/v1/analyses", **upload, headers={IDEMPOTENCY_KEY: "long"})
+    assert taken.status_code == 202
+    stored = {name: taken.json()[name] for name in ("dataset_id", "label_set_id")}
+    calls = [
+        ("/v1/analyses", {"json": stored}),
+        ("/v1/model/simulation", {"json": {**SIMULATION, "n_labeled": 50}}),
+    ]
+
+    def called() -> list[int]:
+        return [client.post(path, **sent, headers={IDEMPOTENCY_KEY: path}).status_code for path, sent in calls]
+
+    def fails(*arguments):
+        raise StoreUnavailable("Away.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(submission, "_queued", fails)  # the analysis is stored by then
+        assert called() == [503, 503]
+    for _ in range(3):
+        client.app.state.services.queue.enqueue(new_id(Kind.ANALYSIS))
+    refused(client.post("/v1/analyses", json=stored), 429, "queue_full")
+    assert client.post("/v1/analyses", **upload, headers={IDEMPOTENCY_KEY: "long"}).json() == taken.json()
+    assert called() == [202, 202]
+    assert len(client.get("/v1/analyses").json()["items"]) == 3
 
 
 def test_a_queue_that_fills_up_during_an_upload_takes_it_no_more(start):
@@ -156,15 +192,36 @@ def test_rates_are_kept_while_the_server_is_away(valkey):
 
 def test_there_are_as_many_datasets_as_the_setting_says(start):
     client = start(max_datasets=1)
-    first = client.post("/v1/datasets", json={}, headers={HEADER: "first"})
+    first = client.post("/v1/datasets", json={}, headers={IDEMPOTENCY_KEY: "first"})
     assert first.status_code == 201
     for path in ("/v1/datasets", "/v1/analyses"):
         body = Body()
         refused(client.post(path, content=body.pieces(), headers=FORM), 409, "too_many_datasets")
         assert not body.is_read
-    assert client.post("/v1/datasets", json={}, headers={HEADER: "first"}).json() == first.json()
+    assert client.post("/v1/datasets", json={}, headers={IDEMPOTENCY_KEY: "first"}).json() == first.json()
     client.delete(first.headers["location"])
     assert client.post("/v1/datasets", json={}).status_code == 201
+
+
+def test_a_dataset_has_as_many_label_sets_as_the_setting_says(start):
+    client = start(max_label_sets=1)
+    parts = Sample().files()
+    datasets = [
+        client.post("/v1/datasets", files={part: parts[part] for part in ("x", "y")}).json()["id"] for _ in range(2)
+    ]
+    labels = {part: parts[part] for part in ("labels", "rows")}
+    path = f"/v1/datasets/{datasets[0]}/label-sets"
+    first = client.post(path, files=labels, headers={IDEMPOTENCY_KEY: "first"})
+    assert first.status_code == 201
+    body = Body()
+    refused(client.post(path, content=body.pieces(), headers=FORM), 409, "too_many_label_sets")
+    assert not body.is_read
+    assert client.post(path, files=labels, headers={IDEMPOTENCY_KEY: "first"}).json() == first.json()
+    assert client.post(f"/v1/datasets/{datasets[1]}/label-sets", files=labels).status_code == 201
+    client.delete(first.headers["location"])
+    assert client.post(path, files=labels).status_code == 201
+    unknown = client.post(f"/v1/datasets/{new_id(Kind.DATASET)}/label-sets", files=labels)
+    assert (unknown.status_code, unknown.json()["code"]) == (404, "dataset_not_found")
 
 
 def test_a_caller_sends_so_much_at_a_time_and_no_more(start, monkeypatch):
@@ -196,7 +253,7 @@ def test_a_caller_sends_so_much_at_a_time_and_no_more(start, monkeypatch):
         released.set()
         assert first.result(30).status_code == 201
     assert client.post("/v1/datasets", files=parts).status_code == 201
-    assert client.app.state.uploads == {}
+    assert client.app.state.taken.uploads == {}
 
 
 def test_one_who_waits_for_his_analysis_uploads_no_more(start, monkeypatch):
@@ -218,11 +275,14 @@ def test_one_who_waits_for_his_analysis_uploads_no_more(start, monkeypatch):
 
 
 def test_limits_say_what_is_too_much(start):
-    client = start(max_queued=7, max_datasets=8, max_concurrent_uploads=9, rate_per_minute=10, idempotency_s=11)
+    client = start(
+        max_queued=7, max_datasets=8, max_label_sets=12, max_concurrent_uploads=9, rate_per_minute=10, idempotency_s=11
+    )
     limits = client.get("/v1/limits").json()
     assert limits["load"] == {
         "queued_analyses": 7,
         "datasets": 8,
+        "label_sets": 12,
         "concurrent_uploads": 9,
         "changes_per_minute": 10,
     }
@@ -241,3 +301,25 @@ def test_a_worker_has_no_threads_before_it_forks(valkey_url, tmp_path):
     before = set(threading.enumerate())
     build(Settings(redis_url=valkey_url, data_dir=tmp_path / "data"))
     assert set(threading.enumerate()) == before
+
+
+def at_once(call: Callable[[int], httpx2.Response], number: int) -> Counter[int]:
+    """Status codes of calls that are made at the same time."""
+    with ThreadPoolExecutor(number) as pool:
+        return Counter(answer.status_code for answer in pool.map(call, range(number)))
+
+
+def test_a_place_is_promised_to_one_of_those_who_come_at_once(start):
+    client = start(max_queued=5, rate_per_minute=0)
+    made = client.post("/v1/analyses", files=Sample().files(), data=QUICK).json()
+    stored = {name: made[name] for name in ("dataset_id", "label_set_id")}
+    came = at_once(lambda seed: client.post("/v1/analyses", json={**stored, "options": {"seed": seed}}), 16)
+    assert came == {202: 4, 429: 12}
+    assert client.app.state.services.queue.waiting() == 5
+
+
+def test_no_more_datasets_are_made_at_once_than_there_may_be(start):
+    client = start(max_datasets=4, rate_per_minute=0)
+    upload = {name: file for name, file in Sample().files().items() if name in ("x", "y")}
+    assert at_once(lambda _: client.post("/v1/datasets", files=upload), 12) == {201: 4, 409: 8}
+    assert len(client.get("/v1/datasets").json()["items"]) == 4

@@ -22,12 +22,22 @@ from tests.e2e.samples import npy
 from .waiting import wait_until
 
 ROOT = Path(__file__).parents[2]
+LINGER_S = 4
+SLOW_TO_LEAVE = f"""
+import sys
+from service.api import server
+from service.cli import main
+server.LINGER_S = {LINGER_S}
+sys.argv = ["phasegate", "api"]
+main()
+"""
+"""An API that lingers for long enough to be looked at."""
 
 
 @contextmanager
 def api(data_dir: Path, valkey_url: str, *inherited: int, **settings: str) -> Iterator[subprocess.Popen[bytes]]:
     environment = {**os.environ, "PHASEGATE_DATA_DIR": str(data_dir), "PHASEGATE_REDIS_URL": valkey_url, **settings}
-    command = [sys.executable, "-m", "service.cli", "api"]
+    command = [sys.executable, "-c", SLOW_TO_LEAVE]
     process = subprocess.Popen(command, env=environment, cwd=ROOT, pass_fds=inherited)
     try:
         yield process
@@ -68,7 +78,7 @@ def answer_to(connection: socket.socket) -> str:
 def port(tmp_path: Path, valkey_url: str) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
     """An API on an address of its own."""
     number = free_port()
-    with api(tmp_path / "data", valkey_url, PHASEGATE_PORT=str(number), PHASEGATE_DRAIN_S="8") as process:
+    with api(tmp_path / "data", valkey_url, PHASEGATE_PORT=str(number), PHASEGATE_DRAIN_S="12") as process:
         wait_until(lambda: readiness(number)[0], 30)
         yield number, process
 
@@ -80,11 +90,11 @@ def test_an_api_that_is_told_to_stop_says_so_at_once_and_ends_what_it_has_begun(
     assert readiness(number) == (503, "no_worker")
     with half_a_request(number) as connection:
         process.terminate()
-        wait_until(lambda: readiness(number) == (503, "draining"), 1)
-        wait_until(lambda: readiness(number)[0] == 0, 5)
+        wait_until(lambda: readiness(number) == (503, "draining"), LINGER_S - 1)
+        wait_until(lambda: readiness(number)[0] == 0, LINGER_S + 5)
         assert process.poll() is None, "it waits for the request"
         assert answer_to(connection).startswith("HTTP/1.1 201 ")
-    assert process.wait(5) == 0
+    assert process.wait(10) == 0
 
 
 def test_a_wait_for_a_report_ends_with_what_is_known(port: tuple[int, subprocess.Popen[bytes]]) -> None:

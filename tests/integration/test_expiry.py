@@ -20,9 +20,9 @@ from service.analyses.identity import stem_of
 from service.analyses.ports import Stores
 from service.analyses.submission import submit_upload
 from service.api import app as api
-from service.api.once import HEADER
 from service.estimation.options import Options
 from service.estimation.terms import Method
+from service.schemas.idempotency_key import IDEMPOTENCY_KEY
 from service.settings import Settings
 from service.storage.idempotency import RedisClaims
 from service.storage.redis_queue import RedisQueue
@@ -267,7 +267,7 @@ def test_deletion_is_complete(client, settings, connection):
     """An upload, labels added to it, a second analysis, a cancelled one, and a reused one: all made under keys."""
 
     def post(path: str, key: str, **sent) -> dict:
-        answer = client.post(path, headers={HEADER: key}, **sent)
+        answer = client.post(path, headers={IDEMPOTENCY_KEY: key}, **sent)
         assert answer.is_success, answer.text
         return answer.json()
 

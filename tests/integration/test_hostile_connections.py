@@ -7,13 +7,15 @@ import socket
 import tempfile
 import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
 import pytest
+import uvicorn
 
-from service.api.http_protocol import MAX_HEAD_BYTES
+from service.api.http_protocol import MAX_BESIDE_BODY, MAX_HEAD_BYTES, MAX_PIPELINED
 from service.api.server import new_server
 from service.settings import Settings
 from tests.e2e.samples import Sample, npy
@@ -31,6 +33,12 @@ QUESTION = b"POST /v1/model/separation HTTP/1.1\r\nHost: localhost\r\nContent-Ty
 class Served:
     port: int
     data_dir: Path
+    server: uvicorn.Server
+
+    @property
+    def lines(self) -> int:
+        """Connections that are held."""
+        return len(self.server.server_state.connections)
 
     def send(self, *pieces: bytes, ends: bool = False) -> bytes:
         """All that is answered to these bytes, until the line is cut."""
@@ -61,7 +69,7 @@ def served(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Served]:
         thread = threading.Thread(target=server.run, args=([listening],))
         thread.start()
         wait_until(lambda: server.started, 10)
-        yield Served(listening.getsockname()[1], folder / "data")
+        yield Served(listening.getsockname()[1], folder / "data", server)
         server.should_exit = True
         thread.join(15)
         tempfile.tempdir = spooled_in
@@ -122,10 +130,8 @@ def test_a_second_head_is_not_waited_for_either(served):
 @pytest.mark.parametrize("end", [b"", b" HTTP/1.1\r\n\r\n", b"\r\n\r\n"], ids=["endless", "line", "whole"])
 def test_a_head_without_measure_is_refused(served, line, end):
     sent = b"GET " + line + end
-    assert problem(served.send(sent[:1000], *(sent[at : at + 8192] for at in range(1000, len(sent), 8192)))) in (
-        (431, "head_too_large"),
-        (400, "not_http"),  # a whole address is followed by no header where one should be
-    )
+    pieces = [sent[at : at + 8192] for at in range(1000, len(sent), 8192)]
+    assert problem(served.send(sent[:1000], *pieces)) == (431, "head_too_large")
 
 
 def test_a_head_of_common_size_is_taken_however_it_is_cut(served):
@@ -215,3 +221,76 @@ def test_forms_without_measure_are_refused_and_leave_nothing(served, body):
     assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
     assert len(answer.content) < 2000
     assert served.files() == []
+
+
+CHUNKED = QUESTION + b"Connection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+CHUNKED += b"%x\r\n%s\r\n0\r\n" % (len(BODY), BODY)
+LOOK = b"GET /healthz HTTP/1.1\r\nHost: localhost\r\n\r\n"
+LAST_LOOK = LOOK.replace(b"\r\n\r\n", b"\r\nConnection: close\r\n\r\n")
+
+
+def test_trailers_count_for_nothing(served):
+    """Neither one that names another host nor one that names the request."""
+    trailers = b"Host: evil.example\r\nX-Request-ID: of-a-trailer\r\n\r\n"
+    answer = served.send(CHUNKED + trailers)
+    assert answer.startswith(b"HTTP/1.1 200 ")
+    assert b"of-a-trailer" not in answer
+
+
+@pytest.mark.parametrize("piece", [b"a: b\r\n", b"a" * 1000], ids=["many", "one"])
+def test_trailers_without_end_are_refused(served, piece):
+    beside = piece * (16 * MAX_BESIDE_BODY // len(piece))
+    start = QUESTION + b"Transfer-Encoding: chunked\r\n\r\n2\r\n{}\r\n0\r\n"
+    assert problem(served.send(start, beside[:MAX_BESIDE_BODY], beside[MAX_BESIDE_BODY:])) == (400, "body_overhead")
+
+
+def test_chunk_extensions_without_end_are_refused(served):
+    start = QUESTION + b"Transfer-Encoding: chunked\r\n\r\n2;"
+    extension = b"a" * (16 * MAX_BESIDE_BODY)
+    assert problem(served.send(start, extension[:1000], extension[1000:])) == (400, "body_overhead")
+
+
+def test_a_coding_that_nobody_knows_is_not_taken_for_the_body(served):
+    coded = QUESTION + b"Transfer-Encoding: gzip, chunked\r\n\r\n"
+    assert problem(served.send(coded)) == (501, "unknown_transfer_coding")
+
+
+def test_of_requests_without_end_on_one_line_few_are_taken(served):
+    with socket.create_connection(("127.0.0.1", served.port), timeout=20) as line:
+        with suppress(ConnectionError):  # it is cut while they are sent
+            line.sendall(LOOK * 5000)
+        answers = b""
+        with suppress(ConnectionError):
+            while piece := line.recv(65536):
+                answers += piece
+    assert 1 <= answers.count(b"HTTP/1.1 200 ") <= MAX_PIPELINED + 1
+    assert b"connection: close" in answers.lower()
+
+
+def test_a_few_requests_on_one_line_are_all_answered(served):
+    assert served.send(LOOK * 9 + LAST_LOOK).count(b"HTTP/1.1 200 ") == 10
+
+
+def test_who_does_not_read_his_answers_is_let_go(served):
+    wait_until(lambda: served.lines == 0, 20)
+    line = socket.socket()
+    line.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    line.connect(("127.0.0.1", served.port))
+    with line:
+        line.sendall(b"GET /openapi.json HTTP/1.1\r\nHost: localhost\r\n\r\n" * MAX_PIPELINED)
+        wait_until(lambda: served.lines == 1, 5)
+        wait_until(lambda: served.lines == 0, 10 * SILENCE_S)
+
+
+def test_there_are_so_many_connections_and_no_more(served, monkeypatch):
+    monkeypatch.setattr(served.server.config.http_protocol_class, "max_connections", 3)
+    wait_until(lambda: served.lines == 0, 20)
+    held = [socket.create_connection(("127.0.0.1", served.port)) for _ in range(3)]
+    try:
+        wait_until(lambda: served.lines == 3, 5)
+        assert problem(served.send()) == (503, "too_many_connections")
+    finally:
+        for line in held:
+            line.close()
+    wait_until(lambda: served.lines == 0, 5)
+    assert served.send(LAST_LOOK).startswith(b"HTTP/1.1 200 ")

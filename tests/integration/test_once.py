@@ -20,15 +20,14 @@ from service.analyses.claims import Answer, KeyedCall
 from service.analyses.errors import IdempotencyKeyInUse, IdempotencyKeyReused, StoreUnavailable
 from service.analyses.tenancy import DEFAULT_TENANT
 from service.api import app as api
-from service.api.once import HEADER
 from service.estimation.options import Options
+from service.schemas.idempotency_key import IDEMPOTENCY_KEY
 from service.settings import Settings
 from service.storage import keys
 from service.storage.bucket_records import DatasetRecords
 from service.storage.idempotency import RedisClaims, forget_calls
 from service.storage.redis_queue import RedisQueue
 from tests.e2e.samples import Sample
-from tests.places import DiskPlace
 
 from .conftest import Valkey
 
@@ -59,7 +58,7 @@ def client(settings: Settings) -> Iterator[TestClient]:
 
 
 def keyed(key: str = "a key") -> dict[str, str]:
-    return {HEADER: key.replace(" ", "-")}
+    return {IDEMPOTENCY_KEY: key.replace(" ", "-")}
 
 
 def form_of(sample: Sample, boundary: str, name: str) -> dict:
@@ -142,13 +141,13 @@ def test_a_key_is_one_for_each_kind_of_call_and_not_for_each_address(client):
 
 @pytest.mark.parametrize("key", ["", "two words", "k" * 256, "ä"])
 def test_a_malformed_key_is_refused(client, key):
-    answer = client.post("/v1/datasets", json={}, headers={HEADER: key.encode("latin-1")})
-    assert (answer.status_code, answer.json()["part"]) == (422, HEADER)
+    answer = client.post("/v1/datasets", json={}, headers={IDEMPOTENCY_KEY: key.encode("latin-1")})
+    assert (answer.status_code, answer.json()["part"]) == (422, IDEMPOTENCY_KEY)
 
 
 def test_two_keys_are_refused(client):
-    answer = client.post("/v1/datasets", json={}, headers=[(HEADER, "a"), (HEADER, "b")])
-    assert (answer.status_code, answer.json()["part"]) == (422, HEADER)
+    answer = client.post("/v1/datasets", json={}, headers=[(IDEMPOTENCY_KEY, "a"), (IDEMPOTENCY_KEY, "b")])
+    assert (answer.status_code, answer.json()["part"]) == (422, IDEMPOTENCY_KEY)
 
 
 def test_the_longest_key_is_taken(client):
@@ -226,18 +225,22 @@ class Killed(BaseException):
 
 DYING = {
     "before anything is kept": (submission, "receive", 0),
-    "between the label set and its dataset on a bucket": (DatasetRecords, "create", 0),
+    "between the label set and its dataset": (DatasetRecords, "create", 0),
     "between the dataset and its analysis": (submission, "_submission", 0),
     "between storing and queueing": (submission, "_queued", 1),
 }
+ON_A_BUCKET_ALONE = "between the label set and its dataset"
+"""On disk both are kept in one step."""
 
 
-@pytest.mark.parametrize("at", DYING)
+@pytest.mark.parametrize(
+    ("place", "at"),
+    [(place, at) for place in ("disk", "bucket") for at in DYING if (place, at) != ("disk", ON_A_BUCKET_ALONE)],
+    indirect=["place"],
+)
 def test_a_repetition_finds_what_a_dead_process_has_made(place, connection, monkeypatch, at):
     """The stem that the key holds is that of the ids: whatever was kept under it is found."""
     module, name, n_analyses = DYING[at]
-    if module is DatasetRecords and isinstance(place, DiskPlace):
-        pytest.skip("on disk both are kept in one step")
     store, claims = place.open().of(DEFAULT_TENANT), RedisClaims(connection, ttl_s=500)
     queue = RedisQueue(connection, time_limit_s=60)
     stem = claims.claim(KeyedCall("scope", "key", "fingerprint", "first"), "1" * 32).stem
@@ -315,7 +318,7 @@ def test_keys_are_kept_for_as_long_as_the_setting_says_and_go_with_what_they_mad
     call = KeyedCall("scope", "key", "fingerprint", "holder")
     claims.claim(call, "5" * 32)
     kept = connection.keys("phasegate:call*")
-    assert len(kept) == 3
+    assert len(kept) == 4
     assert all(400 < connection.ttl(key) <= 500 for key in kept)
     with pytest.raises(IdempotencyKeyReused):
         claims.claim(KeyedCall("scope", "key", "other", "holder"), "6" * 32)
@@ -335,7 +338,30 @@ def test_the_latest_keys_are_kept_and_no_more_than_there_may_be(connection):
     assert [claims.is_known(call.scope, call.key) for call in calls] == [False, False, True, True, True]
     claims.let_go(calls[2], forget=True)
     assert claims.claim(calls[4], "8" * 32).answer == Answer(201, {}, "made")
-    assert connection.zcard(keys.CALLS) == len(connection.keys(f"{keys.CALL_PREFIX}*")) == 3
+    assert connection.zcard(f"{keys.CALLS_PREFIX}default") == len(connection.keys(f"{keys.CALL_PREFIX}*")) == 3
+
+
+def test_whoever_has_most_keys_loses_his_own_and_pushes_out_nobody_elses(connection):
+    claims = RedisClaims(connection, ttl_s=500, most=5)
+
+    def called(tenant: str, number: int) -> KeyedCall:
+        call = KeyedCall(f"{tenant} calls", f"{number}", "fingerprint", "holder", tenant)
+        claims.claim(call, f"{number:032x}")
+        return call
+
+    few = [called("few", number) for number in range(2)]
+    many = [called("many", number) for number in range(20)]
+    assert all(claims.is_known(call.scope, call.key) for call in few)
+    assert [claims.is_known(call.scope, call.key) for call in many] == [False] * 17 + [True] * 3
+    called("few", 2)
+    assert not claims.is_known(few[0].scope, few[0].key), "with as many as the other, it is one's own"
+    assert all(claims.is_known(call.scope, call.key) for call in [few[1], *many[-3:]])
+    assert connection.smembers(keys.CALLERS) == {b"few", b"many"}
+    claims.let_go(many[-1], forget=True)
+    for number in (17, 18):
+        forget_calls(connection, f"{number:032x}")
+    assert connection.smembers(keys.CALLERS) == {b"few"}
+    assert connection.zcard(f"{keys.CALLS_PREFIX}few") == 2
 
 
 def test_a_long_answer_is_made_again_from_what_is_there(client, connection):

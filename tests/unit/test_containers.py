@@ -64,7 +64,9 @@ def test_a_container_has_limits_a_health_check_and_time_to_stop(name):
     service = SERVICES[name]
     assert set(service["deploy"]["resources"]["limits"]) == {"cpus", "memory", "pids"}
     assert service["healthcheck"]["test"][0] == "CMD"
-    assert int(service["stop_grace_period"].removesuffix("s")) >= 15
+    grace = service["stop_grace_period"]
+    grace_s = int(variables(grace).get("PHASEGATE_STOP_GRACE", grace).removesuffix("s"))
+    assert grace_s >= max(15, Settings().drain_s + 4)
     assert service["logging"]["options"]["max-size"]
 
 
@@ -119,6 +121,11 @@ def test_settings_exist_and_their_defaults_are_those_of_the_service(name):
             else:
                 assert default in (None, str(getattr(settings, field)))
     assert len(environment) >= 5
+
+
+def test_every_bound_can_be_set_from_outside():
+    names = {variable.removeprefix("PHASEGATE_").lower() for variable in SERVICES["api"]["environment"]}
+    assert {field for field in Settings.model_fields if field.startswith(("max_", "rate_"))} <= names
 
 
 def test_images_are_pinned_and_ours_has_the_version_of_the_code():

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from service.settings import Settings
+from service.settings import OTHER_VARIABLES, Settings, misspelt
 
 README = (Path(__file__).parents[2] / "README.md").read_text(encoding="utf-8")
 OF_THE_TREE = {"listen_fd"}  # no person sets it
@@ -31,3 +31,16 @@ def test_nobody_is_let_in_and_no_key_is_asked_for_by_default():
     assert settings.host == "127.0.0.1"
     assert not settings.require_keys
     assert not settings.let_anyone_on_the_network_use_this_service
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("PHASEGATE_REQUIRE_KEY", "PHASEGATE_REQUIRE_KEYS"), ("PHASEGATE_ALOWED_HOSTS", "PHASEGATE_ALLOWED_HOSTS")],
+)
+def test_a_misspelt_setting_is_found(name, meant):
+    assert misspelt({name: "true", "PATH": "/bin"}) == {name: meant}
+
+
+def test_what_is_no_setting_of_ours_is_left_alone():
+    compose = ("PHASEGATE_IMAGE", "PHASEGATE_PYTHON_IMAGE", "PHASEGATE_WORKER_MEMORY", "PHASEGATE_GRAFANA_PORT")
+    assert misspelt(dict.fromkeys((*OTHER_VARIABLES, *compose, "PHASEGATE_PORT"), "x")) == {}

@@ -102,6 +102,15 @@ def test_options_that_are_too_long_are_refused_alike_as_text_and_as_file(http):
         assert f"{OPTIONS_BYTES} bytes" in answer.json()["detail"]
 
 
+@pytest.mark.parametrize("charset", ["undefined", "punycode", "unicode_escape", "utf-16"])
+def test_texts_of_a_form_are_utf_8_and_nothing_else(http, charset):
+    form = b'--b\r\nContent-Disposition: form-data; name="options"\r\n\r\n{}\r\n--b--\r\n'
+    kind = {"Content-Type": f"multipart/form-data; boundary=b; charset={charset}"}
+    answer = http.post("/v1/analyses", content=form, headers=kind)
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid_request")
+    assert "UTF-8" in answer.json()["detail"]
+
+
 def test_a_form_without_a_boundary_is_told_so(http):
     answer = http.post("/v1/datasets", content=COMPLETE, headers={"Content-Type": "multipart/form-data"})
     assert answer.status_code == 400

@@ -15,6 +15,13 @@ from service.settings import Settings
 from tests.e2e.samples import Sample
 
 JSON = {"Content-Type": "application/json"}
+
+
+def names(count: int) -> str:
+    """An object of so many distinct names, the last of which stands twice."""
+    return "{" + "".join(f'"{number:x}":0,' for number in range(count)) + f'"{count - 1:x}":0}}'
+
+
 CALLS = ["/v1/datasets", "/v1/analyses", "/v1/model/separation", "/v1/model/phase-diagram", "/v1/model/simulation"]
 HOSTILE = [
     ('{"a": 1, "a": 2}', "invalid_request", "says 'a' twice"),
@@ -26,6 +33,9 @@ HOSTILE = [
     ("[" * 100_000, "json_too_deep", "32 levels"),
     ('{"a":' * 40 + "1" + "}" * 40, "json_too_deep", "32 levels"),
     ("[" + "{}," * 300_000 + "{}]", "json_too_large", "20000 values"),
+    # Comparing each name with all others would take minutes for the first of these, seconds for the second.
+    (names(100_000), "json_too_large", "20000 values"),
+    (names(MAX_VALUES - 1), "invalid_request", "says '4e1e' twice"),
     ('{"\\ud800": 1}', "invalid_request", "half of a character, \\ud800"),
     ('{"a": ["\\udc00x"]}', "invalid_request", "half of a character, \\udc00"),
 ]
@@ -39,6 +49,8 @@ NAMES = [
     "open",
     "deep",
     "many",
+    "many-names",
+    "many-names-one-repeated",
     "key",
     "value",
 ]

@@ -13,9 +13,10 @@ import pytest
 
 from service.client import Client, NotReachable, ProblemReceived
 from service.client import connection as client_connection
-from service.client.repeating import ATTEMPTS, ATTEMPTS_IN_USE, FIRST_PAUSE_S, HEADER, LONGEST_PAUSE_S, pause_s
+from service.client.repeating import ATTEMPTS, ATTEMPTS_IN_USE, FIRST_PAUSE_S, LONGEST_PAUSE_S, pause_s
 from service.estimation.record import as_dict
 from service.estimation.spiked_model import model_separation
+from service.schemas.idempotency_key import IDEMPOTENCY_KEY
 from service.schemas.limits import LimitsView
 from service.schemas.model import ModelParameters
 
@@ -39,7 +40,7 @@ class Call(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = self.rfile.read(int(self.headers.get("content-length", 0)))
-        self.server.seen.append((self.headers[HEADER], body))
+        self.server.seen.append((self.headers[IDEMPOTENCY_KEY], body))
         answer = self.server.answers.pop(0)
         if answer is LOST:
             self.close_connection = True
@@ -113,14 +114,34 @@ def test_an_upload_is_sent_again_as_a_whole(client, server, tmp_path):
 
 
 def test_after_the_last_attempt_the_caller_is_told(client, server):
-    server.answers = [refused(503)] * ATTEMPTS
-    with pytest.raises(ProblemReceived, match="queue_unavailable"):
+    server.answers = [refused(503, "store_unavailable")] * ATTEMPTS
+    with pytest.raises(ProblemReceived, match="store_unavailable"):
         client.model_separation(PARAMETERS)
     assert server.answers == []
     server.answers = [LOST] * ATTEMPTS
     with pytest.raises(NotReachable, match="disconnected"):
         client.model_separation(PARAMETERS)
     assert server.answers == []
+
+
+def test_while_the_service_cannot_reach_its_keys_the_last_attempt_is_made_without(client, server):
+    server.answers = [*[refused(503)] * ATTEMPTS, answered()]
+    client.model_separation(PARAMETERS)
+    assert [key is None for key, _ in server.seen] == [False] * ATTEMPTS + [True]
+    assert len({body for _, body in server.seen}) == 1
+    server.answers = [refused(503)] * (ATTEMPTS + 1)
+    with pytest.raises(ProblemReceived, match="queue_unavailable"):
+        client.model_separation(PARAMETERS)
+    assert server.answers == []
+
+
+@pytest.mark.parametrize("other", [LOST, refused(502), refused(503, "store_unavailable"), refused(429, "queue_full")])
+def test_a_call_that_may_have_been_taken_is_never_made_without_its_key(client, server, other):
+    server.answers = [other, *[refused(503)] * (ATTEMPTS - 1)]
+    with pytest.raises(ProblemReceived, match="queue_unavailable"):
+        client.model_separation(PARAMETERS)
+    assert len(server.seen) == ATTEMPTS
+    assert len({key for key, _ in server.seen}) == 1
 
 
 def test_what_changes_nothing_is_asked_once_and_has_no_key(client, server):

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
+from service.analyses.analysis import SimulatedProblem
 from service.analyses.dataset import Dataset, LabelSet
 from service.analyses.errors import MemoryLimitExceeded
 from service.estimation.labels import LabelColumn, LabelType, target_names
-from service.estimation.memory import Sizes, needed_bytes
+from service.estimation.memory import Sizes, needed_bytes, simulation_bytes
 from service.estimation.options import Options
 from service.estimation.roles import MAX_COVARIATE_TARGETS, MAX_TARGETS
 
@@ -28,9 +29,23 @@ def check_memory(
     if limit_bytes is None or _needed(dataset, label_set, options, MAX_TARGETS) <= limit_bytes:
         return
     needed = _needed(dataset, label_set, options, len(target_names(columns())))
+    _refuse_above(limit_bytes, needed)
+
+
+def check_simulation_memory(problem: SimulatedProblem, limit_bytes: int | None) -> None:
+    """Refuse a simulation that would need more than the limit.  Raises MemoryLimitExceeded."""
+    if limit_bytes is None:
+        return
+    model = problem.model
+    sizes = Sizes(problem.n_pairs, model.dx, model.dy, problem.n_labeled or 0, model.k)
+    options = None if problem.n_labeled is None else problem.options or Options()
+    _refuse_above(limit_bytes, simulation_bytes(sizes, options))
+
+
+def _refuse_above(limit_bytes: int, needed: int) -> None:
     if needed > limit_bytes:
         raise MemoryLimitExceeded(
-            f"The analysis would need up to {needed} bytes of memory; an analysis may take {limit_bytes}. Send fewer "
+            f"The analysis would need up to {needed} bytes of memory; an analysis may take {limit_bytes}. Use fewer "
             "pairs or features, or ask the operator to raise PHASEGATE_ANALYSIS_MEMORY_LIMIT_BYTES."
         )
 

@@ -13,7 +13,7 @@ from service.analyses.errors import LabelSetMismatch, NotFound, QueueUnavailable
 from service.analyses.identity import Kind, new_id
 from service.analyses.intake import completed, described, find_label_set, find_ready, labeled, receive
 from service.analyses.lifecycle import as_submitted, describe
-from service.analyses.memory_limit import check_memory
+from service.analyses.memory_limit import check_memory, check_simulation_memory
 from service.analyses.metadata import check_metadata
 from service.analyses.ports import Queue, Source, Store
 from service.analyses.reuse import fingerprint_of, settle_with_stored
@@ -133,12 +133,21 @@ def submit_upload(
 
 
 def submit_simulation(
-    store: Store, queue: Queue, problem: SimulatedProblem, request_id: str | None = None, stem: str | None = None
+    store: Store,
+    queue: Queue,
+    problem: SimulatedProblem,
+    request_id: str | None = None,
+    stem: str | None = None,
+    memory_limit_bytes: int | None = None,
 ) -> Analysis:
-    """Queue a simulation; `stem` as for `submit`.  Raises InvalidModel, InvalidOption, StoreUnavailable."""
+    """Queue a simulation; `stem` as for `submit`.
+
+    Raises InvalidModel, InvalidOption, MemoryLimitExceeded, StoreUnavailable.
+    """
     check_simulation(problem.model, problem.n_pairs, problem.seed, problem.n_labeled, problem.options)
     if (known := _known(store, queue, stem)) is not None:
         return known
+    check_simulation_memory(problem, memory_limit_bytes)
     submission = _submission(problem, None, request_id, stem)
     store.analyses.add(submission)
     return _queued(store, queue, submission, None)

@@ -23,7 +23,7 @@ from service.api.admission import Admission
 from service.api.body_limit import BodyLimit
 from service.api.body_pace import BodyPace
 from service.api.capacity import Taken, check_rate
-from service.api.content_digest import BodyDigest
+from service.api.content_digest import BodyDigest, check_empty_body
 from service.api.description import describe
 from service.api.queries import check_query
 from service.api.threads import kept_threads
@@ -93,7 +93,7 @@ def create_app(settings: Settings) -> FastAPI:
     app.add_middleware(Admission, settings=settings)  # what is added last is asked first
     problems.install(app)
     for router in (datasets.router, analyses.router, model.router, limits.router):
-        app.include_router(router, dependencies=[Depends(check_query), Depends(check_rate)])
+        app.include_router(router, dependencies=[Depends(check_query), Depends(check_empty_body), Depends(check_rate)])
     for router in (health.router, metrics.router):
         app.include_router(router)
     app.openapi = cache(lambda: describe(app, settings))  # type: ignore[method-assign]  # the way that FastAPI documents

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from typing import BinaryIO, cast
 
 import http_sf
+from fastapi import Request
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -63,6 +64,16 @@ def check_file(announced: Sequence[str], file: BinaryIO, part: str) -> None:
             check.update(content)
         file.seek(0)
         check.finish()
+
+
+async def check_empty_body(request: Request) -> None:  # not in a thread: they may all be busy
+    """Dependency of every call: a body that is not there is verified too, which no route reads.
+
+    Raises InvalidDigest, DigestMismatch.
+    """
+    headers = request.headers
+    if headers.get("content-length", "0") == "0" and "transfer-encoding" not in headers:
+        DigestCheck(headers.getlist(CONTENT_DIGEST)).finish()
 
 
 class BodyDigest:

@@ -152,8 +152,9 @@ def simulation(
     if is_small(model, request.n_pairs, estimated=request.n_labeled is not None):
         return simulate(model, request.n_pairs, request.seed)
     asked = SimulatedProblem(model, request.n_pairs, request.seed, request.n_labeled, options)
+    limit_bytes = services.settings.analysis_memory_limit_bytes
     with capacity.place_in_queue(once.earlier_stem):
-        analysis = submit_simulation(store, services.queue, asked, request_id(), stem)
+        analysis = submit_simulation(store, services.queue, asked, request_id(), stem, limit_bytes)
     headers = {"Location": analysis_address(analysis.submission.id), "Retry-After": str(problems.RETRY_AFTER_S)}
     return JSONResponse(
         view_analysis(analysis, services.settings.retention).model_dump(mode="json"), status_code=202, headers=headers

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import signal
 import socket
 import tempfile
+from types import FrameType
+from typing import NoReturn
 
 import structlog
 import uvicorn
@@ -31,9 +34,15 @@ def run_api(settings: Settings) -> None:
         require_keys=settings.require_keys,
         let_anyone=settings.let_anyone_on_the_network_use_this_service,
     )
+    # The server gives a signal that has ended it to whoever had it before, when it has ended.
+    signal.signal(signal.SIGTERM, _exit)
     if settings.let_anyone_on_the_network_use_this_service and not settings.require_keys:
         log.warning("open_to_the_network", advice="Whoever reaches this service may use it: no key is asked for.")
     new_server(settings).run(sockets)
+
+
+def _exit(signum: int, frame: FrameType | None) -> NoReturn:
+    raise SystemExit(0)
 
 
 def new_server(settings: Settings) -> uvicorn.Server:

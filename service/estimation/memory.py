@@ -18,11 +18,13 @@ from service.estimation.options import Options
 from service.estimation.preparation import BLOCKS, components_kept
 from service.estimation.reduction import CROSS_LIMIT
 from service.estimation.reference import PCA_COMPONENTS
+from service.estimation.spiked_sample import CHUNK_ROWS
 from service.estimation.survey import PRODUCTS_LIMIT
 from service.estimation.terms import Method
 
 NUMBER = 8  # bytes of a double precision number, and of an index
 FIXED_BYTES = 24 * 1024**2  # what every estimation takes: small arrays, and the libraries' own
+SOLUTION_MATRICES = 8  # of (dx + dy)^2 numbers, held at the same time where every objective is solved
 WARM_UP_ORDER = 256  # of matrices that BLAS multiplies with all of its threads
 
 
@@ -49,6 +51,19 @@ def needed_bytes(sizes: Sizes, options: Options) -> int:
     """
     needed = _reference(sizes, options) if options.method == Method.REFERENCE else _calibrated(sizes, options)
     return FIXED_BYTES + NUMBER * int(needed)
+
+
+def simulation_bytes(sizes: Sizes, options: Options | None) -> int:
+    """Bytes that a simulation of this size needs at the most.
+
+    The bases and the moments of both modalities with what their solution needs, and a chunk of pairs; with `options`,
+    of the estimator that is asked, all pairs and what the estimation of them needs.  `sizes.n_targets` counts signals.
+    """
+    columns = sizes.n_features_x + sizes.n_features_y
+    needed = SOLUTION_MATRICES * float(columns**2) + 6.0 * min(sizes.n_pairs, CHUNK_ROWS) * columns
+    if options is None:
+        return FIXED_BYTES + NUMBER * int(needed)
+    return NUMBER * int(needed + sizes.n_pairs * (columns + sizes.n_targets)) + needed_bytes(sizes, options)
 
 
 def take_what_stays() -> None:

@@ -33,11 +33,17 @@ class ChildSpec:
 class Child:
     """A process that is kept running until it is stopped."""
 
-    def __init__(self, spec: ChildSpec, in_child: Callable[[], None]) -> None:
+    def __init__(
+        self, spec: ChildSpec, in_child: Callable[[], None], before_start: Callable[[], object] = lambda: None
+    ) -> None:
+        """Arguments: in_child, called in the process before its command; before_start, here before each start, which
+        is put off when it fails.
+        """
         self.spec = spec
         self.restart_at: float | None = None
         self.deaths_in_a_row = 0
         self._in_child = in_child
+        self._before_start = before_start
         self._process: subprocess.Popen[bytes] | None = None
         self._started = 0.0
 
@@ -45,6 +51,12 @@ class Child:
         """Start the process, in a session of its own: Ctrl-C in the terminal reaches the tree's root alone."""
         self.restart_at = None
         self._started = time.monotonic()
+        try:
+            self._before_start()
+        except Exception:
+            delay_s = self._plan_restart()
+            log.exception("child_not_started", child=self.spec.name, restart_in_s=delay_s)
+            return
         self._process = subprocess.Popen(  # noqa: S603 - the commands come from this package  # nosec B603
             list(self.spec.command),
             env=dict(self.spec.environment),
@@ -63,12 +75,8 @@ class Child:
         if self._process is None or (exit_code := self._process.poll()) is None:
             return False
         self._kill_rest()
-        now = time.monotonic()
-        lived_s = now - self._started
-        self.deaths_in_a_row = 1 if lived_s >= HEALTHY_AFTER_S else self.deaths_in_a_row + 1
-        repeats = self.deaths_in_a_row - 1
-        delay_s = min(MAX_BACKOFF_S, FIRST_BACKOFF_S * 2 ** (min(repeats, 10) - 1)) if repeats else 0.0
-        self.restart_at = now + delay_s
+        lived_s = time.monotonic() - self._started
+        delay_s = self._plan_restart()
         log.warning(
             "child_died",
             child=self.spec.name,
@@ -79,6 +87,15 @@ class Child:
         )
         self._process = None
         return True
+
+    def _plan_restart(self) -> float:
+        """Seconds until the next start."""
+        now = time.monotonic()
+        self.deaths_in_a_row = 1 if now - self._started >= HEALTHY_AFTER_S else self.deaths_in_a_row + 1
+        repeats = self.deaths_in_a_row - 1
+        delay_s = min(MAX_BACKOFF_S, FIRST_BACKOFF_S * 2 ** (min(repeats, 10) - 1)) if repeats else 0.0
+        self.restart_at = now + delay_s
+        return delay_s
 
     def send(self, signum: signal.Signals) -> None:
         """Send a signal to the process, if it runs."""

@@ -110,7 +110,11 @@ def serve(
         chosen = commands or Commands()
         in_child = _child_preparation()
         api_variables = api_environment(settings, redis_url, listener.fileno())
-        servers = [Child(ChildSpec("server", server.command, base_environment(), (lock,)), in_child)] if server else []
+        servers: list[Child] = []
+        if server:
+            spec = ChildSpec("server", server.command, base_environment(), (lock,))
+            # Each time: without its folder and its configuration it would not start again.
+            servers.append(Child(spec, in_child, lambda: prepare_server(data_dir)))
         others = [Child(ChildSpec("api", chosen.api, api_variables, (listener.fileno(),)), in_child)]
         worker_variables = worker_environment(settings, redis_url)
         others += [

@@ -10,9 +10,18 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from service.analyses.analysis import Estimation, Outcome, Submission
-from service.analyses.errors import AnalysisNotFound, DatasetNotFound, LabelSetNotFound
+from service.analyses.errors import AnalysisNotFound, DatasetNotFound, LabelSetNotFound, StoreUnavailable
 from service.analyses.identity import Kind, is_id
-from service.storage.disk_files import locked, read_each, read_record, replace_file, stored, sync_folder, write_file
+from service.storage.disk_files import (
+    locked,
+    read_each,
+    read_record,
+    replace_file,
+    stored,
+    sync_folder,
+    unlocked_in_time,
+    write_file,
+)
 from service.storage.disk_layout import Layout, ids_in
 from service.storage.records import OUTCOME, SUBMISSION, unreadable_outcome
 
@@ -40,6 +49,10 @@ class DiskAnalyses:
                 sync_folder(self._layout.unsettled)
                 os.rename(draft, self._layout.analyses / submission.id)
                 sync_folder(self._layout.analyses)
+        except StoreUnavailable:
+            if not (self._layout.analyses / submission.id).exists():
+                (self._layout.unsettled / submission.id).unlink(missing_ok=True)
+            raise
         finally:
             shutil.rmtree(draft, ignore_errors=True)
 
@@ -166,7 +179,7 @@ class DiskAnalyses:
         """Remove an analysis: its record, outcome and report, and what leads to that."""
         (self._layout.unsettled / analysis_id).unlink(missing_ok=True)
         folder = self._layout.analyses / analysis_id
-        with suppress(FileNotFoundError), locked(folder, alone=True):
+        with unlocked_in_time(), suppress(FileNotFoundError), locked(folder, alone=True):
             place = self._place_of(analysis_id)
             if place is not None and _read_id(place) == analysis_id:
                 place.unlink(missing_ok=True)

@@ -13,7 +13,7 @@ from typing import Any
 from numpy.typing import NDArray
 
 from service.analyses.dataset import Dataset, LabelSet
-from service.analyses.errors import DatasetNotFound
+from service.analyses.errors import DatasetInUse, DatasetNotFound
 from service.analyses.identity import Kind
 from service.analyses.ports import Features, Labels
 from service.storage.disk_files import check_there, locked, read_each, read_record
@@ -67,7 +67,10 @@ class DiskDatasets:
 
     @contextmanager
     def hold(self, dataset_id: str, *, alone: bool) -> Iterator[None]:
-        """Keep a dataset from being removed or, alone, from being used.  Raises DatasetNotFound."""
+        """Keep a dataset from being removed or, alone, from being used.
+
+        Raises DatasetNotFound; DatasetInUse if somebody else holds it for LOCK_PATIENCE_S.
+        """
         folder = self._layout.datasets / dataset_id
         missing = DatasetNotFound("The dataset has been removed meanwhile. Send it again.")
         with ExitStack() as held:
@@ -75,6 +78,9 @@ class DiskDatasets:
                 held.enter_context(locked(folder, alone=alone))
             except FileNotFoundError:
                 raise missing from None
+            except TimeoutError as error:
+                message = "The dataset is being used or changed by another call. Try again."
+                raise DatasetInUse(message) from error
             if not (folder / "dataset.json").exists():
                 raise missing
             yield

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import os
 import secrets
+import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,8 +18,11 @@ from service.analyses.errors import StoreUnavailable
 from service.storage.records import decode_record
 
 NOT_STORED = "The upload could not be stored: the disk may be full. Try again later."
+KEPT_LOCKED = "Another process has kept the same for long. Try again later, or tell the operator."
 PROBE_BYTES = 64 * 1024  # a file system that is full still makes empty files
 LOCK = "lock"
+LOCK_PATIENCE_S = 5.0
+LOCK_INTERVAL_S = 0.01
 Record = TypeVar("Record")
 Item = TypeVar("Item")
 
@@ -89,14 +93,17 @@ def sync_folder(folder: Path) -> None:
 
 @contextmanager
 def locked(folder: Path, *, alone: bool) -> Iterator[None]:
-    """Hold the lock of a folder, shared or alone, as soon as it can be had.  Raises FileNotFoundError without one.
+    """Hold the lock of a folder, shared or alone, as soon as it can be had.
+
+    Raises FileNotFoundError without one, and TimeoutError if somebody else keeps it for LOCK_PATIENCE_S: he may have
+    been stopped.
 
     The lock is on a file that is open for writing: NFS 4 locks such files between hosts, and folders on each host by
     itself.  It goes with the process that holds it.
     """
     descriptor = _open_lock(folder)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
+        _lock(descriptor, fcntl.LOCK_EX if alone else fcntl.LOCK_SH)
         yield
     finally:
         os.close(descriptor)
@@ -110,6 +117,19 @@ def locked_if_unused(folder: Path) -> Iterator[bool]:
         yield _is_unused(descriptor)
     finally:
         os.close(descriptor)
+
+
+def _lock(descriptor: int, kind: int) -> None:
+    until = time.monotonic() + LOCK_PATIENCE_S
+    while True:
+        try:
+            fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+        except BlockingIOError:
+            if time.monotonic() >= until:
+                raise TimeoutError("somebody else keeps the lock") from None
+            time.sleep(LOCK_INTERVAL_S)
+        else:
+            return
 
 
 def _open_lock(folder: Path) -> int:
@@ -136,9 +156,19 @@ def check_writable(folder: Path) -> None:
 
 
 @contextmanager
+def unlocked_in_time() -> Iterator[None]:
+    """A lock that is not to be had becomes StoreUnavailable."""
+    try:
+        yield
+    except TimeoutError as error:
+        raise StoreUnavailable(KEPT_LOCKED) from error
+
+
+@contextmanager
 def stored() -> Iterator[None]:
     """What the disk refuses while something is being stored becomes StoreUnavailable."""
     try:
-        yield
+        with unlocked_in_time():
+            yield
     except OSError as error:
         raise StoreUnavailable(NOT_STORED) from error

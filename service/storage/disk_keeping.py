@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from contextlib import ExitStack
 from pathlib import Path
 
 from service.analyses.dataset import Dataset, LabelSet
@@ -22,13 +23,15 @@ class DiskKeeper:
 
     def keep(self, received: Received, dataset: Dataset, label_set: LabelSet | None) -> None:
         """Make the files a new dataset, complete before it has its name, and held until the staging ends."""
-        with stored():
+        with stored(), ExitStack() as undone:
             if label_set is not None:
                 _set_apart(received, received.folder / LABEL_SETS / label_set.id, label_set)
+                undone.callback(self._layout.unlink, label_set)
                 self._layout.link(label_set)
             write_file(received.folder / "dataset.json", DATASET.dump_json(dataset))
             sync_folder(received.folder)
             os.rename(received.folder, self._layout.datasets / dataset.id)
+            undone.pop_all()  # it is known from here on
             sync_folder(self._layout.datasets)
 
     def bring(self, received: Received, part: str, dataset_id: str) -> None:
@@ -52,8 +55,11 @@ class DiskKeeper:
         with stored():
             _set_apart(received, draft, label_set)
             target.mkdir(mode=0o700, exist_ok=True)
-            self._layout.link(label_set)
-            os.rename(draft, target / label_set.id)
+            with ExitStack() as undone:
+                undone.callback(self._layout.unlink, label_set)
+                self._layout.link(label_set)
+                os.rename(draft, target / label_set.id)
+                undone.pop_all()
             sync_folder(target)
             sync_folder(target.parent)
 

@@ -111,6 +111,12 @@ class Layout:
             os.symlink(target, self.links / label_set.id)
         sync_folder(self.links)
 
+    def unlink(self, label_set: LabelSet) -> None:
+        """Take away what `link` has made, if it leads nowhere: the label set could not be kept."""
+        link = self.links / label_set.id
+        if not link.exists():
+            link.unlink(missing_ok=True)
+
     def remove(self, folder: Path) -> None:
         """Remove a folder so that nobody ever sees half of it."""
         grave = self.tmp / f"removed-{secrets.token_hex(8)}"

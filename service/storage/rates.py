@@ -13,6 +13,8 @@ from service.analyses.errors import QueueUnavailable
 from service.storage.keys import RATE_PREFIX
 from service.storage.reaching import Absence
 
+WINDOW_S = 60.0
+
 
 class CallRates:
     """A moving window of one minute for each caller; `per_minute` calls fit in, any number if it is 0."""
@@ -40,4 +42,5 @@ class CallRates:
 def _taken(limiter: MovingWindowRateLimiter, item: RateLimitItemPerMinute, caller: str) -> float | None:
     if limiter.hit(item, caller):
         return None
-    return max(0.0, limiter.get_window_stats(item, caller).reset_time - time.time())
+    # Times are those of a wall clock, which may have been ahead.
+    return min(max(0.0, limiter.get_window_stats(item, caller).reset_time - time.time()), WINDOW_S)

@@ -6,6 +6,7 @@ import json
 import os
 import signal
 import threading
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -170,6 +171,15 @@ def test_rates_are_shared_by_processes_and_each_caller_has_his_own(connection):
     assert [one.take("a"), other.take("a")] == [None, None]
     assert 0 < one.take("a") <= 60
     assert other.take("b") is None
+
+
+def test_nobody_is_told_to_wait_for_longer_than_a_minute_when_a_clock_was_ahead(connection, monkeypatch):
+    rates = CallRates(connection, per_minute=1)
+    now = time.time()
+    with monkeypatch.context() as patched:
+        patched.setattr("time.time", lambda: now + 3600)
+        assert rates.take("a") is None
+    assert rates.take("a") == 60
 
 
 def test_rates_are_kept_while_the_server_is_away(valkey):

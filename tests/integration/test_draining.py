@@ -94,7 +94,7 @@ def test_an_api_that_is_told_to_stop_says_so_at_once_and_ends_what_it_has_begun(
         wait_until(lambda: readiness(number)[0] == 0, LINGER_S + 5)
         assert process.poll() is None, "it waits for the request"
         assert answer_to(connection).startswith("HTTP/1.1 201 ")
-    process.wait(10)
+    assert process.wait(10) == 0
 
 
 def test_a_wait_for_a_report_ends_with_what_is_known(port: tuple[int, subprocess.Popen[bytes]]) -> None:
@@ -111,7 +111,7 @@ def test_a_wait_for_a_report_ends_with_what_is_known(port: tuple[int, subprocess
         process.terminate()
         answer = asked.result(timeout=20)
     assert (answer.status_code, answer.json()["state"]) == (202, "queued")
-    assert process.wait(10) is not None
+    assert process.wait(10) == 0
 
 
 def test_connections_wait_for_the_next_api_of_a_tree(tmp_path: Path, valkey_url: str) -> None:
@@ -123,7 +123,7 @@ def test_connections_wait_for_the_next_api_of_a_tree(tmp_path: Path, valkey_url:
             with half_a_request(number) as connection:
                 first.terminate()
                 assert answer_to(connection).startswith("HTTP/1.1 201 ")
-            first.wait(10)
+            assert first.wait(10) == 0
         with socket.create_connection(("127.0.0.1", number), timeout=30) as early:
             early.sendall(f"GET /healthz HTTP/1.1\r\nHost: 127.0.0.1:{number}\r\nConnection: close\r\n\r\n".encode())
             with api(tmp_path / "data", valkey_url, listener.fileno(), **settings):

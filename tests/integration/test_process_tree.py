@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 import subprocess
@@ -269,6 +270,18 @@ def test_a_server_that_does_not_start_ends_the_tree(start_tree: StartTree, data_
     assert tree.process.returncode == 1
     assert str(data_dir / "server" / "valkey.log") in error
     assert "Traceback" not in error
+
+
+def test_a_server_whose_folder_was_removed_while_it_was_dead_comes_back(start_tree: StartTree, data_dir: Path) -> None:
+    tree = start_tree()
+    tree.wait_until_ready()
+    server = tree.child("valkey-server")
+    os.kill(tree.process.pid, signal.SIGSTOP)
+    os.kill(server, signal.SIGKILL)
+    shutil.rmtree(data_dir / "server")
+    os.kill(tree.process.pid, signal.SIGCONT)
+    wait_until(lambda: tree.child("valkey-server") != server, BACK_WITHIN_S)
+    run_one(tree)
 
 
 def test_a_path_too_long_for_a_socket_works(start_tree: StartTree, tmp_path: Path) -> None:

@@ -153,6 +153,15 @@ def test_json_is_verified_alike(http, call, body, said, code):
     assert (answer.status_code, answer.json()["code"]) == (400, code)
 
 
+@pytest.mark.parametrize(("said", "code"), [(WRONG, "digest_mismatch"), ("sha-256=1", "invalid_digest")])
+def test_a_body_that_is_not_there_is_verified_alike(http, said, code):
+    dataset = http.post("/v1/datasets", json={}).headers["Location"]
+    answer = http.delete(dataset, headers={"Content-Digest": said})
+    assert (answer.status_code, answer.json()["code"]) == (400, code)
+    assert http.get(dataset).is_success
+    assert http.delete(dataset, headers={"Content-Digest": digest(b"")}).status_code == 204
+
+
 def test_what_the_client_writes_is_what_the_rfc_shows():
     """Appendix B.1 of RFC 9530."""
     content = b'{"hello": "world"}\n'

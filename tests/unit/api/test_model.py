@@ -176,6 +176,25 @@ def test_options_of_a_simulation_are_read_as_strictly_as_those_of_an_analysis(ht
     assert refusal(http, "simulation", body)["code"] == "invalid_option"
 
 
+def test_a_simulation_that_needs_more_memory_than_an_analysis_may_take_is_refused_and_a_small_one_answered(tmp_path):
+    limit_bytes = 30_000_000
+    settings = Settings(
+        data_dir=tmp_path / "data",
+        redis_url=f"unix://{tmp_path}/nothing.sock",
+        rate_per_minute=0,
+        analysis_memory_limit_bytes=limit_bytes,
+    )
+    with TestClient(create_app(settings), "http://127.0.0.1") as client:
+        small = client.post("/v1/model/simulation", json={**SIMULATED, "n_pairs": 2000})
+        assert small.status_code == 200
+        body = refusal(client, "simulation", {**SIMULATED, "n_pairs": 50_000, "n_labeled": 1000})
+        assert body["code"] == "memory_limit_exceeded"
+        assert str(limit_bytes) in body["detail"]
+        accepted = client.post("/v1/model/simulation", json={**SIMULATED, "n_labeled": 20})
+        assert accepted.status_code == 202
+        assert len(client.get("/v1/analyses").json()["items"]) == 1
+
+
 def test_a_long_name_is_cut_before_it_is_told_again(http):
     problem = refusal(http, "separation", {**PARAMETERS, "k" * 1000: 1})
     assert problem["part"] == "k" * 40

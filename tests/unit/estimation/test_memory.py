@@ -6,9 +6,11 @@ import pytest
 
 from service.estimation.estimate import estimate
 from service.estimation.labels import label_columns
-from service.estimation.memory import FIXED_BYTES, Sizes, needed_bytes
+from service.estimation.memory import FIXED_BYTES, Sizes, needed_bytes, simulation_bytes
 from service.estimation.options import Options
+from service.estimation.simulation import simulate
 from service.estimation.terms import Method
+from service.schemas.model import ModelParameters
 
 SIZES = Sizes(n_pairs=4000, n_features_x=60, n_features_y=40, n_labeled=800, n_targets=3)
 FURTHEST_ABOVE = 4.0
@@ -27,6 +29,23 @@ def test_an_estimation_takes_no_more_than_is_said_and_not_much_less(method):
     finally:
         tracemalloc.stop()
     said = needed_bytes(SIZES, Options(method=method))
+    assert taken <= said
+    assert said - FIXED_BYTES <= FURTHEST_ABOVE * taken
+
+
+@pytest.mark.parametrize("n_labeled", [None, 500])
+@pytest.mark.parametrize(("dx", "dy"), [(60, 40), (200, 150)])
+def test_a_simulation_takes_no_more_than_is_said_and_not_much_less(dx, dy, n_labeled):
+    model = ModelParameters(
+        kappa=[1.5, 1.2], gamma_x=1.0, gamma_y=0.05, gamma_tilde_x=1.0, gamma_tilde_y=5.0, nu=0.6, dx=dx, dy=dy
+    ).spiked_model()
+    tracemalloc.start()
+    try:
+        simulate(model, 4000, 0, n_labeled=n_labeled)
+        _, taken = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    said = simulation_bytes(Sizes(4000, dx, dy, n_labeled or 0, model.k), Options() if n_labeled else None)
     assert taken <= said
     assert said - FIXED_BYTES <= FURTHEST_ABOVE * taken
 

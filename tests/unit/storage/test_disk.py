@@ -11,10 +11,11 @@ import pytest
 
 from service.analyses.analysis import RECORD_VERSION
 from service.analyses.dataset import Dataset, StoredArray
-from service.analyses.errors import DatasetNotFound, StoreUnavailable
+from service.analyses.errors import DatasetInUse, DatasetNotFound, StoreUnavailable
 from service.analyses.identity import Kind, new_id
 from service.analyses.tenancy import DEFAULT_TENANT
 from service.storage.disk import DiskStore, DiskStores
+from service.storage.disk_files import locked
 from tests.unit.storage.samples import (
     FAILURE,
     NOW,
@@ -310,3 +311,51 @@ def test_what_was_being_removed_when_its_process_died_goes_at_once(stores, store
     assert [path.name[:8] for path in (tmp_path / "data" / "tmp").iterdir()] == ["removed-"]
     stores.sweep()
     assert list((tmp_path / "data" / "tmp").iterdir()) == []
+
+
+def test_a_dataset_that_somebody_keeps_for_long_is_in_use(store, monkeypatch):
+    monkeypatch.setattr("service.storage.disk_files.LOCK_PATIENCE_S", 0.05)
+    dataset, _ = kept(store)
+    with (
+        store.datasets.hold(dataset.id, alone=False),
+        pytest.raises(DatasetInUse),
+        store.datasets.hold(dataset.id, alone=True),
+    ):
+        pass
+    with store.datasets.hold(dataset.id, alone=True), pytest.raises(DatasetInUse):
+        store.datasets.hold(dataset.id, alone=False).__enter__()
+
+
+def test_an_analysis_that_somebody_keeps_for_long_can_neither_be_settled_nor_removed(store, tmp_path, monkeypatch):
+    monkeypatch.setattr("service.storage.disk_files.LOCK_PATIENCE_S", 0.05)
+    submission = committed(store)
+    with locked(tmp_path / "data" / "analyses" / submission.id, alone=True):
+        with pytest.raises(StoreUnavailable, match="kept"):
+            store.analyses.settle(submission.id, *FAILURE)
+        with pytest.raises(StoreUnavailable, match="kept"):
+            store.analyses.remove(submission.id)
+    assert store.analyses.settle(submission.id, *FAILURE)
+
+
+def test_what_the_disk_has_no_room_for_leaves_no_mark_and_no_link(store, tmp_path, monkeypatch):
+    submission = committed(store)
+    later = replace(submission, id=new_id(Kind.ANALYSIS))
+    before = names_below(tmp_path / "data")
+
+    def refused(source, target) -> None:
+        if Path(target).parent.name in ("analyses", "datasets", "label-sets"):
+            no_space()
+        rename(source, target)
+
+    rename = os.rename
+    with monkeypatch.context() as patched:
+        patched.setattr("os.rename", refused)
+        with pytest.raises(StoreUnavailable):
+            store.analyses.add(later)
+        with pytest.raises(StoreUnavailable):
+            kept(store)
+    assert names_below(tmp_path / "data") == before
+
+
+def names_below(folder: Path) -> list[str]:
+    return sorted(str(path.relative_to(folder)) for path in folder.rglob("*") if path.name != "lock")

@@ -366,7 +366,7 @@ def test_a_store_of_keys_that_is_away_lets_nobody_in(tmp_path):
         shown = create_key(open_keys(Settings(data_dir=tmp_path / "data")), "a", "default", ["read"], None)
         record = tmp_path / f"data/keys/{id_in(shown)}.json"
         record.unlink()
-        record.mkdir()  # cannot be read as a file
+        record.symlink_to(record)  # an error of the file system, whoever reads it
         answer = client.get("/v1/limits", headers=bearing(shown))
         assert (answer.status_code, answer.json()["code"]) == (503, "store_unavailable")
         assert answer.headers["Retry-After"]

@@ -46,8 +46,11 @@ class DiskKeys:
         """A key, or None for an unknown id.  Raises StoreUnavailable."""
         if not KEY_ID.fullmatch(key_id) or not self._folder.exists():
             return None
+        path = self._path(key_id)
         with _usable():
-            return read_record(self._path(key_id), KEY)
+            if path.is_dir():  # no key that is unknown, but a folder of keys that is not in order
+                raise IsADirectoryError(path)
+            return read_record(path, KEY)
 
     def all(self) -> Sequence[Key]:
         """All keys, oldest first.  Raises StoreUnavailable."""

@@ -70,8 +70,8 @@ fuzz: .venv/dev ## Fuzz the readers and the API for long: make fuzz [EXAMPLES=30
 	PHASEGATE_FUZZ_EXAMPLES=$(or $(EXAMPLES),300) PHASEGATE_FUZZ_SEED=$$(date +%s) \
 		$(BIN)/pytest -s --timeout 0 tests/properties/test_reader_properties.py tests/e2e/test_described_api.py
 
-test-bucket: .venv/dev ## Run the tests of whole services over a real bucket's server (ten minutes).
-	$(BIN)/pytest tests/e2e --store bucket
+test-bucket: .venv/dev ## Run what users do with a whole service over a real bucket's server (five minutes).
+	$(BIN)/pytest --store bucket $(addprefix tests/e2e/test_,analyses.py client.py command_line.py datasets.py examples.py simulations.py)
 
 test-real: .venv/dev ## Check the published values on real data: make test-real DATA=folder
 	@test -n "$(DATA)" || { echo "Say where the data sets are: make test-real DATA=folder"; exit 2; }

@@ -94,9 +94,9 @@ sbom: .venv/dev ## Write sbom.json: what the service is made of, as CycloneDX.
 		--output-reproducible --of JSON --output-file sbom.json
 
 lock: ## Resolve the requirements anew (needs uv).
-	uv pip compile pyproject.toml --extra build --universal --python-version 3.11 --generate-hashes --no-header \
+	uv pip compile pyproject.toml --extra server --extra build --universal --python-version 3.11 --generate-hashes --no-header \
 		--no-emit-index-url --quiet --output-file requirements.lock
-	uv pip compile pyproject.toml --extra build --extra dev --universal --python-version 3.11 --generate-hashes \
+	uv pip compile pyproject.toml --extra server --extra build --extra dev --universal --python-version 3.11 --generate-hashes \
 		--no-header --no-emit-index-url --quiet --constraints requirements.lock --output-file requirements-dev.lock
 
 clean: ## Remove .venv and caches.

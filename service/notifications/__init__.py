@@ -1,0 +1,1 @@
+"""Tells others that an analysis has ended: signed webhooks."""

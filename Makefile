@@ -25,7 +25,7 @@ check: .venv/dev ## Lint, formatting, types, import layers, security, containers
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive service
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive service phasegate
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/compose-lint check --quiet --strict-config --fail-on low docker-compose.yml
 

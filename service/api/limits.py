@@ -76,6 +76,7 @@ def limits(services: ServicesDep) -> LimitsView:
             label_sets=settings.max_label_sets,
             policy_versions=MAX_VERSIONS,
             concurrent_uploads=settings.max_concurrent_uploads,
+            event_streams=settings.max_streams,
             changes_per_minute=settings.rate_per_minute,
         ),
     )

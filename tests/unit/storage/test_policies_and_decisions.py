@@ -367,12 +367,8 @@ class TestGate:
 
 
 def test_a_simulation_is_not_judged(store):
-    from service.analyses.analysis import SimulatedProblem
-    from service.estimation.spiked_model import spiked_model
-
-    model = spiked_model(
-        kappa=[1.0], gamma_x=0.5, gamma_y=0.5, gamma_tilde_x=1.0, gamma_tilde_y=1.0, nu=0.1, dx=3, dy=2
-    )
+    variances = dict.fromkeys(("gamma_x", "gamma_y", "gamma_tilde_x", "gamma_tilde_y"), 1.0)
+    model = spiked_model(kappa=[1.0], nu=0.1, dx=3, dy=2, **variances)
     problem = SimulatedProblem(model, 50, 0, None, None)
     submission = Submission(RECORD_VERSION, new_id(Kind.ANALYSIS), NOW, problem)
     store.analyses.add(submission)

@@ -47,15 +47,6 @@ QUEUE_INTERVAL_S = 4.0  # how soon an analysis of a dead worker is put back
 STORE_INTERVAL_S = 15.0  # how soon an analysis that the queue lost is queued again
 SWEEP_INTERVAL_S = 300.0  # how soon that is removed whose time is over
 
-OF_CALLS = (
-    datasets.router,
-    analyses.router,
-    events.router,
-    policies.router,
-    decisions.router,
-    model.router,
-    limits.router,
-)
 NO_KEYS = (
     "Keys are required and there are none: every call is refused. Make one where the store is: "
     "`phasegate keys create --name NAME --scope submit --scope read`."
@@ -116,7 +107,16 @@ def create_app(settings: Settings) -> FastAPI:
     once.install(app)
     app.add_middleware(Admission, settings=settings)  # what is added last is asked first
     problems.install(app)
-    for router in OF_CALLS:
+    of_calls = (
+        datasets.router,
+        analyses.router,
+        events.router,
+        policies.router,
+        decisions.router,
+        model.router,
+        limits.router,
+    )
+    for router in of_calls:
         app.include_router(router, dependencies=[Depends(check_query), Depends(check_empty_body), Depends(check_rate)])
     for router in (health.router, metrics.router):
         app.include_router(router)

@@ -96,8 +96,10 @@ class Watches:
     async def run(self) -> None:
         """Look, until cancelled; nobody is asked for anything while nobody waits."""
         store_looked_at_s = -STORE_INTERVAL_S
+        this = asyncio.current_task()
         try:
-            while True:
+            # A connection that is being opened swallows that it is cancelled.
+            while this is not None and not this.cancelling():
                 if not self._watches:
                     await self._announcements.close()
                     self._wanted.clear()

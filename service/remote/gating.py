@@ -7,13 +7,12 @@ from dataclasses import dataclass
 from typing import Any
 
 from service.client import Phasegate
-from service.estimation.record import as_dict
 from service.figures.printable import printable, safe_console
 from service.figures.ruling import Ruling
 from service.remote.choices import Choice
 from service.remote.commands import Place, Upload, send, wait_for
 from service.remote.endings import explained
-from service.schemas.policies import DecisionView, PolicyView
+from service.schemas.policies import DecisionView
 
 
 @dataclass(frozen=True)
@@ -59,10 +58,8 @@ def _judged(client: Phasegate, place: Place, analysis_id: str, choice: Choice, t
 def _look_at(client: Phasegate, choice: Choice) -> None:
     """Ask for a policy that is only named: what does not exist must not cost an upload."""
     if choice.reference is not None:
-        version = "" if choice.reference.version is None else f"/versions/{choice.reference.version}"
-        client._connection.read(PolicyView, "GET", f"/v1/policies/{choice.reference.name}{version}")
+        client.policy(str(choice.reference))
 
 
 def _gate(client: Phasegate, analysis_id: str, choice: Choice) -> DecisionView:
-    policy = choice.label if choice.policy is None else as_dict(choice.policy)
-    return client._connection.read(DecisionView, "POST", f"/v1/analyses/{analysis_id}/gate", json={"policy": policy})
+    return client.gate(analysis_id, choice.label if choice.policy is None else choice.policy)

@@ -7,7 +7,17 @@ import re
 
 from service.estimation.record import as_dict
 from service.figures.printable import printable
-from service.figures.ruling import Ruling, found_regimes, headline, observed, planned, recommended, required, unmet
+from service.figures.ruling import (
+    Ruling,
+    found_regimes,
+    headline,
+    observed,
+    planned,
+    policy_of,
+    recommended,
+    required,
+    unmet,
+)
 from service.gating.decision import Decided, Outcome
 
 DECIDED_MARKS = {Decided.PASS: "✅", Decided.FAIL: "❌", Decided.ABSTAIN: "❔"}
@@ -55,7 +65,7 @@ def _table(ruling: Ruling) -> list[str]:
 def _details(ruling: Ruling) -> list[str]:
     facts = {
         "Planned": planned(ruling.decision.plan),
-        "Policy": ruling.policy,
+        "Policy": policy_of(ruling),
         "Regime": found_regimes(ruling.regimes),
         "Analysis": ruling.analysis_id or "computed in process, kept nowhere",
         "Report": ruling.report_at,

@@ -5,17 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
 
 from service.analyses.errors import ReportNotReady
 from service.client import Phasegate, ProblemReceived
-from service.estimation.record import as_dict
 from service.figures.printable import printable, safe_console
 from service.figures.ruling import Ruling
 from service.remote.choices import Choice
 from service.remote.commands import Place, Upload, send, wait_for
 from service.remote.endings import explained
-from service.schemas.policies import DecisionView, PolicyView
+from service.schemas.policies import DecisionView
 
 
 @dataclass(frozen=True)
@@ -44,7 +42,7 @@ def gate_analysis(place: Place, analysis_id: str, choice: Choice, timeout_s: flo
     """
     with explained(), place.client() as client:
         try:
-            return _gated(place, _gate(client, analysis_id, choice), choice)
+            return _gated(place, client.gate(analysis_id, choice.policy or choice.label), choice)
         except ProblemReceived as error:
             if error.problem.code != ReportNotReady.code:
                 raise
@@ -57,7 +55,7 @@ def _judged(client: Phasegate, place: Place, analysis_id: str, choice: Choice, t
         f"`phasegate cancel {analysis_id}{place.option}` stops it."
     )
     wait_for(client, place, analysis_id, timeout_s, again)
-    return _gated(place, _gate(client, analysis_id, choice), choice)
+    return _gated(place, client.gate(analysis_id, choice.policy or choice.label), choice)
 
 
 def _gated(place: Place, view: DecisionView, choice: Choice) -> Gated:
@@ -75,12 +73,4 @@ def _gated(place: Place, view: DecisionView, choice: Choice) -> Gated:
 def _look_at(client: Phasegate, choice: Choice) -> None:
     """Ask for a policy that is only named: what does not exist must not cost an upload."""
     if choice.reference is not None:
-        version = "" if choice.reference.version is None else f"/versions/{choice.reference.version}"
-        client._connection.read(PolicyView, "GET", f"/v1/policies/{choice.reference.name}{version}")
-
-
-def _gate(client: Phasegate, analysis_id: str, choice: Choice) -> DecisionView:
-    policy = choice.label if choice.policy is None else as_dict(choice.policy)
-    return client._connection.read(
-        DecisionView, "POST", f"/v1/analyses/{quote(analysis_id, safe='')}/gate", json={"policy": policy}
-    )
+        client.policy(choice.label)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from service.access.environment import ADDRESS_VARIABLE, KEY_VARIABLE
+from service.access.environment import ADDRESS_VARIABLE, DEFAULT_ADDRESS, KEY_VARIABLE
 from service.cli.answering import Answer, AnsweringCommand, write_answer
 from service.cli.app import app
 
@@ -30,12 +30,26 @@ GATE_EXIT_CODES = (
 )
 
 
+DIFF_EXIT_CODES = (
+    "Exit code 0: nothing differs beyond the intervals; 1: something does; 2: it cannot be said, for lack of "
+    "intervals; 3: there is no comparison, whatever the reason; 130: Ctrl-C."
+)
+
+
 class GateOutput(StrEnum):
     """Forms of a decision."""
 
     TEXT = "text"
     JSON = "json"
     JUNIT = "junit"
+    MARKDOWN = "markdown"
+
+
+class DiffOutput(StrEnum):
+    """Forms of a comparison."""
+
+    TEXT = "text"
+    JSON = "json"
     MARKDOWN = "markdown"
 
 
@@ -106,6 +120,41 @@ def gate(
     return _written(_gate_files(place, upload, choice, timeout), output)
 
 
+@app.command(cls=AnsweringCommand, rich_help_panel=PANEL, epilog=DIFF_EXIT_CODES)
+def diff(
+    a: Annotated[str, typer.Argument(help="A report: a file of its JSON, or the id of an analysis.", metavar="A")],
+    b: Annotated[str, typer.Argument(help="The report to hold against it.", metavar="B")],
+    output: Annotated[DiffOutput, typer.Option(help="Form of the output.")] = DiffOutput.TEXT,
+    url: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Address of the service that has the analyses; {ADDRESS_VARIABLE} sets it for all commands.",
+            show_default=f"{ADDRESS_VARIABLE} or {DEFAULT_ADDRESS}",
+        ),
+    ] = None,
+) -> Answer:
+    """Hold two reports against each other: what differs by more than their intervals?"""
+    from service.estimation.record import as_dict
+    from service.figures.difference import difference
+    from service.figures.markdown import comparison_markdown
+    from service.gating.comparison import compare
+    from service.remote.commands import Place
+    from service.remote.reports import report_of
+
+    _check_url(url)
+    place = Place(url, f" --url {url}" if url else "")
+    comparison = compare(report_of(place, a), report_of(place, b))
+    names = (a, b)
+    match output:
+        case DiffOutput.TEXT:
+            write_answer(_drawn(difference(comparison, names)))
+        case DiffOutput.JSON:
+            write_answer(_as_json(as_dict(comparison)))
+        case DiffOutput.MARKDOWN:
+            write_answer(comparison_markdown(comparison, names).encode())
+    return {False: Answer.YES, True: Answer.NO, None: Answer.OPEN}[comparison.differs]
+
+
 def _gate_analysis(place: Place | None, analysis_id: str, choice: Choice, timeout_s: float) -> Gated:
     from service.remote.gating import gate_analysis
 
@@ -136,11 +185,16 @@ def _place(url: str | None) -> Place | None:
     """The service that is named; None if none is."""
     from service.remote.commands import Place
 
-    if url is not None and not url.strip():
-        _refuse(f"--url is empty. Give the address of the service, or leave it out: then {ADDRESS_VARIABLE} counts.")
+    _check_url(url)
     if url is None and not os.environ.get(ADDRESS_VARIABLE, "").strip():
         return None
     return Place(url, f" --url {url}" if url else "")
+
+
+def _check_url(url: str | None) -> None:
+    """A script whose variable is empty means no service, and least of all another one."""
+    if url is not None and not url.strip():
+        _refuse(f"--url is empty. Give the address of the service, or leave it out: then {ADDRESS_VARIABLE} counts.")
 
 
 def _written(gated: Gated, output: GateOutput) -> Answer:

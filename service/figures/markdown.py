@@ -1,4 +1,4 @@
-"""A decision as Markdown, for the summary of a CI step or a comment on a merge request."""
+"""A decision, or a comparison, as Markdown, for the summary of a CI step or a comment on a merge request."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import re
 
 from service.estimation.record import as_dict
+from service.figures.difference import DIFFERS, facts_of, ratio_seen
 from service.figures.printable import printable
 from service.figures.ruling import (
     Ruling,
@@ -18,6 +19,8 @@ from service.figures.ruling import (
     required,
     unmet,
 )
+from service.figures.terminal_tables import OBJECTIVES
+from service.gating.comparison import Comparison
 from service.gating.decision import Decided, Outcome
 
 DECIDED_MARKS = {Decided.PASS: "✅", Decided.FAIL: "❌", Decided.ABSTAIN: "❔"}
@@ -43,6 +46,32 @@ def verdict_markdown(ruling: Ruling) -> str:
         *(f"- {plain(reason)}" for reason in decision.recommendation.reasons),
         "",
         *_details(ruling),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def comparison_markdown(comparison: Comparison, names: tuple[str, str]) -> str:
+    """Two reports beside each other: whether anything differs, the ratios in a table, and all else that changed.
+
+    `names` says what the two reports are.
+    """
+    rows = [
+        f"| {plain(OBJECTIVES[found.objective])} | {plain(ratio_seen(found.a))} | {plain(ratio_seen(found.b))} "
+        f"| {DIFFERS[found.differs][0]} | {plain(found.reason)} |"
+        for found in comparison.ratios
+    ]
+    lines = [
+        "## Phasegate: two reports compared",
+        "",
+        f"**{plain(comparison.summary)}**",
+        "",
+        *(f"- **{letter}:** {plain(name)}" for letter, name in zip("AB", names, strict=True)),
+        "",
+        "| objective | A: recovers, ratio | B: recovers, ratio | differs | why |",
+        "|---|---|---|---|---|",
+        *rows,
+        "",
+        *(f"- **{plain(name)}:** {plain(words)}" for name, words in facts_of(comparison)),
     ]
     return "\n".join(lines) + "\n"
 

@@ -93,6 +93,16 @@ def test_the_verdict_says_which_analysis_was_judged_and_that_can_be_judged_again
     assert analysis_id in again.stdout
 
 
+def test_analyses_are_compared_with_each_other_and_with_files(phasegate, folder):
+    said = [phasegate("gate", *FILES, "--policy", "passes.json", *more).stderr for more in ((), ("--no-reuse",))]
+    first, second = (text.splitlines()[0].split()[1] for text in said)
+    (folder / "first.json").write_text(phasegate("report", first, "--json").stdout)
+    for names in ((first, second), ("first.json", second)):
+        result = phasegate("diff", *names, "--output", "json")
+        assert result.exit_code == 0
+        assert json.loads(result.stdout)["inputs_changed"] == []
+
+
 def test_a_stored_policy_is_named_and_its_version_shown(phasegate, http):
     document = json.loads(Path("passes.json").read_text())
     for regimes in (["both"], ["ca_only"]):

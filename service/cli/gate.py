@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # loaded by the commands, and not to show a help text
     from service.remote.commands import Place, Upload
     from service.remote.gating import Gated
 
+LONGEST_WAIT_S = 366 * 24 * 3600
 PANEL = "Decide, with an exit code"
 GATE_EXIT_CODES = (
     "Exit code 0: pass; 1: fail; 2: abstain; 3: there is no decision, whatever the reason (a wrong command line, a "
@@ -53,6 +54,20 @@ class DiffOutput(StrEnum):
     MARKDOWN = "markdown"
 
 
+def _presets(incomplete: str) -> list[str]:
+    """Names that a shell may complete; files it completes by itself."""
+    from service.gating.presets import PRESETS
+
+    return [name for name in PRESETS if name.startswith(incomplete)]
+
+
+def _some_time(seconds: float) -> float:
+    """Neither a negative time nor one that is no number, and none that ends after everybody."""
+    if not 0 <= seconds <= LONGEST_WAIT_S:
+        raise typer.BadParameter(f"{seconds:g} is no time to wait. Give seconds, from 0 to {LONGEST_WAIT_S}.")
+    return seconds
+
+
 @app.command(cls=AnsweringCommand, rich_help_panel=PANEL, epilog=GATE_EXIT_CODES)
 def gate(
     policy: Annotated[
@@ -62,6 +77,7 @@ def gate(
             "whichever of them does best), a policy that the service has (name or "
             "name@version), or a file: anything with a / in it or .json, .yaml, .yml at its end.",
             metavar="NAME|FILE",
+            autocompletion=_presets,
         ),
     ],
     x: Annotated[
@@ -89,7 +105,9 @@ def gate(
         typer.Option(help="Judge an analysis that the service has, in place of files.", metavar="ID"),
     ] = None,
     output: Annotated[GateOutput, typer.Option(help="Form of the output.")] = GateOutput.TEXT,
-    timeout: Annotated[float, typer.Option(help="Seconds to wait for the report at most.", min=0.0)] = 3600.0,
+    timeout: Annotated[
+        float, typer.Option(help="Seconds to wait for the report at most.", callback=_some_time, metavar="SECONDS")
+    ] = 3600.0,
     url: Annotated[
         str | None,
         typer.Option(
@@ -100,8 +118,7 @@ def gate(
 ) -> Answer:
     """May this run start? Analyse paired features and hold the report against a policy.
 
-    With a service (--url or PHASEGATE_URL) the files are uploaded and analysed there, otherwise in this process; the
-    answer is the same.
+    With a service (--url or PHASEGATE_URL) files are analysed there, otherwise in this process: the answer is the same.
     """
     from service.remote.choices import choice_of
     from service.remote.commands import Upload

@@ -124,6 +124,8 @@ def test_a_preset_needs_no_file(folder):
         ((*FILES, "--policy", "alignment", "--output", "xml"), "xml"),
         ((*FILES, "--policy", "alignment", "--timeout", "-1"), "--timeout"),
         ((*FILES, "--policy", "alignment", "--timeout", "soon"), "--timeout"),
+        ((*FILES, "--policy", "alignment", "--timeout", "nan"), "nan is no time to wait."),
+        ((*FILES, "--policy", "alignment", "--timeout", "inf"), "inf is no time to wait."),
         ((*FILES, "more.npy", "--policy", "alignment"), "more.npy"),
         ((*FILES, "--policy", "alignment", "--metadata", "run"), "KEY=VALUE"),
         ((*FILES, "--policy", "alignment", "--metadata", "a b=1"), "[invalid_metadata]"),

@@ -5,7 +5,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --only-binary :all: --require-hashes
 
-.PHONY: help demo serve test check format lock openapi bench-accuracy bench-families bench-calibration bench-evidence \
+.PHONY: help demo serve test check format lock openapi client-sync bench-accuracy bench-families bench-calibration bench-evidence \
 	bench-real bench-speed bench-cancel bench-faults bench-memory bench-hostile fuzz test-bucket test-real image secrets test-containers audit sbom lock clean
 
 help: ## Show this list.
@@ -25,13 +25,16 @@ check: .venv/dev ## Lint, formatting, types, import layers, security, containers
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive service
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive service phasegate
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/compose-lint check --quiet --strict-config --fail-on low docker-compose.yml
 
 format: .venv/dev ## Mend what lint and formatting can mend.
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+client-sync: .venv/dev ## Translate the asynchronous client into the one without async.
+	$(BIN)/python -m scripts.client_sync
 
 openapi: .venv/runtime ## Write openapi.yaml anew.
 	$(BIN)/phasegate openapi > openapi.yaml.new && mv openapi.yaml.new openapi.yaml

@@ -103,6 +103,11 @@ class Settings(BaseSettings):
     max_connections: PositiveInt = Field(
         1000, description="Most connections of an API, and never more than half the files that it may open."
     )
+    max_streams: PositiveInt = Field(
+        200,
+        description="Most streams of events of one caller that an API holds at the same time; all callers together "
+        "hold at most half of the connections.",
+    )
     body_silence_s: Annotated[float, Field(gt=0)] = Field(
         30.0, description="A request whose head or body pauses for longer is ended with 408 (seconds)."
     )
@@ -113,6 +118,12 @@ class Settings(BaseSettings):
         7 * 24 * 3600,
         description="A dataset with its label sets is removed this long after it came, an analysis with its report "
         "this long after it ended (seconds).",
+    )
+    decision_retention_s: PositiveInt = Field(
+        3 * 365 * 24 * 3600,
+        validate_default=True,
+        description="A decision is removed this long after it was made, with the figures that it rests on: not before "
+        "an analysis would be (seconds).",
     )
     idempotency_s: PositiveInt = Field(
         24 * 3600, description="For so long a call with an Idempotency-Key can be repeated (seconds)."
@@ -137,6 +148,22 @@ class Settings(BaseSettings):
     def retention(self) -> timedelta:
         """`retention_s` as a duration."""
         return timedelta(seconds=self.retention_s)
+
+    @property
+    def decision_retention(self) -> timedelta:
+        """`decision_retention_s` as a duration."""
+        return timedelta(seconds=self.decision_retention_s)
+
+    @field_validator("decision_retention_s")
+    @classmethod
+    def _outlives_the_report(cls, decision_retention_s: int, info: ValidationInfo) -> int:
+        retention_s = info.data.get("retention_s", 0)
+        if decision_retention_s < retention_s:
+            raise ValueError(
+                f"decisions are kept for longer than the reports that they rest on: set it to {retention_s} "
+                "(PHASEGATE_RETENTION_S) or more"
+            )
+        return decision_retention_s
 
     @field_validator("allowed_hosts")
     @classmethod

@@ -23,6 +23,8 @@ AnalysisError
 |   +-- AnalysisNotFound    analysis_not_found
 |   +-- DatasetNotFound     dataset_not_found
 |   +-- LabelSetNotFound    label_set_not_found
+|   +-- PolicyNotFound      policy_not_found
+|   +-- DecisionNotFound    decision_not_found
 +-- Conflict                what is asked for is not possible now
 |   +-- DatasetIncomplete   dataset_incomplete
 |   +-- DatasetImmutable    dataset_immutable
@@ -32,10 +34,14 @@ AnalysisError
 |   +-- IdempotencyKeyInUse   idempotency_key_in_use
 |   +-- TooManyDatasets     too_many_datasets
 |   +-- TooManyLabelSets    too_many_label_sets
+|   +-- TooManyPolicies     too_many_policies
+|   +-- NotGateable         not_gateable
+|   +-- ReportOutdated      report_outdated
 +-- TooMuch                 more than the service takes now; `retry_after_s` says when to try again
 |   +-- QueueFull           queue_full
 |   +-- RateLimited         rate_limited
 |   +-- TooManyUploads      too_many_uploads
+|   +-- TooManyStreams      too_many_streams
 +-- ReportNotReady          report_not_ready
 +-- NoReport                no_report
 +-- ReportAltered           report_altered
@@ -195,6 +201,18 @@ class LabelSetNotFound(NotFound):
     code = "label_set_not_found"
 
 
+class PolicyNotFound(NotFound):
+    """There is no such policy."""
+
+    code = "policy_not_found"
+
+
+class DecisionNotFound(NotFound):
+    """There is no such decision."""
+
+    code = "decision_not_found"
+
+
 class Conflict(AnalysisError):
     """What is asked for is not possible now."""
 
@@ -247,6 +265,24 @@ class TooManyLabelSets(Conflict):
     code = "too_many_label_sets"
 
 
+class TooManyPolicies(Conflict):
+    """There are as many versions of policies as the service keeps."""
+
+    code = "too_many_policies"
+
+
+class NotGateable(Conflict):
+    """The analysis has a report that says nothing of any data."""
+
+    code = "not_gateable"
+
+
+class ReportOutdated(Conflict):
+    """The report was made by a version of the service whose reports cannot be judged any more."""
+
+    code = "report_outdated"
+
+
 class TooMuch(AnalysisError):
     """More than the service takes now."""
 
@@ -271,6 +307,12 @@ class TooManyUploads(TooMuch):
     """The caller sends more at the same time than the service takes."""
 
     code = "too_many_uploads"
+
+
+class TooManyStreams(TooMuch):
+    """As many streams of events are open as the service holds."""
+
+    code = "too_many_streams"
 
 
 class ReportNotReady(AnalysisError):

@@ -42,6 +42,7 @@ from service.analyses.errors import (
 from service.analyses.format_errors import ExpandsTooFar
 from service.api.invalid_requests import invalid_request
 from service.estimation.errors import EstimationError, InputError, NumericalFailure
+from service.gating.errors import GatingError
 from service.schemas.wire import Problem
 
 MEDIA_TYPE = "application/problem+json"
@@ -51,6 +52,7 @@ RETRY_AFTER_S = 1
 STATUS: dict[type[Exception], int] = {
     InputError: 422,
     NumericalFailure: 422,
+    GatingError: 422,
     UploadError: 422,
     LabelsTooLarge: 413,
     ExpandsTooFar: 413,
@@ -111,14 +113,14 @@ def status_of(kind: type[Exception]) -> int:
     return next(STATUS[ancestor] for ancestor in kind.__mro__ if ancestor in STATUS)
 
 
-def problem_of(error: EstimationError | AnalysisError) -> Problem:
+def problem_of(error: EstimationError | AnalysisError | GatingError) -> Problem:
     """The problem that an error is."""
     return _problem(error.code, _title(type(error)), status_of(type(error)), error.message, error.part)
 
 
 def problem_of_failure(failure: Failure) -> Problem:
     """The problem that a stored failure is; its class is found again by its code."""
-    for kind in (*subclasses(EstimationError), *subclasses(AnalysisError)):
+    for kind in (*subclasses(EstimationError), *subclasses(AnalysisError), *subclasses(GatingError)):
         if getattr(kind, "code", None) == failure.code:
             return _problem(failure.code, _title(kind), status_of(kind), failure.message, failure.part)
     return _problem(failure.code, _title(InternalError), 500, failure.message, failure.part)
@@ -157,6 +159,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(EstimationError)
     @app.exception_handler(AnalysisError)
+    @app.exception_handler(GatingError)
     async def known(request: Request, error: Any) -> JSONResponse:
         return respond(
             problem_of(error), {"Retry-After": str(error.retry_after_s)} if isinstance(error, TooMuch) else None

@@ -25,6 +25,7 @@ FROM requirements AS package
 WORKDIR /src
 COPY pyproject.toml README.md LICENSE ./
 COPY service service
+COPY phasegate phasegate
 RUN --network=none \
     pip --python /opt/phasegate/bin/python wheel --no-deps --no-build-isolation --no-index --wheel-dir /dist .
 

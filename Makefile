@@ -32,7 +32,7 @@ check: .venv/dev ## Lint, formatting, types, import layers, security, containers
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive service
+	$(BIN)/bandit --quiet --configfile pyproject.toml --recursive service phasegate
 	$(BIN)/hadolint Dockerfile
 	$(BIN)/compose-lint check --quiet --strict-config --fail-on low docker-compose.yml
 
@@ -116,7 +116,7 @@ lock-recipes: ## Resolve the requirements of the recipes anew (needs uv).
 	$(LOCK_RECIPE) examples/airflow/requirements.in pyproject.toml --output-file examples/airflow/requirements.lock
 	$(LOCK_RECIPE) examples/ci/requirements.in pyproject.toml --extra server --output-file examples/ci/requirements.lock
 	$(LOCK_RECIPE) examples/mlflow/requirements.in pyproject.toml --output-file examples/mlflow/requirements.lock
-	$(LOCK_RECIPE) examples/pretrain/requirements.in examples/pretrain/torch.txt pyproject.toml --no-emit-package torch \
+	$(LOCK_RECIPE) examples/pretrain/requirements.in pyproject.toml --excludes examples/pretrain/torch.txt \
 		--output-file examples/pretrain/requirements.lock
 
 lock: ## Resolve the requirements anew (needs uv).

@@ -16,7 +16,7 @@ import httpx2
 import numpy as np
 from rich.console import Console
 
-from service.client import Client
+from service.client import Phasegate
 from service.estimation.labels import LabelType
 from service.figures.terminal import draw
 from service.remote.progress import wait_showing
@@ -44,7 +44,10 @@ def run_demo(as_json: bool) -> None:
     with tempfile.TemporaryDirectory(prefix="phasegate-demo-") as folder:
         files = write_digits(Path(folder) / "upload")
         notes.print(f"Handwritten digits: {NAMES[0]} (x), {NAMES[1]} (y), {N_LABELED} rows labeled.")
-        with running_service(Path(folder) / "data", notes) as address, Client(address, use_proxies=False) as client:
+        with (
+            running_service(Path(folder) / "data", notes) as address,
+            Phasegate(address, api_key="", use_proxies=False) as client,
+        ):
             notes.print(f"The service runs at {address}.")
             report = _analyse(client, files, notes)
     if as_json:
@@ -117,7 +120,7 @@ def _address(tree: subprocess.Popen[bytes], file: Path) -> str:
     raise DemoFailed(f"The service was not ready after {START_TIMEOUT_S:g} s; its log is above.")
 
 
-def _analyse(client: Client, files: dict[str, Path], notes: Console) -> object:
+def _analyse(client: Phasegate, files: dict[str, Path], notes: Console) -> object:
     options = SubmittedOptions(label_types={"digit": LabelType.CATEGORICAL})
     submitted = client.submit(files["x"], files["y"], files["labels"], files["rows"], options)
     notes.print(f"Uploaded as analysis {submitted.id}.")

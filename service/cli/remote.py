@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -11,16 +10,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from service.access.environment import ADDRESS_VARIABLE, DEFAULT_ADDRESS, KEY_VARIABLE
 from service.cli.app import app, fail
 
 if TYPE_CHECKING:
     from service.remote.commands import Place
 
 PANEL = "Talk to a running service"
-DEFAULT_ADDRESS = "http://127.0.0.1:8000"
-ADDRESS_VARIABLE = "PHASEGATE_URL"
-KEY_VARIABLE = "PHASEGATE_API_KEY"
-KEY_OVER_HTTP_VARIABLE = "PHASEGATE_API_KEY_OVER_HTTP"
 EXIT_CODES = (
     "Exit code 0: fine; 1: the analysis ended without a report or, unless --wait is given, has not finished; 2: the "
     "command, a file or the input is refused; 3: the service is not reachable, or time is up; 130: Ctrl-C."
@@ -138,13 +134,7 @@ def cancel(analysis_id: Id, url: Url = None) -> None:
 def _place(url: str | None) -> Place:
     from service.remote.commands import Place
 
-    return Place(
-        url or os.environ.get(ADDRESS_VARIABLE) or DEFAULT_ADDRESS,
-        f" --url {url}" if url else "",
-        # No option: everybody on the machine can read the arguments of a process.
-        os.environ.get(KEY_VARIABLE, "").strip() or None,
-        os.environ.get(KEY_OVER_HTTP_VARIABLE, "").strip().lower() in ("1", "true", "yes", "on"),
-    )
+    return Place(url or None, f" --url {url}" if url else "")
 
 
 @contextmanager

@@ -1,6 +1,6 @@
 """Typed HTTP client of the service."""
 
-from service.client.client import Client
+from service.client.client import Phasegate
 from service.client.errors import (
     AccessDenied,
     AnalysisFailed,
@@ -17,13 +17,13 @@ from service.client.errors import (
 __all__ = [
     "AccessDenied",
     "AnalysisFailed",
-    "Client",
     "ClientError",
     "InvalidAddress",
     "InvalidName",
     "KeyWithheld",
     "NotReachable",
     "NotSecure",
+    "Phasegate",
     "ProblemReceived",
     "UnexpectedAnswer",
 ]

@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import httpx2
 
+from service.access import environment
 from service.analyses.analysis import State
 from service.analyses.dataset import TypesAsSaid
 from service.client.connection import Connection
@@ -35,8 +36,8 @@ SOONEST_LOOK_S, LATEST_LOOK_S = 0.2, 2.0  # how long a waiting client sleeps bet
 WAITED_SHARE = 0.05  # it looks again after this share of the time that it has waited, within those bounds
 
 
-class Client:
-    """One service, by its address.  Use as a context manager, or call `close`.
+class Phasegate:
+    """One service, by its address.  Use as a context manager, or call `close`.  Threads may share one.
 
     Every call raises ClientError: NotReachable, UnexpectedAnswer, or ProblemReceived when the service refuses.  Calls
     that send files raise OSError for one that cannot be read.  Lists are fetched a page at a time, as they are used.
@@ -44,21 +45,28 @@ class Client:
 
     def __init__(
         self,
-        base_url: str,
-        timeout_s: float = 60.0,
-        use_proxies: bool = True,
+        url: str | None = None,
         *,
         api_key: str | None = None,
-        key_over_http: bool = False,
+        key_over_http: bool | None = None,
+        timeout_s: float = 60.0,
+        use_proxies: bool = True,
     ) -> None:
-        """Arguments: base_url, such as http://127.0.0.1:8000; timeout_s, longest silence of the service (seconds);
-        use_proxies, whether to use those of the environment, which are never used for loopback addresses; api_key, sent
-        to this service alone, never to where it redirects; key_over_http, whether the key may be sent to another
-        machine without TLS, for everybody on the way to read.
+        """Arguments: url, such as http://127.0.0.1:8000, which it is unless PHASEGATE_URL says otherwise; api_key, sent
+        to this service alone, never to where it redirects, PHASEGATE_API_KEY unless given, none if empty;
+        key_over_http, whether the key may be sent to another machine without TLS, for everybody on the way to read,
+        as PHASEGATE_API_KEY_OVER_HTTP says unless given; timeout_s, longest silence of the service (seconds);
+        use_proxies, whether to use those of the environment, which are never used for loopback addresses.
 
         Raises InvalidAddress, KeyWithheld.
         """
-        self._connection = Connection(base_url, timeout_s, use_proxies, api_key, key_over_http)
+        self._connection = Connection(
+            environment.service_address() if url is None else url,
+            timeout_s,
+            use_proxies,
+            (environment.api_key() if api_key is None else api_key) or None,
+            environment.key_over_http() if key_over_http is None else key_over_http,
+        )
         self._timeout_s = timeout_s
 
     def __enter__(self) -> Self:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from service.analyses.analysis import AnalysisKind, State
-from service.client import AnalysisFailed, Client
+from service.client import AnalysisFailed, Phasegate
 from service.figures.printable import list_console, printable, safe_console
 from service.figures.terminal import draw
 from service.remote.endings import Ended, ExitCode, explained
@@ -24,16 +24,14 @@ from service.schemas.options import read_options
 
 @dataclass(frozen=True)
 class Place:
-    """Where the service is: its address, how a further command is told of it, and the key that lets the caller in."""
+    """Where the service is: its address, unless the environment has it, and how a further command is told of it."""
 
-    address: str
+    address: str | None
     option: str = ""
-    api_key: str | None = field(default=None, repr=False)
-    key_over_http: bool = False
 
-    def client(self) -> Client:
+    def client(self) -> Phasegate:
         """A client of the service.  Raises InvalidAddress, KeyWithheld."""
-        return Client(self.address, api_key=self.api_key, key_over_http=self.key_over_http)
+        return Phasegate(self.address)
 
 
 @dataclass(frozen=True)
@@ -118,7 +116,7 @@ def pairs_of(texts: Sequence[str]) -> dict[str, str]:
     return pairs
 
 
-def _send(client: Client, upload: Upload) -> AnalysisView:
+def _send(client: Phasegate, upload: Upload) -> AnalysisView:
     options, metadata = read_options(upload.options), pairs_of(upload.metadata)
     maybe = "Interrupted. `phasegate list` shows the analysis if the upload was complete by then."
     with _interruption(maybe), upload_bar(safe_console(stderr=True)) as show:
@@ -136,7 +134,7 @@ def _send(client: Client, upload: Upload) -> AnalysisView:
         )
 
 
-def _wait(client: Client, place: Place, analysis_id: str, wait_s: float) -> None:
+def _wait(client: Phasegate, place: Place, analysis_id: str, wait_s: float) -> None:
     goes_on = (
         f"`phasegate report {analysis_id} --wait{place.option}` waits for its report, "
         f"`phasegate cancel {analysis_id}{place.option}` stops it."
@@ -157,7 +155,9 @@ def _interruption(message: str) -> Iterator[None]:
         raise Ended(message, ExitCode.INTERRUPTED) from interrupt
 
 
-def _print_report(client: Client, analysis: AnalysisView, as_json: bool, names: tuple[str, str] = ("x", "y")) -> None:
+def _print_report(
+    client: Phasegate, analysis: AnalysisView, as_json: bool, names: tuple[str, str] = ("x", "y")
+) -> None:
     if as_json or analysis.kind is AnalysisKind.SIMULATION:  # nothing draws a simulation
         _print_json(client.report_json(analysis.id))
     else:

@@ -17,7 +17,7 @@ from rich.progress import (
 )
 
 from service.analyses.analysis import State
-from service.client import Client
+from service.client import Phasegate
 from service.client.uploads import OnProgress
 from service.figures.printable import printable
 from service.schemas.analyses import AnalysisView
@@ -41,8 +41,8 @@ def upload_bar(notes: Console) -> Iterator[OnProgress]:
         yield show
 
 
-def wait_showing(client: Client, analysis_id: str, timeout_s: float, notes: Console) -> AnalysisView:
-    """Wait until an analysis has succeeded, showing its stages.  Raises what `Client.wait` raises."""
+def wait_showing(client: Phasegate, analysis_id: str, timeout_s: float, notes: Console) -> AnalysisView:
+    """Wait until an analysis has succeeded, showing its stages.  Raises what `Phasegate.wait` raises."""
     if notes.is_terminal:
         return _wait_with_bar(client, analysis_id, timeout_s, notes)
     shown = ""
@@ -65,7 +65,7 @@ def stage_of(analysis: AnalysisView) -> str:
     return analysis.state.value
 
 
-def _wait_with_bar(client: Client, analysis_id: str, timeout_s: float, notes: Console) -> AnalysisView:
+def _wait_with_bar(client: Phasegate, analysis_id: str, timeout_s: float, notes: Console) -> AnalysisView:
     columns = (
         TextColumn("{task.description}"),
         BarColumn(),

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from threadpoolctl import threadpool_limits
 
-from service.client import AnalysisFailed, Client, ProblemReceived
+from service.client import AnalysisFailed, Phasegate, ProblemReceived
 from service.estimation.covariates import covariate_columns
 from service.estimation.estimate import estimate
 from service.estimation.labels import LabelType, label_columns
@@ -436,7 +436,7 @@ def test_the_typed_client_submits_waits_and_reads(running, tmp_path):
         np.save(path, getattr(sample, name))
     labels = tmp_path / "labels.csv"
     labels.write_bytes(sample.labels_csv())
-    with Client(running.address) as client:
+    with Phasegate(running.address) as client:
         submitted = client.submit(paths["x"], paths["y"], labels, paths["rows"])
         seen: list[float] = []
         done = client.wait(submitted.id, 60, lambda analysis: seen.append(analysis.progress.fraction))

@@ -11,7 +11,7 @@ import pytest
 
 from service.analyses.analysis import State
 from service.analyses.dataset import DatasetState
-from service.client import Client, NotReachable, ProblemReceived
+from service.client import NotReachable, Phasegate, ProblemReceived
 from service.estimation.labels import LabelType
 from service.estimation.options import Options
 from service.estimation.simulation import simulate
@@ -38,7 +38,7 @@ MODEL = {
 
 @pytest.fixture
 def client(running):
-    with Client(running.address) as opened:
+    with Phasegate(running.address) as opened:
         yield opened
 
 
@@ -169,7 +169,7 @@ def test_a_waiting_client_outlives_a_restart_of_the_service(own, files):
     first = own("--workers", "1")
     port = first.address.rpartition(":")[2]
     away = threading.Event()
-    with Client(first.address) as client, ThreadPoolExecutor(1) as pool:
+    with Phasegate(first.address) as client, ThreadPoolExecutor(1) as pool:
         submitted = client.submit(files["x"], files["y"], files["labels"], files["rows"], PUBLISHED)
         assert stop(first) == 0
         with pytest.raises(NotReachable, match="connection refused"):
@@ -193,7 +193,7 @@ def test_an_api_that_is_killed_in_the_middle_of_calls_makes_nothing_twice(own, t
         np.save(folder / "rows.npy", sample.rows)
         (folder / "labels.csv").write_bytes(sample.labels_csv())
         uploads.append([folder / name for name in ("x.npy", "y.npy", "labels.csv", "rows.npy")])
-    with Client(service.address) as client, ThreadPoolExecutor(4) as pool:
+    with Phasegate(service.address) as client, ThreadPoolExecutor(4) as pool:
         submitted = [pool.submit(client.submit, *upload, PUBLISHED, reuse=False) for upload in uploads]
         ids = []
         for answered in as_completed(submitted, timeout=100):

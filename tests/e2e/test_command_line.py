@@ -17,7 +17,7 @@ import httpx2
 import numpy as np
 import pytest
 
-from service.client import Client
+from service.client import Phasegate
 from service.estimation.terms import Method
 from service.schemas.options import SubmittedOptions
 from service.serving.embedded_server import answers, prepare_server
@@ -113,7 +113,7 @@ def test_the_id_alone_is_printed_and_leads_to_the_report(phasegate):
     assert "\x1b" not in drawn.stdout + drawn.stderr
     as_json = phasegate("report", analysis_id, "--json")
     assert (as_json.returncode, as_json.stderr) == (0, "")
-    with Client(phasegate.address) as client:
+    with Phasegate(phasegate.address) as client:
         assert json.loads(as_json.stdout) == client.report_json(analysis_id)
         analysis = client.analysis(analysis_id)
         assert analysis.metadata == {"run": "7", "note": "a b"}
@@ -165,7 +165,7 @@ def test_what_is_refused_ends_with_2_and_says_what_to_do(phasegate, arguments, w
 
 
 def test_lists_are_filtered_newest_first_in_a_table_or_as_json(phasegate):
-    with Client(phasegate.address) as client:
+    with Phasegate(phasegate.address) as client:
         paths = [phasegate.folder / name for name in ("x.npy", "y.npy", "labels.csv", "rows.npy")]
         published = SubmittedOptions(method=Method.REFERENCE)
         runs = [{"series": "list", "run": str(run)} for run in range(3)]

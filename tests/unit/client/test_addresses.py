@@ -3,7 +3,7 @@
 import pytest
 
 from service.access.hosts import is_loopback
-from service.client import Client, InvalidAddress
+from service.client import InvalidAddress, Phasegate
 from service.client.addresses import parse_address, shown
 
 
@@ -12,7 +12,7 @@ from service.client.addresses import parse_address, shown
 )
 def test_what_is_no_address_is_refused_with_an_example(text):
     with pytest.raises(InvalidAddress, match=r"Give one such as http://127\.0\.0\.1:8000\."):
-        Client(text)
+        Phasegate(text)
 
 
 @pytest.mark.parametrize(
@@ -40,6 +40,6 @@ def test_hosts_elsewhere(host):
 def test_a_proxy_that_cannot_be_used_is_named_unless_the_service_is_here(monkeypatch):
     monkeypatch.setenv("HTTP_PROXY", "nonsense://proxy:1")
     with pytest.raises(InvalidAddress, match="HTTP_PROXY"):
-        Client("http://example.org")
+        Phasegate("http://example.org")
     for address, use_proxies in (("http://127.0.0.1:8000", True), ("http://example.org", False)):
-        Client(address, use_proxies=use_proxies).close()
+        Phasegate(address, use_proxies=use_proxies).close()

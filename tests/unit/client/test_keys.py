@@ -9,9 +9,10 @@ from contextlib import contextmanager
 
 import pytest
 
-from service.client import Client, ClientError, KeyWithheld, UnexpectedAnswer
+from service.client import ClientError, KeyWithheld, Phasegate, UnexpectedAnswer
 
 KEY = "pg_" + "0123456789ab" + "_" + "5" * 64
+OTHER = "pg_" + "ba9876543210" + "_" + "7" * 64
 
 
 @contextmanager
@@ -44,49 +45,68 @@ def listening(status: int, location: str = "") -> Iterator[tuple[str, list[str |
 def test_the_key_goes_to_the_service_and_to_nobody_that_it_names():
     for status in (301, 302, 307, 308):
         with listening(200) as (elsewhere, there), listening(status, f"{elsewhere}/v1/limits") as (address, here):
-            with Client(address, api_key=KEY) as client, pytest.raises(UnexpectedAnswer, match="sends callers on"):
+            with Phasegate(address, api_key=KEY) as client, pytest.raises(UnexpectedAnswer, match="sends callers on"):
                 client.limits()
             assert (here, there) == ([f"Bearer {KEY}"], [])
 
 
-def test_without_a_key_none_is_sent():
-    with listening(404) as (address, shown), Client(address) as client:
+def test_without_a_key_none_is_sent(monkeypatch):
+    monkeypatch.delenv("PHASEGATE_API_KEY", raising=False)
+    with listening(404) as (address, shown), Phasegate(address) as client:
         with pytest.raises(ClientError):
             client.limits()
         assert shown == [None]
 
 
-def test_a_key_of_the_environment_is_for_the_command_line_alone(monkeypatch):
-    monkeypatch.setenv("PHASEGATE_API_KEY", KEY)
-    test_without_a_key_none_is_sent()
-
-
 @pytest.mark.parametrize("address", ["http://gate.example", "http://10.0.0.5:8000", "http://127.0.0.1.evil.example"])
 def test_a_key_does_not_cross_a_network_unencrypted_unless_it_may(address):
     with pytest.raises(KeyWithheld, match="without TLS") as withheld:
-        Client(address, api_key=KEY)
+        Phasegate(address, api_key=KEY)
     assert KEY not in str(withheld.value)
-    Client(address, api_key=KEY, key_over_http=True, use_proxies=False).close()
+    Phasegate(address, api_key=KEY, key_over_http=True, use_proxies=False).close()
 
 
 @pytest.mark.parametrize("address", ["https://gate.example", "http://localhost:8000", "http://[::1]:8000"])
 def test_a_key_may_go_over_tls_and_stay_on_this_machine(address):
-    Client(address, api_key=KEY, use_proxies=False).close()
+    Phasegate(address, api_key=KEY, use_proxies=False).close()
 
 
-@pytest.mark.parametrize("text", ["", "pg_1_2", KEY + "\n", f"{KEY}\r\nX-Evil: 1", "Bearer " + KEY])
+@pytest.mark.parametrize("text", ["pg_1_2", KEY + "\n", f"{KEY}\r\nX-Evil: 1", "Bearer " + KEY])
 def test_what_is_no_key_is_not_sent_and_not_repeated(text):
     with pytest.raises(KeyWithheld, match="12 hexadecimal digits") as withheld:
-        Client("http://127.0.0.1", api_key=text)
+        Phasegate("http://127.0.0.1", api_key=text)
     assert "5" * 64 not in str(withheld.value)
 
 
 def test_a_key_and_a_password_in_the_address_are_one_too_many():
     with pytest.raises(KeyWithheld, match="Give one"):
-        Client("https://ann:secret@host", api_key=KEY)
+        Phasegate("https://ann:secret@host", api_key=KEY)
 
 
 def test_a_key_is_in_no_text_of_a_client():
-    with Client("http://127.0.0.1", api_key=KEY) as client:
+    with Phasegate("http://127.0.0.1", api_key=KEY) as client:
         assert KEY not in repr(client)
         assert KEY not in repr(vars(client))
+
+
+def test_the_environment_says_which_service_and_which_key_unless_the_caller_does(monkeypatch):
+    monkeypatch.setenv("PHASEGATE_API_KEY", KEY)
+    for given, expected in (
+        ({}, [f"Bearer {KEY}"]),
+        ({"api_key": OTHER}, [f"Bearer {OTHER}"]),
+        ({"api_key": ""}, [None]),
+    ):
+        with listening(404) as (address, shown):
+            monkeypatch.setenv("PHASEGATE_URL", address)
+            with Phasegate(**given) as client, pytest.raises(ClientError):
+                client.limits()
+        assert shown == expected
+
+
+def test_the_environment_says_whether_a_key_may_cross_a_network_without_tls(monkeypatch):
+    monkeypatch.setenv("PHASEGATE_URL", "http://10.0.0.1")
+    monkeypatch.setenv("PHASEGATE_API_KEY", KEY)
+    monkeypatch.setenv("PHASEGATE_API_KEY_OVER_HTTP", "True")
+    Phasegate(use_proxies=False).close()
+    with pytest.raises(KeyWithheld):
+        Phasegate(key_over_http=False, use_proxies=False)

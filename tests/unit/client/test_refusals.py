@@ -5,7 +5,15 @@ import ssl
 import httpx2
 import pytest
 
-from service.client import AccessDenied, Client, InvalidName, NotReachable, NotSecure, ProblemReceived, UnexpectedAnswer
+from service.client import (
+    AccessDenied,
+    InvalidName,
+    NotReachable,
+    NotSecure,
+    Phasegate,
+    ProblemReceived,
+    UnexpectedAnswer,
+)
 from service.client.connection import Connection
 from service.client.refusals import refusal, unanswered
 from service.schemas.health import Health
@@ -110,7 +118,7 @@ def test_what_a_newer_service_adds_is_left_out_and_what_is_missing_is_no_answer(
 @pytest.mark.parametrize("name", ["", ".", ".."])
 def test_a_name_that_leads_to_another_address_is_refused_before_anything_is_sent(name):
     """`GET /v1/datasets/` would be a list, and `DELETE /v1/datasets/..` an address that nobody meant."""
-    with Client("http://host.invalid", use_proxies=False) as client:
+    with Phasegate("http://host.invalid", use_proxies=False) as client:
         for call in (client.dataset, client.delete_dataset, client.label_set, client.analysis, client.cancel):
             with pytest.raises(InvalidName, match="names nothing"):
                 call(name)

@@ -11,7 +11,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import httpx2
 import pytest
 
-from service.client import Client, NotReachable, ProblemReceived
+from service.client import NotReachable, Phasegate, ProblemReceived
 from service.client import connection as client_connection
 from service.client.repeating import ATTEMPTS, ATTEMPTS_IN_USE, FIRST_PAUSE_S, LONGEST_PAUSE_S, pause_s
 from service.estimation.record import as_dict
@@ -71,11 +71,11 @@ def server() -> Iterator[Scripted]:
 
 
 @pytest.fixture
-def client(server: Scripted, monkeypatch: pytest.MonkeyPatch) -> Iterator[Client]:
+def client(server: Scripted, monkeypatch: pytest.MonkeyPatch) -> Iterator[Phasegate]:
     """A client that does not really wait; `server.pauses` has what it would have waited for."""
     server.pauses = []
     monkeypatch.setattr(client_connection.time, "sleep", server.pauses.append)
-    with Client(f"http://127.0.0.1:{server.server_port}") as client:
+    with Phasegate(f"http://127.0.0.1:{server.server_port}") as client:
         yield client
 
 

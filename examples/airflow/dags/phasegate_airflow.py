@@ -15,6 +15,7 @@ from typing import Any
 from airflow.exceptions import AirflowFailException
 from airflow.sdk import BaseHook, BaseSensorOperator, Connection, Context
 from airflow.triggers.base import BaseTrigger, TriggerEvent
+
 from phasegate import AsyncPhasegate, Phasegate
 from service.client.errors import AnalysisFailed
 

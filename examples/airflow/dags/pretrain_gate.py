@@ -7,8 +7,9 @@ from pathlib import Path
 from airflow.exceptions import AirflowFailException
 from airflow.providers.standard.operators.python import ShortCircuitOperator
 from airflow.sdk import BaseHook, Param, dag, task
-from phasegate import Phasegate
 from phasegate_airflow import PhasegateSensor, service_of
+
+from phasegate import Phasegate
 
 
 def may_start(analysis_id: str, policy: str, ti=None) -> bool:

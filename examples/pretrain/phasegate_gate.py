@@ -13,9 +13,9 @@ from typing import Literal
 import torch
 from torch import Tensor, distributed
 
-from phasegate import ClientError, Phasegate
+from phasegate import NotReachable, Phasegate
 
-Answer = Literal["pass", "fail", "abstain", "none"]
+Answer = Literal["pass", "fail", "abstain", "unreachable", "error"]
 
 
 @dataclass(frozen=True)
@@ -37,7 +37,7 @@ class Verdict:
     """What the gate has answered."""
 
     answer: Answer
-    """pass, fail or abstain; none: there is no decision."""
+    """pass, fail or abstain; unreachable: no service, or not in time; error: it could not be asked, or refused."""
     reason: str
     """Why, in a sentence."""
     decision_id: str | None = None
@@ -63,7 +63,7 @@ class Gate:
     url: str | None = None
     """Address of the service; None: PHASEGATE_URL.  A key is read from PHASEGATE_API_KEY."""
     starts_on: frozenset[Answer] = frozenset({"pass"})
-    """Answers with which the run starts; add abstain, or none for a service that is away, if it should then too."""
+    """Answers with which the run starts; add abstain, or unreachable, if it should then too.  After an error none starts."""
     timeout_s: float = 480.0
     """Longest wait for the report (seconds). The other ranks wait as long: keep it below the time-out of the process
     group, which is 600 s with NCCL unless it was set."""
@@ -74,7 +74,7 @@ class Gate:
 def hold_until_answered(gate: Gate) -> Verdict:
     """Ask, on rank 0, tell all ranks, and return the verdict with which the run starts.  Raises RunStopped."""
     verdict = _told_to_all(_asked(gate) if _rank() == 0 else None)
-    if verdict.answer not in gate.starts_on:
+    if verdict.answer == "error" or verdict.answer not in gate.starts_on:
         raise RunStopped(verdict)
     return verdict
 
@@ -93,10 +93,10 @@ def _asked(gate: Gate) -> Verdict:
                 metadata=dict(gate.metadata),
                 timeout_s=gate.timeout_s,
             )
-    except (ClientError, TimeoutError) as error:
-        return Verdict("none", str(error))
-    except Exception as error:  # whatever it is, the other ranks must hear of it
-        return Verdict("none", f"{type(error).__name__}: {error}")
+    except (NotReachable, TimeoutError) as error:
+        return Verdict("unreachable", str(error))
+    except Exception as error:  # noqa: BLE001 - whatever it is, the other ranks must hear of it
+        return Verdict("error", f"{type(error).__name__}: {error}")
     decision = triage.decision
     return Verdict(str(decision.decision), decision.summary, decision.id)
 

@@ -36,6 +36,7 @@ AnalysisError
 |   +-- QueueFull           queue_full
 |   +-- RateLimited         rate_limited
 |   +-- TooManyUploads      too_many_uploads
+|   +-- TooManyStreams      too_many_streams
 +-- ReportNotReady          report_not_ready
 +-- NoReport                no_report
 +-- ReportAltered           report_altered
@@ -270,6 +271,12 @@ class TooManyUploads(TooMuch):
     """The caller sends more at the same time than the service takes."""
 
     code = "too_many_uploads"
+
+
+class TooManyStreams(TooMuch):
+    """As many streams of events are open as the service holds."""
+
+    code = "too_many_streams"
 
 
 class ReportNotReady(AnalysisError):

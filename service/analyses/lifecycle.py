@@ -34,13 +34,13 @@ def describe(store: Store, queue: Queue, analysis_id: str) -> Analysis:
         entry = _entries(queue, [analysis_id])[0]
         # It may have finished and left the queue, or been deleted, between the two looks.
         outcome = _outcome(store, analysis_id) if entry is None else None
-        return _assemble(submission, outcome, entry)
-    return _assemble(submission, outcome, None)
+        return assemble(submission, outcome, entry)
+    return assemble(submission, outcome, None)
 
 
 def as_submitted(submission: Submission) -> Analysis:
     """The analysis in the moment in which it was accepted."""
-    return _assemble(submission, None, None)
+    return assemble(submission, None, None)
 
 
 def list_analyses(
@@ -69,7 +69,7 @@ def list_analyses(
                 outcome = store.analyses.outcome(submission.id)
                 if outcome is None and store.analyses.find(submission.id) is None:
                     continue
-            analysis = _assemble(submission, outcome, entry)
+            analysis = assemble(submission, outcome, entry)
             if not states or analysis.state in states:
                 shown[submission.id] = analysis
         return [shown.get(analysis_id) for analysis_id in analysis_ids]
@@ -174,7 +174,7 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def _assemble(submission: Submission, outcome: Outcome | None, entry: QueueEntry | None) -> Analysis:
+def assemble(submission: Submission, outcome: Outcome | None, entry: QueueEntry | None) -> Analysis:
     """The analysis that follows from its three records; the store outranks the queue, which may have lost it."""
     if outcome is not None:
         return Analysis(

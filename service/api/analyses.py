@@ -2,24 +2,22 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
-from contextlib import suppress
 from datetime import timedelta
 from typing import Annotated
 
-from fastapi import APIRouter, Depends, Header, Path, Query, Request, Response
+from fastapi import APIRouter, Depends, Path, Query, Request, Response
 from fastapi.concurrency import contextmanager_in_threadpool, run_in_threadpool
 from fastapi.responses import JSONResponse
 from pydantic import TypeAdapter
 
 from service.analyses import lifecycle, submission
 from service.analyses.analysis import Analysis, State
-from service.analyses.errors import AnalysisError, InvalidRequest
+from service.analyses.errors import InvalidRequest
 from service.analyses.metadata import check_metadata
 from service.analyses.ports import Store
 from service.api import problems
-from service.api.access import ServicesDep, StoreDep
+from service.api.access import CallerDep, ServicesDep, StoreDep
 from service.api.bodies import JSON, read_form, read_json, unsupported
 from service.api.body_limit import FORM, media_type
 from service.api.capacity import Capacity, CapacityDep
@@ -37,18 +35,17 @@ from service.api.describing import (
 from service.api.observation import request_id
 from service.api.once import IN_USE, Once, OnceDep, begun
 from service.api.views import analysis_address, view_analysis
+from service.api.waiting import WaitDep, WatchesDep
 from service.estimation.report import Report
 from service.estimation.simulation_records import Simulation
 from service.schemas.analyses import AnalysisPage, AnalysisRequest, AnalysisView
 from service.schemas.limits import DEFAULT_PAGE
 from service.schemas.options import read_options
 from service.schemas.uploads import UploadForm, read_flag, read_metadata
-from service.storage.redis_queue import wait_for_announcement
 from service.wiring import Services
 
 router = APIRouter(prefix="/v1/analyses", tags=["analyses"])
 
-WAIT = re.compile(r"(?:^|[,;\s])wait\s*=\s*\"?([0-9]{1,9})(?![0-9.])", re.IGNORECASE)
 METADATA_PREFIX = "metadata."
 REQUEST = TypeAdapter(AnalysisRequest)
 AnalysisId = Annotated[str, Path(description="Id of the analysis.", examples=[ID_EXAMPLES["analysis_id"]])]
@@ -118,10 +115,10 @@ async def submit(
     store: StoreDep,
     once: OnceDep,
     capacity: CapacityDep,
+    caller: CallerDep,
+    watches: WatchesDep,
     request: Request,
-    prefer: Annotated[
-        list[str] | None, Header(description="`wait=N`: answer when finished, or after N seconds.")
-    ] = None,
+    wait_s: WaitDep,
 ) -> Response:
     """Analyse a stored dataset with one of its label sets (JSON), or upload both at once (a form).
 
@@ -139,23 +136,13 @@ async def submit(
         analysis = await _submit_stored(services, store, once, capacity, request)
     else:
         raise unsupported(f"{FORM} or {JSON}")
-    analysis_id = analysis.submission.id
     retention = services.settings.retention
-    wait_s = _wait(", ".join(prefer or ()), services.settings.max_wait_s)
     applied: dict[str, str] = {}
     if wait_s is not None:
         # A repetition of the call need not wait for this one to end its wait.
         await once.keep_response(_answer(analysis, retention))
-        # The analysis is stored: whatever keeps us from looking at it, the caller must learn where it is.
-        with suppress(AnalysisError, OSError):
-            await wait_for_announcement(
-                services.redis_url,
-                analysis_id,
-                wait_s,
-                lambda: request.app.state.draining.is_set() or store.analyses.outcome(analysis_id) is not None,
-            )
-            analysis = await run_in_threadpool(lifecycle.describe, store, services.queue, analysis_id)
-        applied["Preference-Applied"] = f"wait={wait_s:g}"
+        analysis = await watches.until_over(caller.tenant, store, analysis, wait_s)
+        applied = _applied(wait_s)
     return _answer(analysis, retention, applied)
 
 
@@ -193,11 +180,22 @@ def list_analyses(
 @router.get(
     "/{analysis_id}",
     summary="Look at an analysis",
-    responses={200: {"headers": RETRY_AFTER, "description": "The analysis as it stands."}, 404: UNKNOWN},
+    responses={200: {"headers": RETRY_AFTER | APPLIED, "description": "The analysis as it stands."}, 404: UNKNOWN},
 )
-def look(services: ServicesDep, store: StoreDep, response: Response, analysis_id: AnalysisId) -> AnalysisView:
+async def look(
+    services: ServicesDep,
+    store: StoreDep,
+    caller: CallerDep,
+    watches: WatchesDep,
+    response: Response,
+    analysis_id: AnalysisId,
+    wait_s: WaitDep,
+) -> AnalysisView:
     """State, progress, times, and the error of a failed analysis."""
-    analysis = lifecycle.describe(store, services.queue, analysis_id)
+    analysis = await run_in_threadpool(lifecycle.describe, store, services.queue, analysis_id)
+    if wait_s is not None:
+        analysis = await watches.until_over(caller.tenant, store, analysis, wait_s)
+        response.headers.update(_applied(wait_s))
     if not analysis.state.final:
         response.headers["Retry-After"] = str(problems.RETRY_AFTER_S)
     return view_analysis(analysis, services.settings.retention)
@@ -208,16 +206,28 @@ def look(services: ServicesDep, store: StoreDep, response: Response, analysis_id
     summary="Fetch the report",
     response_model=Report | Simulation,
     responses={
+        200: {"headers": APPLIED},
         404: UNKNOWN,
         409: problem("Not finished (`report_not_ready`), or none (`no_report`).", RETRY_AFTER),
     },
 )
-def report(store: StoreDep, analysis_id: AnalysisId) -> Response:
+async def report(
+    services: ServicesDep,
+    store: StoreDep,
+    caller: CallerDep,
+    watches: WatchesDep,
+    analysis_id: AnalysisId,
+    wait_s: WaitDep,
+) -> Response:
     """The report, byte for byte as it was stored when the analysis ended; it never changes.
 
     That of a simulation has the form that a small simulation is answered with at once.
     """
-    return Response(lifecycle.report(store, analysis_id), media_type="application/json")
+    if wait_s is not None:
+        analysis = await run_in_threadpool(lifecycle.describe, store, services.queue, analysis_id)
+        await watches.until_over(caller.tenant, store, analysis, wait_s)
+    stored = await run_in_threadpool(lifecycle.report, store, analysis_id)
+    return Response(stored, headers=_applied(wait_s), media_type="application/json")
 
 
 @router.post(
@@ -322,7 +332,5 @@ def _metadata_filter(request: Request) -> dict[str, str]:
     return wanted
 
 
-def _wait(prefer: str, longest_s: float) -> float | None:
-    """Seconds of `Prefer: wait=N` (RFC 7240), at most `longest_s`; None when no wait is asked for."""
-    found = WAIT.search(prefer)
-    return min(float(found[1]), longest_s) if found else None
+def _applied(wait_s: float | None) -> dict[str, str]:
+    return {} if wait_s is None else {"Preference-Applied": f"wait={wait_s:g}"}

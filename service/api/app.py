@@ -18,7 +18,7 @@ from service.analyses.errors import QueueUnavailable, StoreUnavailable
 from service.analyses.expiry import Expiry
 from service.analyses.ports import Queue, Stores
 from service.analyses.reconciliation import EndedAttempts, reconcile_queue, reconcile_store
-from service.api import analyses, datasets, health, limits, metrics, model, once, problems
+from service.api import analyses, datasets, events, health, limits, metrics, model, once, problems
 from service.api.admission import Admission
 from service.api.body_limit import BodyLimit
 from service.api.body_pace import BodyPace
@@ -27,6 +27,7 @@ from service.api.content_digest import BodyDigest, check_empty_body
 from service.api.description import describe
 from service.api.queries import check_query
 from service.api.threads import kept_threads
+from service.api.waiting import Watches
 from service.settings import Settings
 from service.wiring import Services, build_api, open_ring
 
@@ -53,7 +54,8 @@ def create_app(settings: Settings) -> FastAPI:
             await run_in_threadpool(services.stores.sweep)
         app.state.services = services
         app.state.taken = Taken()
-        app.state.threads = kept_threads()
+        app.state.threads = threads = kept_threads()
+        app.state.watches = watches = Watches(services.queue, services.redis_url, threads.looks, app.state.draining)
         app.state.ring = ring = open_ring(settings)
         if settings.require_keys:
             with suppress(StoreUnavailable):  # which calls say, and /readyz
@@ -67,6 +69,7 @@ def create_app(settings: Settings) -> FastAPI:
             asyncio.create_task(_repeat(EndedAttempts().stop, services, QUEUE_INTERVAL_S)),
             asyncio.create_task(_repeat(reconcile_store, services, STORE_INTERVAL_S)),
             asyncio.create_task(_repeat(expiry.sweep, services, SWEEP_INTERVAL_S)),
+            asyncio.create_task(watches.run()),
         ]
         yield
         for task in tasks:
@@ -92,7 +95,7 @@ def create_app(settings: Settings) -> FastAPI:
     once.install(app)
     app.add_middleware(Admission, settings=settings)  # what is added last is asked first
     problems.install(app)
-    for router in (datasets.router, analyses.router, model.router, limits.router):
+    for router in (datasets.router, analyses.router, events.router, model.router, limits.router):
         app.include_router(router, dependencies=[Depends(check_query), Depends(check_empty_body), Depends(check_rate)])
     for router in (health.router, metrics.router):
         app.include_router(router)

@@ -20,6 +20,7 @@ from service.analyses.errors import (
     RateLimited,
     TooManyDatasets,
     TooManyLabelSets,
+    TooManyStreams,
     TooManyUploads,
 )
 from service.analyses.identity import Kind, is_id, new_id
@@ -31,6 +32,7 @@ CHANGING = frozenset({"POST", "PUT", "DELETE"})
 RETRY_BOUNDS_S = (1, 60)
 USUAL_RUN_S = 10.0  # as long as nothing has been counted
 UPLOAD_RETRY_S = 5
+STREAM_RETRY_S = 10
 
 
 async def check_rate(request: Request, services: ServicesDep, caller: CallerDep) -> None:
@@ -51,13 +53,16 @@ class Taken:
 
     def __init__(self) -> None:
         self.uploads: Counter[str] = Counter()  # by caller; on the event loop alone
+        self.streams: Counter[str] = Counter()  # by caller; on the event loop alone
         self.submissions = 0
         self.datasets: Counter[str] = Counter()  # by tenant
         self.lock = Lock()
 
 
 class Capacity:
-    """What one caller may still add.  Calls look at store and queue: not for the event loop, `uploading` excepted."""
+    """What one caller may still add.  Calls look at store and queue: not for the event loop, `uploading` and
+    `streaming` excepted.
+    """
 
     def __init__(self, services: Services, store: Store, caller: Caller, taken: Taken) -> None:
         self._services, self._store, self._taken = services, store, taken
@@ -147,13 +152,27 @@ class Capacity:
                 "Send this one when another has come.",
                 retry_after_s=UPLOAD_RETRY_S,
             )
-        self._taken.uploads[self._caller] += 1
-        try:
+        with _counted(self._taken.uploads, self._caller):
             yield
-        finally:
-            self._taken.uploads[self._caller] -= 1
-            if not self._taken.uploads[self._caller]:
-                del self._taken.uploads[self._caller]
+
+    @contextmanager
+    def streaming(self) -> Iterator[None]:
+        """While the caller follows an analysis.  Raises TooManyStreams."""
+        settings, streams = self._services.settings, self._taken.streams
+        if streams[self._caller] >= settings.max_streams:
+            raise TooManyStreams(
+                f"{settings.max_streams} streams are open already, which is as many as this service holds for one "
+                "caller. Close some, or look at the analysis now and then.",
+                retry_after_s=STREAM_RETRY_S,
+            )
+        if streams.total() >= settings.max_connections // 2:
+            raise TooManyStreams(
+                "As many streams are open as this service holds. Try again after the time in Retry-After, or look at "
+                "the analysis now and then.",
+                retry_after_s=STREAM_RETRY_S,
+            )
+        with _counted(streams, self._caller):
+            yield
 
     def _place_in_s(self) -> int:
         """How soon one of the waiting ones is likely to start: analyses take their time, divided among workers."""
@@ -165,6 +184,17 @@ class Capacity:
         run_s = measures.counts.runs.total_s / ended if ended else USUAL_RUN_S
         least, most = RETRY_BOUNDS_S
         return min(most, max(least, math.ceil(run_s / max(1, measures.workers_alive))))
+
+
+@contextmanager
+def _counted(counter: Counter[str], name: str) -> Iterator[None]:
+    counter[name] += 1
+    try:
+        yield
+    finally:
+        counter[name] -= 1
+        if not counter[name]:
+            del counter[name]
 
 
 async def _capacity(request: Request, services: ServicesDep, store: StoreDep, caller: CallerDep) -> Capacity:

@@ -14,7 +14,7 @@ from service.api.capacity import CHANGING
 from service.api.describing import RETRY_AFTER
 from service.api.problems import MEDIA_TYPE
 from service.estimation import inputs
-from service.schemas.analyses import AnalysisRequest
+from service.schemas.analyses import AnalysisProgress, AnalysisRequest
 from service.schemas.content_digest import CONTENT_DIGEST
 from service.schemas.datasets import OpenDataset
 from service.schemas.idempotency_key import IDEMPOTENCY_KEY, IDEMPOTENT_REPLAYED
@@ -86,6 +86,7 @@ BODIES = {
         UploadForm,
         SubmittedOptions,
         OpenDataset,
+        AnalysisProgress,
         AnalysisRequest,
         ModelParameters,
         PhaseDiagramRequest,
@@ -161,7 +162,7 @@ def _bound(field: dict[str, Any], bounds: dict[str, float]) -> None:
 
 
 def _beside() -> dict[str, Any]:
-    """Schemas of bodies that routes read themselves."""
+    """Schemas of bodies that routes read or write themselves."""
     models: list[tuple[Any, Literal["validation"], TypeAdapter[Any]]] = [
         (name, "validation", TypeAdapter(model)) for name, model in BODIES.items()
     ]

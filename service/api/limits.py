@@ -71,6 +71,7 @@ def limits(services: ServicesDep) -> LimitsView:
             datasets=settings.max_datasets,
             label_sets=settings.max_label_sets,
             concurrent_uploads=settings.max_concurrent_uploads,
+            event_streams=settings.max_streams,
             changes_per_minute=settings.rate_per_minute,
         ),
     )

@@ -40,6 +40,7 @@ from service.analyses.errors import (
 )
 from service.api.invalid_requests import invalid_request
 from service.estimation.errors import EstimationError, InputError, NumericalFailure
+from service.gating.errors import GatingError
 from service.schemas.wire import Problem
 
 MEDIA_TYPE = "application/problem+json"
@@ -49,6 +50,7 @@ RETRY_AFTER_S = 1
 STATUS: dict[type[Exception], int] = {
     InputError: 422,
     NumericalFailure: 422,
+    GatingError: 422,
     UploadError: 422,
     LabelsTooLarge: 413,
     InvalidRequest: 422,
@@ -107,7 +109,7 @@ def status_of(kind: type[Exception]) -> int:
     return next(STATUS[ancestor] for ancestor in kind.__mro__ if ancestor in STATUS)
 
 
-def problem_of(error: EstimationError | AnalysisError) -> Problem:
+def problem_of(error: EstimationError | AnalysisError | GatingError) -> Problem:
     """The problem that an error is."""
     return _problem(error.code, _title(type(error)), status_of(type(error)), error.message, error.part)
 
@@ -153,6 +155,7 @@ def install(app: FastAPI) -> None:
 
     @app.exception_handler(EstimationError)
     @app.exception_handler(AnalysisError)
+    @app.exception_handler(GatingError)
     async def known(request: Request, error: Any) -> JSONResponse:
         return respond(
             problem_of(error), {"Retry-After": str(error.retry_after_s)} if isinstance(error, TooMuch) else None

@@ -10,7 +10,7 @@ from anyio import CapacityLimiter, to_thread
 
 Found = TypeVar("Found")
 
-LOOKUPS, PROBES, RENEWALS = 4, 2, 4
+LOOKUPS, PROBES, RENEWALS, LOOKS = 4, 2, 4, 1
 
 
 @dataclass(frozen=True)
@@ -23,11 +23,13 @@ class Threads:
     """Of /readyz."""
     renewals: CapacityLimiter
     """Of the leases of calls, which run out within seconds."""
+    looks: CapacityLimiter
+    """At analyses that somebody waits for, all of them together."""
 
 
 def kept_threads() -> Threads:
     """The threads of one application."""
-    return Threads(CapacityLimiter(LOOKUPS), CapacityLimiter(PROBES), CapacityLimiter(RENEWALS))
+    return Threads(CapacityLimiter(LOOKUPS), CapacityLimiter(PROBES), CapacityLimiter(RENEWALS), CapacityLimiter(LOOKS))
 
 
 async def run_in(threads: CapacityLimiter, step: Callable[..., Found], *arguments: object) -> Found:

@@ -19,6 +19,7 @@ from service.estimation.preparation import Prepared, prepare
 from service.estimation.record import Record
 from service.estimation.repeats import identifiers_need_groups, repeated_rows_need_groups
 from service.estimation.report_warning import ReportWarning
+from service.estimation.warning_codes import ORDER, SERIOUS
 from service.estimation.warnings import (
     class_imbalance,
     constant_columns,
@@ -29,35 +30,6 @@ from service.estimation.warnings import (
     rare_classes,
     sparse_labels,
 )
-
-# Most serious first.  The answer is wrong with the first group, weaker than it looks with the rest.
-SERIOUS = (
-    "pairing_not_better_than_shuffled",  # found with the evidence, not here: `beside` brings it in
-    "labels_linear_in_one_modality",
-    "copied_columns",
-    "near_copy",
-    "repeated_rows_need_groups",
-)
-LESS_SERIOUS = (
-    "labels_not_associated",  # and the next four: found with the estimate
-    "rehearsal_contradicts",
-    "no_nuisance",
-    "signal_hardly_shared",
-    "one_label_target",
-    "duplicate_rows",
-    "heavy_tails",
-    "unequal_scales",
-    "missing_values",
-    "fewer_pairs_than_features",
-    "few_labels",
-    "rare_classes",
-    "class_imbalance",
-    "collinear_columns",
-    "constant_feature_columns",
-    "constant_label_columns",
-    "sparse_label_columns",
-)
-ORDER = {code: place for place, code in enumerate((*SERIOUS, *LESS_SERIOUS))}
 
 
 @dataclass(frozen=True)

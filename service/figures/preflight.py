@@ -6,7 +6,8 @@ from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
 
-from service.estimation.preflight import SERIOUS, Preflight
+from service.estimation.preflight import Preflight
+from service.estimation.warning_codes import SERIOUS
 
 
 def draw_preflight(found: Preflight, console: Console) -> None:

@@ -40,6 +40,19 @@ class ProgressView(WireModel):
     """Share of the work done, 0 to 1."""
 
 
+class AnalysisProgress(WireModel):
+    """How an analysis stands, as an event tells it before the end."""
+
+    state: State
+    """queued or running."""
+    stage: str
+    """What is being done."""
+    fraction: float = Field(ge=0, le=1)
+    """Share of the work done, 0 to 1; a further attempt begins at 0 again."""
+    queue_position: int | None
+    """Analyses before it in the queue; null unless it waits there."""
+
+
 class InputsView(WireModel):
     """The uploaded files."""
 

@@ -101,6 +101,8 @@ class LoadLimits(WireModel):
     """Most label sets of one dataset."""
     concurrent_uploads: int
     """Most uploads of one caller at the same time."""
+    event_streams: int
+    """Most streams of events of one caller at the same time."""
     changes_per_minute: int
     """Most calls of one caller within a minute that change something; 0 for no limit."""
 

@@ -17,7 +17,7 @@ Phasegate's own:
                                                  when they are due
     phasegate:dequeued                   zset    ids seen in the intermediate list, and when   when moved on
     phasegate:recovered                  string  when recover() was here last                  never
-    phasegate:announced:<id>             channel "the outcome of this analysis is stored"      not stored
+    phasegate:announced                  channel ids of analyses whose outcome is stored       not stored
     phasegate:counters                   hash    ended analyses, fields in `counters`          never
     phasegate:counted:<id>               string  a mark: this analysis is counted              after COUNTED_TTL_S
     phasegate:call:<digest>              hash    a call with an Idempotency-Key and its        PHASEGATE_IDEMPOTENCY_S
@@ -53,6 +53,8 @@ DELAYED = "phasegate:delayed"
 DEQUEUED = "phasegate:dequeued"
 RECOVERED = "phasegate:recovered"
 COUNTERS = "phasegate:counters"
+ANNOUNCED = "phasegate:announced"
+"""One channel for all: who may use patterns of channels may not always subscribe to one."""
 
 HEARTBEAT_INTERVAL_S = 3
 """A worker renews the lease of its running analysis this often."""
@@ -101,11 +103,6 @@ def is_analysis_id(value: object) -> bool:
 def job_key(analysis_id: str) -> str:
     """Key of the hash of one analysis."""
     return JOB_PREFIX + analysis_id
-
-
-def announcement_channel(analysis_id: str) -> str:
-    """Channel on which the outcome of one analysis is announced."""
-    return f"phasegate:announced:{analysis_id}"
 
 
 def counted_key(analysis_id: str) -> str:

@@ -19,21 +19,11 @@ from service.analyses.counting import EndedAnalysis
 from service.analyses.identity import stem_of
 from service.analyses.ports import QueueEntry, QueueState
 from service.storage import counters, keys, queue_scripts
-from service.storage.announcements import wait_for_announcement
 from service.storage.idempotency import forget_calls
 from service.storage.kernel_kills import kernel_kills
 from service.storage.measures import Measures, read_measures
 from service.storage.queue_jobs import decode_loss, decode_progress, decode_signal, encode_progress, job_fields
 from service.storage.reaching import Absence, reachable
-
-__all__ = [
-    "RedisQueue",
-    "open_brief_connection",
-    "open_connection",
-    "open_measure",
-    "publish_progress",
-    "wait_for_announcement",
-]
 
 log = structlog.get_logger("phasegate.queue")
 
@@ -171,7 +161,7 @@ class RedisQueue:
     def announce(self, analysis_id: str) -> None:
         """Tell whoever waits for this analysis that its outcome is stored; a lost announcement is found by looking."""
         with self._reachable():
-            self._connection.publish(keys.announcement_channel(analysis_id), b"stored")
+            self._connection.publish(keys.ANNOUNCED, analysis_id)
 
     def count(self, ended: EndedAnalysis) -> None:
         """Count an analysis that has just ended."""

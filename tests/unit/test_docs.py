@@ -10,7 +10,7 @@ import pytest
 
 from service.estimation import calibration, warnings
 from service.estimation.posterior import chain, membership
-from service.estimation.preflight import ORDER
+from service.estimation.warning_codes import ORDER
 
 ROOT = Path(__file__).parents[2]
 DERIVATION = (ROOT / "docs/calibrated.md").read_text(encoding="utf-8")

@@ -20,12 +20,13 @@ from service.estimation.errors import (
 from service.estimation.labels import Targets, label_columns
 from service.estimation.moments import assign_blocks
 from service.estimation.options import Options, Scalings
-from service.estimation.preflight import LESS_SERIOUS, ORDER, SERIOUS, check
+from service.estimation.preflight import check
 from service.estimation.record import as_dict
 from service.estimation.reduction import reduce
 from service.estimation.report_warning import ReportWarning
 from service.estimation.survey import survey
 from service.estimation.terms import Method, Missing, Scaling
+from service.estimation.warning_codes import LESS_SERIOUS, ORDER, SERIOUS
 
 from .samples import paired
 

@@ -1,0 +1,45 @@
+"""What a rule finds in a report, before its severity makes an outcome of it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from service.gating.decision import Outcome, RuleOutcome
+from service.gating.policy import Severity
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One rule held against one report."""
+
+    held: bool | None
+    """Whether it holds; None where the report leaves that open."""
+    observed: str | float | None
+    """What the report says."""
+    required: str
+    """What the policy asks for."""
+    reason: str
+    """Why, as a sentence without its full stop, its first word in small letters unless a name."""
+    advice: str = ""
+    """What to do, in sentences; empty where nothing needs to be done."""
+
+    def outcome(self, rule: str, severity: Severity) -> RuleOutcome:
+        """The outcome of the rule with this name."""
+        if self.held is None:
+            outcome = Outcome.UNDETERMINED
+        elif self.held:
+            outcome = Outcome.PASS
+        else:
+            outcome = Outcome.WARN if severity is Severity.WARN else Outcome.FAIL
+        sentence = f"{self.reason[:1].upper()}{self.reason[1:]}."
+        message = f"{sentence} {self.advice}" if self.advice else sentence
+        return RuleOutcome(rule, severity, self.observed, self.required, outcome, message)
+
+
+def shown(value: float, *bounds: float) -> str:
+    """A number with as many digits as it takes to tell it from the bounds that it is held against."""
+    for digits in (3, 6, 9, 17):
+        text = f"{value:.{digits}g}"
+        if all((float(text) == bound) == (value == bound) for bound in bounds):
+            break
+    return text

@@ -5,14 +5,7 @@ PYTHON ?= $(shell for p in python3 python3.13 python3.12 python3.11; do \
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check install --quiet --only-binary :all: --require-hashes
 
-RECIPE := OMP_NUM_THREADS=1 $(BIN)/python -m examples.run_recipe
-RECIPE_PYTHON ?= python3.11
-RECIPE_PIP := python -m pip --disable-pip-version-check install --quiet
-LOCK_RECIPE := uv pip compile --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --quiet
-
-.PRECIOUS: examples/%/.venv/locked examples/%/.venv/made
-.PHONY: recipe-airflow recipe-ci recipe-mlflow recipe-pretrain lock-recipes \
-	help demo serve test check format lock openapi bench-accuracy bench-families bench-calibration bench-evidence \
+.PHONY: help demo serve test check format lock openapi client-sync bench-accuracy bench-families bench-calibration bench-evidence \
 	bench-real bench-speed bench-cancel bench-faults bench-memory bench-hostile fuzz test-bucket test-real image secrets test-containers audit sbom lock clean
 
 help: ## Show this list.
@@ -39,6 +32,9 @@ check: .venv/dev ## Lint, formatting, types, import layers, security, containers
 format: .venv/dev ## Mend what lint and formatting can mend.
 	$(BIN)/ruff check --fix
 	$(BIN)/ruff format
+
+client-sync: .venv/dev ## Translate the asynchronous client into the one without async.
+	$(BIN)/python -m scripts.client_sync
 
 openapi: .venv/runtime ## Write openapi.yaml anew.
 	$(BIN)/phasegate openapi > openapi.yaml.new && mv openapi.yaml.new openapi.yaml
@@ -83,6 +79,14 @@ test-bucket: .venv/dev ## Run what users do with a whole service over a real buc
 test-real: .venv/dev ## Check the published values on real data: make test-real DATA=folder
 	@test -n "$(DATA)" || { echo "Say where the data sets are: make test-real DATA=folder"; exit 2; }
 	PHASEGATE_REAL_DATA="$(DATA)" $(BIN)/pytest tests/real
+
+RECIPE := OMP_NUM_THREADS=1 $(BIN)/python -m examples.run_recipe
+RECIPE_PYTHON ?= python3.11
+RECIPE_PIP := python -m pip --disable-pip-version-check install --quiet
+LOCK_RECIPE := uv pip compile --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --quiet
+
+.PRECIOUS: examples/%/.venv/locked examples/%/.venv/made
+.PHONY: recipe-airflow recipe-ci recipe-mlflow recipe-pretrain lock-recipes
 
 recipe-airflow: examples/airflow/.venv/made ## Run the Airflow recipe against a live service: make recipe-airflow [RECORD=1]
 	$(RECIPE) airflow $(RECORD:%=--record)

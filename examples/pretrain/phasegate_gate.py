@@ -63,7 +63,7 @@ class Gate:
     url: str | None = None
     """Address of the service; None: PHASEGATE_URL.  A key is read from PHASEGATE_API_KEY."""
     starts_on: frozenset[Answer] = frozenset({"pass"})
-    """Answers with which the run starts; add abstain, or unreachable, if it should then too.  After an error none starts."""
+    """Answers with which the run starts; add abstain, or unreachable, if it should then too.  No error starts a run."""
     timeout_s: float = 480.0
     """Longest wait for the report (seconds). The other ranks wait as long: keep it below the time-out of the process
     group, which is 600 s with NCCL unless it was set."""

@@ -1,6 +1,7 @@
-"""Typed HTTP client of the service."""
+"""Typed HTTP client of the service: `Phasegate`, and `AsyncPhasegate` with the same calls."""
 
-from service.client.client import Phasegate
+from service.client.asynchronous.phasegate import AsyncPhasegate
+from service.client.blocking.phasegate import Phasegate
 from service.client.errors import (
     AccessDenied,
     AnalysisFailed,
@@ -12,18 +13,25 @@ from service.client.errors import (
     NotSecure,
     ProblemReceived,
     UnexpectedAnswer,
+    UnsupportedSource,
 )
+from service.client.sources import Source
+from service.client.uploads import OnProgress
 
 __all__ = [
     "AccessDenied",
     "AnalysisFailed",
+    "AsyncPhasegate",
     "ClientError",
     "InvalidAddress",
     "InvalidName",
     "KeyWithheld",
     "NotReachable",
     "NotSecure",
+    "OnProgress",
     "Phasegate",
     "ProblemReceived",
+    "Source",
     "UnexpectedAnswer",
+    "UnsupportedSource",
 ]

@@ -1,10 +1,12 @@
-"""Addresses of servers, as people write them."""
+"""Addresses of servers, as people write them, and names within them."""
 
 from __future__ import annotations
 
+from urllib.parse import quote
+
 import httpx2
 
-from service.client.errors import InvalidAddress
+from service.client.errors import InvalidAddress, InvalidName
 
 EXAMPLE = "http://127.0.0.1:8000"
 
@@ -30,3 +32,10 @@ def shown(address: httpx2.URL) -> str:
 def sentence(error: BaseException) -> str:
     """What an error says, with the stop at its end."""
     return f"{str(error).rstrip('.')}."
+
+
+def step(name: str) -> str:
+    """A name as one step of a path, whatever is in it.  Raises InvalidName for one that no path can hold."""
+    if name in ("", ".", ".."):  # would lead to another address, whose answer is that to another question
+        raise InvalidName(f"{name!r} names nothing. Give the id, such as the service has answered with.")
+    return quote(name, safe="")

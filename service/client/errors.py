@@ -3,6 +3,7 @@
 ClientError
 ├── InvalidAddress      what was given is no address of a server
 ├── InvalidName         what was given is no id
+├── UnsupportedSource   what was given cannot be uploaded as it is
 ├── KeyWithheld         the API key would be sent for others to read
 ├── NotReachable        nobody answers, or only a gateway that says so
 │   └── NotSecure       somebody answers, but not over a connection that can be trusted
@@ -35,6 +36,10 @@ class InvalidAddress(ClientError):
 
 class InvalidName(ClientError):
     """What was given is no id."""
+
+
+class UnsupportedSource(ClientError):
+    """What was given cannot be uploaded as it is: of another type, or with values that would not arrive as they are."""
 
 
 class KeyWithheld(ClientError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 from collections.abc import Iterator
 
@@ -77,8 +78,14 @@ def unanswered(address: str, error: httpx2.TransportError, timeout_s: float) -> 
 
 def _reason(error: BaseException) -> str:
     """What the operating system says of a failed connection, where it says anything."""
-    said = [cause.strerror for cause in causes(error) if isinstance(cause, OSError) and cause.strerror]
+    said = [words for cause in causes(error) if isinstance(cause, OSError) and (words := _words(cause))]
     return (said[-1] if said else str(error) or type(error).__name__).rstrip(".").lower()
+
+
+def _words(error: OSError) -> str | None:
+    if isinstance(error, ConnectionError | TimeoutError) and error.errno is not None:
+        return os.strerror(error.errno)  # an event loop puts in its place to whom it could not connect
+    return error.strerror
 
 
 def causes(error: BaseException | None) -> Iterator[BaseException]:

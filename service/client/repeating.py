@@ -1,7 +1,8 @@
-"""When a call is made again: under a key, so that the service makes nothing twice."""
+"""When a call is made again, and after how long."""
 
 from __future__ import annotations
 
+import random
 import ssl
 
 import httpx2
@@ -14,6 +15,8 @@ ATTEMPTS_IN_USE = 12
 FIRST_PAUSE_S = 0.2
 """Before the second attempt; each further pause is three times as long, or as long as the service asks for."""
 
+SPREAD = 0.25
+
 LONGEST_PAUSE_S = 10.0
 """Whoever is told to wait for longer is told so, and not kept waiting."""
 
@@ -23,7 +26,7 @@ QUEUE_AWAY = b"queue_unavailable"
 
 
 def pause_s(attempt: int, found: httpx2.Response | httpx2.TransportError) -> float | None:
-    """How long to wait before the next attempt (seconds); None if there is to be none.
+    """How long to wait at least before the next attempt (seconds); None if there is to be none.
 
     Arguments: attempt, number of the one that has failed, from 1; found, what came back.
     """
@@ -38,6 +41,11 @@ def pause_s(attempt: int, found: httpx2.Response | httpx2.TransportError) -> flo
         return None
     pause = max(usual_s, asked_s)
     return pause if pause <= LONGEST_PAUSE_S else None
+
+
+def jittered(wait_s: float) -> float:
+    """A pause, or up to a quarter more: those who were turned away together do not come back together."""
+    return wait_s * (1.0 + SPREAD * random.random())  # noqa: S311 - no secret  # nosec B311
 
 
 def is_without_keys(found: httpx2.Response | httpx2.TransportError) -> bool:

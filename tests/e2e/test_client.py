@@ -5,6 +5,7 @@ import signal
 import threading
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
+from secrets import token_hex
 
 import numpy as np
 import pytest
@@ -19,6 +20,7 @@ from service.estimation.spiked_model import model_separation
 from service.estimation.terms import Method
 from service.schemas.model import ModelParameters, PhaseDiagramRequest, SimulationRequest
 from service.schemas.options import EstimationOptions, SubmittedOptions
+from tests.driving import KINDS, opened
 from tests.e2e.conftest import stop
 from tests.e2e.samples import Sample
 from tests.e2e.test_service import the_process
@@ -36,10 +38,10 @@ MODEL = {
 }
 
 
-@pytest.fixture
-def client(running):
-    with Phasegate(running.address) as opened:
-        yield opened
+@pytest.fixture(params=KINDS)
+def client(request, running):
+    with opened(request.param, running.address) as client:
+        yield client
 
 
 @pytest.fixture(scope="module")
@@ -97,20 +99,20 @@ def test_datasets_label_sets_and_analyses_of_them(client, files):
 
 
 def test_a_dataset_may_come_in_parts(client, files):
-    opened = client.open_dataset()
-    assert (opened.state, opened.missing_parts) == (DatasetState.OPEN, ["x", "y"])
+    dataset = client.open_dataset()
+    assert (dataset.state, dataset.missing_parts) == (DatasetState.OPEN, ["x", "y"])
     seen = []
-    client.put_part(opened.id, "x", files["x"], lambda sent, total: seen.append((sent, total)))
+    client.put_part(dataset.id, "x", files["x"], lambda sent, total: seen.append((sent, total)))
     assert seen[-1] == (files["x"].stat().st_size,) * 2
-    ready = client.put_part(opened.id, "y", files["y"])
+    ready = client.put_part(dataset.id, "y", files["y"])
     assert (ready.state, ready.n_pairs) == (DatasetState.READY, 120)
     assert ready.id in {found.id for found in client.datasets(page_size=2)}
 
 
 def test_a_part_that_changes_while_it_is_sent_is_refused_and_not_kept(client, tmp_path):
     x = tmp_path / "x.npy"
-    np.save(x, np.zeros((1000, 100)))
-    opened = client.open_dataset()
+    np.save(x, np.zeros((1000, 400)))
+    dataset = client.open_dataset()
 
     def change_the_end(sent, total):
         with x.open("r+b") as file:
@@ -118,18 +120,19 @@ def test_a_part_that_changes_while_it_is_sent_is_refused_and_not_kept(client, tm
             file.write(b"otherwise"[:8])
 
     with pytest.raises(ProblemReceived) as received:
-        client.put_part(opened.id, "x", x, change_the_end)
+        client.put_part(dataset.id, "x", x, change_the_end)
     assert (received.value.problem.status, received.value.problem.code) == (400, "digest_mismatch")
-    assert client.dataset(opened.id).missing_parts == ["x", "y"]
-    client.delete_dataset(opened.id)
+    assert client.dataset(dataset.id).missing_parts == ["x", "y"]
+    client.delete_dataset(dataset.id)
 
 
 def test_lists_of_analyses_are_filtered_and_go_over_all_pages(client, files):
     upload = (files["x"], files["y"], files["labels"], files["rows"], PUBLISHED)
-    ids = [client.submit(*upload, metadata={"series": "pages", "run": str(run)}, wait_s=30).id for run in range(3)]
-    assert [found.id for found in client.analyses(metadata={"series": "pages"}, page_size=1)] == ids[::-1]
-    assert [found.id for found in client.analyses(State.SUCCEEDED, {"series": "pages", "run": "1"})] == [ids[1]]
-    assert list(client.analyses([State.FAILED, State.CANCELLED], {"series": "pages"})) == []
+    series = token_hex(4)
+    ids = [client.submit(*upload, metadata={"series": series, "run": str(run)}, wait_s=30).id for run in range(3)]
+    assert [found.id for found in client.analyses(metadata={"series": series}, page_size=1)] == ids[::-1]
+    assert [found.id for found in client.analyses(State.SUCCEEDED, {"series": series, "run": "1"})] == [ids[1]]
+    assert list(client.analyses([State.FAILED, State.CANCELLED], {"series": series})) == []
     assert client.cancel(ids[0]).state is State.SUCCEEDED
 
 

@@ -9,15 +9,16 @@ as password an API key, if the service asks for one.
 
 from __future__ import annotations
 
+import math
 from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
 from typing import Any
 
 from airflow.exceptions import AirflowFailException
 from airflow.sdk import BaseHook, BaseSensorOperator, Connection, Context
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from phasegate import AsyncPhasegate, Phasegate
-from service.client.errors import AnalysisFailed
+from phasegate import AnalysisFailed, AsyncPhasegate, Phasegate
 
 
 def service_of(connection: Connection) -> dict[str, str | None]:
@@ -46,8 +47,8 @@ class PhasegateSensor(BaseSensorOperator):
         with Phasegate(**service_of(BaseHook.get_connection(self.phasegate_conn_id))) as client:
             analysis = client.analysis(self.analysis_id)
         if not analysis.state.final:
-            trigger = PhasegateTrigger(self.analysis_id, self.phasegate_conn_id, self.timeout)
-            self.defer(trigger=trigger, method_name="resume")
+            trigger = PhasegateTrigger(self.analysis_id, self.phasegate_conn_id)
+            self.defer(trigger=trigger, method_name="resume", timeout=timedelta(seconds=self.timeout))
         return self.resume(context, {"state": str(analysis.state), "error": analysis.error and analysis.error.detail})
 
     def resume(self, context: Context, event: dict[str, Any]) -> str:
@@ -61,28 +62,20 @@ class PhasegateSensor(BaseSensorOperator):
 class PhasegateTrigger(BaseTrigger):
     """Waits, in the triggerer, until the analysis has ended."""
 
-    def __init__(self, analysis_id: str, phasegate_conn_id: str, timeout_s: float) -> None:
+    def __init__(self, analysis_id: str, phasegate_conn_id: str) -> None:
         super().__init__()
         self.analysis_id = analysis_id
         self.phasegate_conn_id = phasegate_conn_id
-        self.timeout_s = timeout_s
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        kept = {
-            "analysis_id": self.analysis_id,
-            "phasegate_conn_id": self.phasegate_conn_id,
-            "timeout_s": self.timeout_s,
-        }
+        kept = {"analysis_id": self.analysis_id, "phasegate_conn_id": self.phasegate_conn_id}
         return f"{__name__}.PhasegateTrigger", kept
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         connection = await BaseHook.aget_connection(self.phasegate_conn_id)
         async with AsyncPhasegate(**service_of(connection)) as client:
             try:
-                analysis = await client.wait(self.analysis_id, self.timeout_s)
+                analysis = await client.wait(self.analysis_id, math.inf)  # Airflow minds the sensor's timeout
             except AnalysisFailed as error:
                 analysis = error.analysis
-            except TimeoutError as error:
-                yield TriggerEvent({"state": "timed out", "error": str(error)})
-                return
         yield TriggerEvent({"state": str(analysis.state), "error": analysis.error and analysis.error.detail})

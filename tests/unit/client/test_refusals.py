@@ -14,7 +14,7 @@ from service.client import (
     ProblemReceived,
     UnexpectedAnswer,
 )
-from service.client.connection import Connection
+from service.client.blocking.connection import Connection
 from service.client.refusals import refusal, unanswered
 from service.schemas.health import Health
 

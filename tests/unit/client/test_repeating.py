@@ -7,22 +7,25 @@ import ssl
 import threading
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any
 
 import httpx2
 import pytest
 
-from service.client import NotReachable, Phasegate, ProblemReceived
-from service.client import connection as client_connection
-from service.client.repeating import ATTEMPTS, ATTEMPTS_IN_USE, FIRST_PAUSE_S, LONGEST_PAUSE_S, pause_s
+from service.client import NotReachable, ProblemReceived
+from service.client.asynchronous import connection as asynchronous_connection
+from service.client.blocking import connection as blocking_connection
+from service.client.repeating import ATTEMPTS, ATTEMPTS_IN_USE, FIRST_PAUSE_S, LONGEST_PAUSE_S, SPREAD, pause_s
 from service.estimation.record import as_dict
 from service.estimation.spiked_model import model_separation
 from service.schemas.idempotency_key import IDEMPOTENCY_KEY
-from service.schemas.limits import LimitsView
 from service.schemas.model import ModelParameters
+from tests.driving import KINDS, opened
 
 PARAMETERS = ModelParameters(
     kappa=[1.5], gamma_x=1.0, gamma_y=0.05, gamma_tilde_x=1.0, gamma_tilde_y=5.0, nu=0.6, dx=7, dy=5
 )
+PAGE = {"items": [], "next_cursor": None}
 LOST = None
 
 
@@ -54,7 +57,7 @@ class Call(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(text)
 
-    do_GET = do_POST
+    do_GET = do_PUT = do_DELETE = do_POST
 
     def log_message(self, *arguments: object) -> None:
         """Nothing."""
@@ -70,12 +73,17 @@ def server() -> Iterator[Scripted]:
         thread.join()
 
 
-@pytest.fixture
-def client(server: Scripted, monkeypatch: pytest.MonkeyPatch) -> Iterator[Phasegate]:
-    """A client that does not really wait; `server.pauses` has what it would have waited for."""
+@pytest.fixture(params=KINDS)
+def client(request: pytest.FixtureRequest, server: Scripted, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """A client of either kind that does not really wait; `server.pauses` has what it would have waited for."""
     server.pauses = []
-    monkeypatch.setattr(client_connection.time, "sleep", server.pauses.append)
-    with Phasegate(f"http://127.0.0.1:{server.server_port}") as client:
+
+    async def note(pause_s: float) -> None:
+        server.pauses.append(pause_s)
+
+    monkeypatch.setattr(blocking_connection, "pause", server.pauses.append)
+    monkeypatch.setattr(asynchronous_connection, "pause", note)
+    with opened(request.param, f"http://127.0.0.1:{server.server_port}") as client:
         yield client
 
 
@@ -93,7 +101,8 @@ def test_a_call_is_made_again_under_its_key_with_the_same_body(client, server):
     client.model_separation(PARAMETERS)
     assert len(set(server.seen)) == 1
     assert len(server.seen[0][0]) == 32
-    assert server.pauses == pytest.approx([FIRST_PAUSE_S, 2, 9 * FIRST_PAUSE_S])
+    for pause, least in zip(server.pauses, [FIRST_PAUSE_S, 2, 9 * FIRST_PAUSE_S], strict=True):
+        assert least <= pause <= least * (1 + SPREAD)
 
 
 def test_each_call_has_a_key_of_its_own(client, server):
@@ -144,11 +153,30 @@ def test_a_call_that_may_have_been_taken_is_never_made_without_its_key(client, s
     assert len({key for key, _ in server.seen}) == 1
 
 
-def test_what_changes_nothing_is_asked_once_and_has_no_key(client, server):
+def test_what_changes_nothing_is_asked_again_and_has_no_key(client, server):
+    server.answers = [LOST, refused(503, "store_unavailable"), (200, {"Content-Type": "application/json"}, PAGE)]
+    assert list(client.datasets()) == []
+    assert server.seen == [(None, b"")] * 3
+    server.answers = [LOST] * ATTEMPTS
+    with pytest.raises(NotReachable, match="disconnected"):
+        client.limits()
+    assert server.answers == []
+
+
+def test_a_part_is_sent_again_from_its_start(client, server, tmp_path):
+    (tmp_path / "x.npy").write_bytes(b"features of x" * 20_000)
+    for source in (tmp_path / "x.npy", b"features of x" * 20_000):
+        server.answers, server.seen = [LOST, refused(422, "unreadable_header")], []
+        with pytest.raises(ProblemReceived, match="unreadable_header"):
+            client.put_part("ds-1", "x", source)
+        assert server.seen == [(None, b"features of x" * 20_000)] * 2
+
+
+def test_a_removal_is_asked_for_once_since_what_is_gone_cannot_be_removed_again(client, server):
     server.answers = [LOST]
-    with pytest.raises(NotReachable):
-        client._connection.read(LimitsView, "GET", "/v1/limits", content=b"")
-    assert server.seen == [(None, b"")]
+    with pytest.raises(NotReachable, match="disconnected"):
+        client.delete_dataset("ds-1")
+    assert len(server.seen) == 1
 
 
 def answer(status, retry_after=None, code="c"):

@@ -1,29 +1,30 @@
+# Translated from service/client/asynchronous/phasegate.py by `make client-sync`: edit that.
 """The client: a method for every call of the service."""
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import quote
 
 import httpx2
 
 from service.access import environment
 from service.analyses.analysis import State
 from service.analyses.dataset import TypesAsSaid
-from service.client.connection import Connection
-from service.client.errors import AnalysisFailed, ClientError, InvalidName
-from service.client.uploads import OnProgress, opened, sha256_of
+from service.client.addresses import step
+from service.client.blocking.connection import Connection
+from service.client.blocking.runtime import in_thread
+from service.client.blocking.waiting import wait_for
+from service.client.errors import ClientError
+from service.client.sources import Source
+from service.client.uploads import OnProgress, Upload
 from service.estimation.phase_diagram import PhaseDiagram
 from service.estimation.report import Report
 from service.estimation.simulation_records import Simulation
 from service.estimation.spiked_model import ModelSeparation
 from service.schemas.analyses import AnalysisPage, AnalysisView
-from service.schemas.content_digest import CONTENT_DIGEST, content_digest
 from service.schemas.datasets import DatasetPage, DatasetView, LabelSetPage, LabelSetView
 from service.schemas.limits import LimitsView
 from service.schemas.options import EstimationOptions, SubmittedOptions
@@ -31,9 +32,6 @@ from service.schemas.wire import WireModel
 
 if TYPE_CHECKING:  # whoever asks about the model has loaded these; nobody else waits for the estimators behind them
     from service.schemas.model import ModelParameters, PhaseDiagramRequest, SimulationRequest
-
-SOONEST_LOOK_S, LATEST_LOOK_S = 0.2, 2.0  # how long a waiting client sleeps between two looks
-WAITED_SHARE = 0.05  # it looks again after this share of the time that it has waited, within those bounds
 
 
 class Phasegate:
@@ -67,7 +65,6 @@ class Phasegate:
             (environment.api_key() if api_key is None else api_key) or None,
             environment.key_over_http() if key_over_http is None else key_over_http,
         )
-        self._timeout_s = timeout_s
 
     def __enter__(self) -> Self:
         return self
@@ -85,111 +82,103 @@ class Phasegate:
 
     def create_dataset(
         self,
-        x: Path,
-        y: Path,
+        x: Source,
+        y: Source,
         *,
-        groups: Path | None = None,
-        covariates: Path | None = None,
+        groups: Source | None = None,
+        covariates: Source | None = None,
         covariate_types: TypesAsSaid = None,
         on_progress: OnProgress | None = None,
     ) -> DatasetView:
-        """Upload a whole dataset: .npy files, groups and covariates also CSV; they are streamed."""
-        files = {"x": x, "y": y, "groups": groups, "covariates": covariates}
-        texts = {"covariate_types": covariate_types}
-        return self._connection.send_form(DatasetView, "/v1/datasets", files, texts, on_progress)
+        """Upload a whole dataset: files, arrays, tensors or frames; they are streamed."""
+        parts = {"x": x, "y": y, "groups": groups, "covariates": covariates}
+        with in_thread(Upload, parts, on_progress) as upload:
+            texts = {"covariate_types": upload.types_of("covariates", covariate_types)}
+            return self._connection.send_form(DatasetView, "/v1/datasets", upload, texts)
 
     def open_dataset(self, parts: Sequence[str] = ("x", "y"), covariate_types: TypesAsSaid = None) -> DatasetView:
         """Begin a dataset whose parts will be sent one by one."""
         body = {"parts": list(parts), "covariate_types": covariate_types}
         return self._connection.read(DatasetView, "POST", "/v1/datasets", json=body)
 
-    def put_part(self, dataset_id: str, part: str, file: Path, on_progress: OnProgress | None = None) -> DatasetView:
+    def put_part(
+        self, dataset_id: str, part: str, source: Source, on_progress: OnProgress | None = None
+    ) -> DatasetView:
         """Send a part of an open dataset; the last one makes it ready.
 
-        The file is read once before it is sent, for its digest: what arrives is what the file holds, or is refused.
+        It is read once before it is sent, for its digest: what arrives is what was read, or is refused.
         """
-        with opened({part: file}, on_progress) as files:
-            headers = {CONTENT_DIGEST: content_digest(sha256_of(file))}
-            return self._connection.read(
-                DatasetView,
-                "PUT",
-                f"/v1/datasets/{_step(dataset_id)}/{_step(part)}",
-                content=files[part],
-                headers=headers,
-            )
+        path = f"/v1/datasets/{step(dataset_id)}/{step(part)}"
+        with in_thread(Upload, {part: source}, on_progress) as upload:
+            return self._connection.send_part(DatasetView, path, upload, part)
 
     def dataset(self, dataset_id: str) -> DatasetView:
         """The dataset as it stands."""
-        return self._connection.read(DatasetView, "GET", f"/v1/datasets/{_step(dataset_id)}")
+        return self._connection.read(DatasetView, "GET", f"/v1/datasets/{step(dataset_id)}")
 
     def datasets(self, page_size: int | None = None) -> Iterator[DatasetView]:
         """All datasets, newest first."""
-        for page in self._connection.pages(DatasetPage, "/v1/datasets", {"limit": page_size}):
-            yield from page.items
+        return self._connection.items(DatasetPage, "/v1/datasets", {"limit": page_size})
 
     def delete_dataset(self, dataset_id: str) -> None:
         """Remove a dataset with its label sets; reports stay."""
-        self._connection.delete(f"/v1/datasets/{_step(dataset_id)}")
+        self._connection.delete(f"/v1/datasets/{step(dataset_id)}")
 
     def add_label_set(
         self,
         dataset_id: str,
-        labels: Path,
-        rows: Path | None = None,
+        labels: Source,
+        rows: Source | None = None,
         label_types: TypesAsSaid = None,
         on_progress: OnProgress | None = None,
     ) -> LabelSetView:
-        """Upload labels for some or, without `rows`, for all rows of a ready dataset: .npy or CSV."""
-        files, texts = {"labels": labels, "rows": rows}, {"label_types": label_types}
-        return self._connection.send_form(
-            LabelSetView, f"/v1/datasets/{_step(dataset_id)}/label-sets", files, texts, on_progress
-        )
+        """Upload labels for some or, without `rows`, for all rows of a ready dataset."""
+        path = f"/v1/datasets/{step(dataset_id)}/label-sets"
+        with in_thread(Upload, {"labels": labels, "rows": rows}, on_progress) as upload:
+            texts = {"label_types": upload.types_of("labels", label_types)}
+            return self._connection.send_form(LabelSetView, path, upload, texts)
 
     def label_sets(self, dataset_id: str, page_size: int | None = None) -> Iterator[LabelSetView]:
         """The label sets of a dataset, newest first."""
-        for page in self._connection.pages(
-            LabelSetPage, f"/v1/datasets/{_step(dataset_id)}/label-sets", {"limit": page_size}
-        ):
-            yield from page.items
+        return self._connection.items(LabelSetPage, f"/v1/datasets/{step(dataset_id)}/label-sets", {"limit": page_size})
 
     def label_set(self, label_set_id: str) -> LabelSetView:
         """The label set."""
-        return self._connection.read(LabelSetView, "GET", f"/v1/label-sets/{_step(label_set_id)}")
+        return self._connection.read(LabelSetView, "GET", f"/v1/label-sets/{step(label_set_id)}")
 
     def delete_label_set(self, label_set_id: str) -> None:
         """Remove a label set; reports stay."""
-        self._connection.delete(f"/v1/label-sets/{_step(label_set_id)}")
+        self._connection.delete(f"/v1/label-sets/{step(label_set_id)}")
 
     def submit(
         self,
-        x: Path,
-        y: Path,
-        labels: Path,
-        rows: Path | None = None,
-        options: SubmittedOptions | None = None,
+        x: Source,
+        y: Source,
+        labels: Source,
+        rows: Source | None = None,
+        options: SubmittedOptions | Mapping[str, Any] | None = None,
         wait_s: int | None = None,
         *,
-        groups: Path | None = None,
-        covariates: Path | None = None,
+        groups: Source | None = None,
+        covariates: Source | None = None,
         metadata: Mapping[str, str] | None = None,
         reuse: bool = True,
         on_progress: OnProgress | None = None,
     ) -> AnalysisView:
-        """Upload a dataset with labels and have it analysed; files are streamed.
+        """Upload a dataset with labels and have it analysed; what is given is streamed.
 
-        `groups` and `covariates`, .npy or CSV, have a line for every row of x and y, labeled or not.  With `wait_s` the
-        service answers when the analysis is done, or after that many seconds.  Without `reuse` it runs even if there is
-        a report of the same.
+        `groups` and `covariates` have a line for every row of x and y, labeled or not.  With `wait_s` the service
+        answers when the analysis is done, or after that many seconds.  Without `reuse` it runs even if there is a
+        report of the same.
         """
-        files = {"x": x, "y": y, "labels": labels, "rows": rows, "groups": groups, "covariates": covariates}
-        texts = {
-            "options": asdict(options or SubmittedOptions()),
-            "metadata": dict(metadata) if metadata else None,
-            "reuse": None if reuse else False,
-        }
-        return self._connection.send_form(
-            AnalysisView, "/v1/analyses", files, texts, on_progress, **self._waiting(wait_s)
-        )
+        parts = {"x": x, "y": y, "labels": labels, "rows": rows, "groups": groups, "covariates": covariates}
+        with in_thread(Upload, parts, on_progress) as upload:
+            texts = {
+                "options": upload.options(options or SubmittedOptions()),
+                "metadata": dict(metadata) if metadata else None,
+                "reuse": None if reuse else False,
+            }
+            return self._connection.send_form(AnalysisView, "/v1/analyses", upload, texts, **self._waiting(wait_s))
 
     def submit_stored(
         self,
@@ -220,32 +209,31 @@ class Phasegate:
         states = [state] if isinstance(state, State) else list(state)
         wanted = {f"metadata.{name}": value for name, value in (metadata or {}).items()}
         query = {**wanted, "state": states or None, "limit": page_size}
-        for page in self._connection.pages(AnalysisPage, "/v1/analyses", query):
-            yield from page.items
+        return self._connection.items(AnalysisPage, "/v1/analyses", query)
 
     def analysis(self, analysis_id: str) -> AnalysisView:
         """The analysis as it stands."""
-        return self._connection.read(AnalysisView, "GET", f"/v1/analyses/{_step(analysis_id)}")
+        return self._connection.read(AnalysisView, "GET", f"/v1/analyses/{step(analysis_id)}")
 
     def report(self, analysis_id: str) -> Report:
         """The report of a finished estimation."""
-        return self._connection.read(Report, "GET", f"/v1/analyses/{_step(analysis_id)}/report")
+        return self._connection.read(Report, "GET", f"/v1/analyses/{step(analysis_id)}/report")
 
     def report_json(self, analysis_id: str) -> Any:
         """The report, of an estimation or of a simulation, as JSON types."""
-        return self._connection.read_json(f"/v1/analyses/{_step(analysis_id)}/report")
+        return self._connection.read_json(f"/v1/analyses/{step(analysis_id)}/report")
 
     def simulation(self, analysis_id: str) -> Simulation:
         """The report of a finished simulation."""
-        return self._connection.read(Simulation, "GET", f"/v1/analyses/{_step(analysis_id)}/report")
+        return self._connection.read(Simulation, "GET", f"/v1/analyses/{step(analysis_id)}/report")
 
     def cancel(self, analysis_id: str) -> AnalysisView:
         """Stop an analysis, or take it out of the queue; one that has ended stays as it is."""
-        return self._connection.read(AnalysisView, "POST", f"/v1/analyses/{_step(analysis_id)}/cancel")
+        return self._connection.read(AnalysisView, "POST", f"/v1/analyses/{step(analysis_id)}/cancel")
 
     def delete_analysis(self, analysis_id: str) -> None:
         """Remove a finished analysis with its report; its dataset and its label set stay."""
-        self._connection.delete(f"/v1/analyses/{_step(analysis_id)}")
+        self._connection.delete(f"/v1/analyses/{step(analysis_id)}")
 
     def model_separation(self, parameters: ModelParameters) -> ModelSeparation:
         """Closed forms of a spiked model: singular values, separation ratios, regimes."""
@@ -269,50 +257,17 @@ class Phasegate:
         on_change: Callable[[AnalysisView], None] = lambda analysis: None,
         on_absence: Callable[[ClientError], None] = lambda error: None,
     ) -> AnalysisView:
-        """Wait until an analysis has succeeded, showing every look to `on_change`.
+        """Wait until an analysis has succeeded, showing how it stands to `on_change`.
 
         A service that is away for a while, while it restarts, is shown to `on_absence` and waited for.
         Raises: AnalysisFailed when it ended otherwise, TimeoutError, ClientError.
         """
-        started = time.monotonic()
-        while True:
-            waited_s = time.monotonic() - started
-            try:
-                analysis = self._look(analysis_id, timeout_s - waited_s)
-            except ClientError as error:
-                if not error.passes:
-                    raise
-                on_absence(error)
-                last = f"could not be watched for {timeout_s:g} s. {error}"
-            else:
-                on_change(analysis)
-                if analysis.state is State.SUCCEEDED:
-                    return analysis
-                if analysis.state.final:
-                    raise AnalysisFailed(analysis)
-                last = f"is still {analysis.state} after {timeout_s:g} s. It goes on; look again later."
-            waited_s = time.monotonic() - started
-            if waited_s >= timeout_s:
-                raise TimeoutError(f"Analysis {analysis_id} {last}")
-            pause_s = min(max(SOONEST_LOOK_S, WAITED_SHARE * waited_s), LATEST_LOOK_S)
-            time.sleep(min(pause_s, timeout_s - waited_s))
-
-    def _look(self, analysis_id: str, left_s: float) -> AnalysisView:
-        """The analysis, unless the service is silent for longer than a wait has left."""
-        silence_s = min(self._timeout_s, max(left_s, SOONEST_LOOK_S))
-        return self._connection.read(AnalysisView, "GET", f"/v1/analyses/{_step(analysis_id)}", silence_s)
+        return wait_for(self._connection, analysis_id, timeout_s, on_change, on_absence)
 
     def _waiting(self, wait_s: int | None) -> dict[str, Any]:
         if wait_s is None:
             return {}
-        return {"headers": {"Prefer": f"wait={wait_s}"}, "timeout_s": self._timeout_s + wait_s}
-
-
-def _step(name: str) -> str:
-    """A name as one step of a path, whatever is in it.  Raises InvalidName for one that no path can hold."""
-    if name in ("", ".", ".."):  # would lead to another address, whose answer is that to another question
-        raise InvalidName(f"{name!r} names nothing. Give the id, such as the service has answered with.")
-    return quote(name, safe="")
+        return {"headers": {"Prefer": f"wait={wait_s}"}, "timeout_s": self._connection.timeout_s + wait_s}
 
 
 def _said(question: WireModel) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Runs the DAG in a real Airflow: one run that may start, one that is stopped, one that the data leave open.
+"""Runs the DAG in a real Airflow: a run that may start, one that is stopped, one that is left open, one that is broken.
 
 The first run is deferred while the service is busy; the triggerer that carries it is killed and another takes over.
 """
@@ -6,12 +6,14 @@ The first run is deferred while the service is busy; the triggerer that carries 
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import uuid
 from pathlib import Path
 from typing import Any
 
 import httpx2
+import numpy as np
 from airflow_cluster import Airflow, running_airflow
 
 from phasegate import Phasegate
@@ -43,21 +45,35 @@ def main() -> None:
         decision = decision_of(airflow, client, started)
         assert decision.decision == "pass", decision
 
-        stopped = begin(airflow, "hidden")
+        stopped = begin(airflow, SAMPLES / "hidden")
         expect(airflow, stopped, "success", submit="success", wait="success", gate="success", train="skipped")
         decision = decision_of(airflow, client, stopped)
         assert decision.decision == "fail", decision
 
-        left_open = begin(airflow, "open")
+        left_open = begin(airflow, SAMPLES / "open")
         expect(airflow, left_open, "failed", submit="success", wait="success", gate="failed", train="upstream_failed")
         decision = decision_of(airflow, client, left_open)
         assert decision.decision == "abstain", decision
 
+        broken = begin(airflow, spoiled())
+        states = {"wait": "failed", "gate": "upstream_failed", "train": "upstream_failed"}
+        expect(airflow, broken, "failed", submit="success", **states)
 
-def begin(airflow: Airflow, sample: str) -> str:
-    """Trigger the DAG on a sample; returns the run's id."""
-    run = f"{sample}-{uuid.uuid4().hex[:8]}"
-    conf = {"features": str(SAMPLES / sample), "policy": "alignment"}
+
+def spoiled() -> Path:
+    """Features that cannot be analysed: one of them is no number."""
+    folder = Path.cwd() / "spoiled"
+    shutil.copytree(SAMPLES / "aligned", folder)
+    x = np.load(folder / "x.npy")
+    x[3, 5] = np.nan
+    np.save(folder / "x.npy", x)
+    return folder
+
+
+def begin(airflow: Airflow, features: Path) -> str:
+    """Trigger the DAG on a folder of features; returns the run's id."""
+    run = f"{features.name}-{uuid.uuid4().hex[:8]}"
+    conf = {"features": str(features), "policy": "alignment"}
     airflow.post(f"/dags/{DAG}/dagRuns", dag_run_id=run, logical_date=None, conf=conf)
     return run
 
@@ -65,12 +81,9 @@ def begin(airflow: Airflow, sample: str) -> str:
 def deferred_over_a_lost_triggerer(airflow: Airflow, client: Phasegate, url: str) -> str:
     """A run whose sensor was deferred, lost its triggerer, and went on with another; returns its id."""
     long = httpx2.post(f"{url}/v1/model/simulation", json=LONG, trust_env=False).raise_for_status().json()["id"]
-    run = begin(airflow, "aligned")
+    run = begin(airflow, SAMPLES / "aligned")
     waiting = airflow.until("A triggerer with the sensor", lambda: carried(airflow, run))
-    print(
-        f"Deferred: trigger {waiting['trigger']['id']} {waiting['trigger']['kwargs']}, "
-        f"carried by triggerer {waiting['triggerer_job']['id']}."
-    )
+    print(f"Deferred: trigger {waiting['trigger']['id']}, carried by triggerer {waiting['triggerer_job']['id']}.")
     airflow.end("triggerer", signal.SIGKILL)
     airflow.start("triggerer")
     lost = waiting["triggerer_job"]["id"]
@@ -81,11 +94,12 @@ def deferred_over_a_lost_triggerer(airflow: Airflow, client: Phasegate, url: str
 
 
 def carried(airflow: Airflow, run: str, other_than: int | None = None) -> dict[str, Any] | None:
-    """The sensor's task instance, once it is deferred and a triggerer has its trigger."""
+    """The sensor's task instance, once it is deferred and a triggerer has asked the service about its analysis."""
     task = airflow.get(f"/dags/{DAG}/dagRuns/{run}/taskInstances/wait")
     if task["state"] != "deferred" or not task["triggerer_job"] or task["triggerer_job"]["id"] == other_than:
         return None
-    return task
+    logs = airflow.home.glob(f"logs/**/run_id={run}/task_id=wait/*.trigger.{task['triggerer_job']['id']}.log")
+    return task if any("/v1/analyses/" in log.read_text() for log in logs) else None
 
 
 def expect(airflow: Airflow, run: str, outcome: str, **states: str) -> None:
@@ -97,7 +111,9 @@ def expect(airflow: Airflow, run: str, outcome: str, **states: str) -> None:
     tasks = airflow.get(f"/dags/{DAG}/dagRuns/{run}/taskInstances")["task_instances"]
     found = {task["task_id"]: task["state"] for task in tasks}
     print(f"{run}: {ended['state']}, {found}")
-    assert (ended["state"], found) == (outcome, states), (ended["state"], found)
+    if (ended["state"], found) != (outcome, states):
+        logs = sorted(airflow.home.glob(f"logs/**/run_id={run}/**/*.log*"))
+        raise AssertionError("\n".join(f"{log}\n{log.read_text()}" for log in logs))
 
 
 def decision_of(airflow: Airflow, client: Phasegate, run: str) -> Any:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from airflow.exceptions import AirflowFailException
 from airflow.providers.standard.operators.python import ShortCircuitOperator
 from airflow.sdk import BaseHook, Param, dag, task
+from airflow.sdk.exceptions import AirflowFailException
 from phasegate_airflow import PhasegateSensor, service_of
 
 from phasegate import Phasegate

@@ -119,6 +119,12 @@ class Settings(BaseSettings):
         description="A dataset with its label sets is removed this long after it came, an analysis with its report "
         "this long after it ended (seconds).",
     )
+    decision_retention_s: PositiveInt = Field(
+        3 * 365 * 24 * 3600,
+        validate_default=True,
+        description="A decision is removed this long after it was made, with the figures that it rests on: not before "
+        "an analysis would be (seconds).",
+    )
     idempotency_s: PositiveInt = Field(
         24 * 3600, description="For so long a call with an Idempotency-Key can be repeated (seconds)."
     )
@@ -142,6 +148,22 @@ class Settings(BaseSettings):
     def retention(self) -> timedelta:
         """`retention_s` as a duration."""
         return timedelta(seconds=self.retention_s)
+
+    @property
+    def decision_retention(self) -> timedelta:
+        """`decision_retention_s` as a duration."""
+        return timedelta(seconds=self.decision_retention_s)
+
+    @field_validator("decision_retention_s")
+    @classmethod
+    def _outlives_the_report(cls, decision_retention_s: int, info: ValidationInfo) -> int:
+        retention_s = info.data.get("retention_s", 0)
+        if decision_retention_s < retention_s:
+            raise ValueError(
+                f"decisions are kept for longer than the reports that they rest on: set it to {retention_s} "
+                "(PHASEGATE_RETENTION_S) or more"
+            )
+        return decision_retention_s
 
     @field_validator("allowed_hosts")
     @classmethod

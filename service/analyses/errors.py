@@ -23,6 +23,8 @@ AnalysisError
 |   +-- AnalysisNotFound    analysis_not_found
 |   +-- DatasetNotFound     dataset_not_found
 |   +-- LabelSetNotFound    label_set_not_found
+|   +-- PolicyNotFound      policy_not_found
+|   +-- DecisionNotFound    decision_not_found
 +-- Conflict                what is asked for is not possible now
 |   +-- DatasetIncomplete   dataset_incomplete
 |   +-- DatasetImmutable    dataset_immutable
@@ -32,6 +34,9 @@ AnalysisError
 |   +-- IdempotencyKeyInUse   idempotency_key_in_use
 |   +-- TooManyDatasets     too_many_datasets
 |   +-- TooManyLabelSets    too_many_label_sets
+|   +-- TooManyPolicies     too_many_policies
+|   +-- NotGateable         not_gateable
+|   +-- ReportOutdated      report_outdated
 +-- TooMuch                 more than the service takes now; `retry_after_s` says when to try again
 |   +-- QueueFull           queue_full
 |   +-- RateLimited         rate_limited
@@ -195,6 +200,18 @@ class LabelSetNotFound(NotFound):
     code = "label_set_not_found"
 
 
+class PolicyNotFound(NotFound):
+    """There is no such policy."""
+
+    code = "policy_not_found"
+
+
+class DecisionNotFound(NotFound):
+    """There is no such decision."""
+
+    code = "decision_not_found"
+
+
 class Conflict(AnalysisError):
     """What is asked for is not possible now."""
 
@@ -245,6 +262,24 @@ class TooManyLabelSets(Conflict):
     """There are as many label sets of the dataset as the service keeps."""
 
     code = "too_many_label_sets"
+
+
+class TooManyPolicies(Conflict):
+    """There are as many versions of policies as the service keeps."""
+
+    code = "too_many_policies"
+
+
+class NotGateable(Conflict):
+    """The analysis has a report that says nothing of any data."""
+
+    code = "not_gateable"
+
+
+class ReportOutdated(Conflict):
+    """The report was made by a version of the service whose reports cannot be judged any more."""
+
+    code = "report_outdated"
 
 
 class TooMuch(AnalysisError):

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from service.analyses.errors import QueueUnavailable, StoreUnavailable
+from service.analyses.gate import sweep_decisions
 from service.analyses.intake import sweep_datasets
 from service.analyses.lifecycle import sweep_analyses
 from service.analyses.ports import Queue, Stores
@@ -27,7 +28,7 @@ def _now() -> datetime:
 
 
 class Expiry:
-    """Removes what is older than `retention`, in rounds.
+    """Removes what is older than `retention`, and decisions older than `decision_retention`, in rounds.
 
     A jump of the wall clock is told by the monotonic one, from the second round on: a clock that was wrong when the
     process started is taken as it is.
@@ -36,15 +37,17 @@ class Expiry:
     def __init__(
         self,
         retention: timedelta,
+        decision_retention: timedelta,
         wall: Callable[[], datetime] = _now,
         monotonic_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._retention, self._wall, self._monotonic_s = retention, wall, monotonic_s
+        self._retention, self._decision_retention = retention, decision_retention
+        self._wall, self._monotonic_s = wall, monotonic_s
         self._latest: tuple[datetime, float] | None = None
         self._held_until_s: float | None = None
 
     def sweep(self, stores: Stores, queue: Queue) -> None:
-        """One round: remove datasets and analyses whose time is over, and what processes that have died left behind."""
+        """One round: remove what has been kept for long enough, and what processes that have died left behind."""
         now = self._wall()
         if not self._is_held(now):
             self._expire(stores, queue, now)
@@ -58,6 +61,7 @@ class Expiry:
                 store = stores.of(tenant)
                 removed += sweep_datasets(store, now, self._retention)
                 removed += sweep_analyses(store, now, self._retention)
+                sweep_decisions(store, now, self._decision_retention)
             except (OSError, StoreUnavailable):
                 log.exception("tenant_not_swept", tenant=tenant)
             finally:

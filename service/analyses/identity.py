@@ -1,4 +1,4 @@
-"""Ids of datasets, label sets and analyses.  Nothing that is not an id ever becomes part of a path or a key."""
+"""Ids of datasets, label sets, analyses, decisions.  Nothing that is not an id ever becomes part of a path or a key."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ class Kind(StrEnum):
     DATASET = "ds"
     LABEL_SET = "ls"
     ANALYSIS = "an"
+    DECISION = "de"
 
 
 def new_stem() -> str:

@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 from service.analyses.analysis import Outcome, Progress, Submission
 from service.analyses.counting import EndedAnalysis
 from service.analyses.dataset import Dataset, LabelSet, StoredFile
+from service.analyses.decision import DecisionRecord, Question
+from service.analyses.policy import StoredPolicy
 
 
 class QueueState(StrEnum):
@@ -279,12 +281,68 @@ class AnalysisStore(Protocol):
         """Remove an analysis: its record, outcome and report, and what leads to that."""
 
 
+class PolicyStore(Protocol):
+    """Versions of named policies, each written once and never changed.  Calls raise StoreUnavailable."""
+
+    def names(self) -> Sequence[str]:
+        """Every name that has a version, sorted."""
+
+    def numbers(self, name: str) -> Sequence[int]:
+        """The versions of a name, the first one first; none for an unknown one."""
+
+    def count(self) -> int:
+        """Versions of all names together."""
+
+    def find(self, name: str, number: int) -> StoredPolicy | None:
+        """A version, or None for one that is not there or cannot be read."""
+
+    def add(self, policy: StoredPolicy) -> bool:
+        """Keep a version; False, and nothing changes, if there is one with this number.  Of several callers at the same
+        time one succeeds.
+        """
+
+
+class DecisionStore(Protocol):
+    """Decisions, each written once, and what leads from a question to its decision.  Calls raise StoreUnavailable."""
+
+    def reserve(self, question: Question, decision_id: str) -> str:
+        """The id that the decision on a question has: this one, or that of whoever has asked before.
+
+        It comes first, and what is decided is a function of the question: whoever dies before he has kept the decision
+        leaves it to the next who asks.
+        """
+
+    def reserved(self, question: Question) -> str | None:
+        """The id that was reserved for a question, or None."""
+
+    def keep(self, record: DecisionRecord) -> bool:
+        """Keep a decision; False, and nothing changes, if it is there already."""
+
+    def find(self, decision_id: str) -> DecisionRecord | None:
+        """A decision, or None for an unknown one."""
+
+    def find_many(self, decision_ids: Sequence[str]) -> Sequence[DecisionRecord | None]:
+        """`find` for many, in less time than one by one."""
+
+    def ids(self, before: str | None = None, at_most: int | None = None) -> Sequence[str]:
+        """Ids of all decisions, newest first; only those older than `before`, and so many of them."""
+
+    def ids_of(self, analysis_id: str) -> Sequence[str]:
+        """Ids of the decisions by the report of an analysis, newest first."""
+
+    def remove(self, decision_id: str) -> None:
+        """Remove a decision, and what leads to it."""
+
+    def sweep(self, latest: datetime) -> None:
+        """Remove what leads to decisions and was written before `latest`, when every decision from then is removed."""
+
+
 Chosen = Callable[[Sequence[str]], Sequence[str]]
 """Some of the ids of analyses, in their order; it is called with many at a time."""
 
 
 class Store(Protocol):
-    """The truth about the datasets, label sets and analyses of one tenant; nothing of another's is in reach."""
+    """The truth about what one tenant has; nothing of another's is in reach."""
 
     @property
     def datasets(self) -> DatasetStore:
@@ -293,6 +351,14 @@ class Store(Protocol):
     @property
     def analyses(self) -> AnalysisStore:
         """Submissions and outcomes."""
+
+    @property
+    def policies(self) -> PolicyStore:
+        """Named policies."""
+
+    @property
+    def decisions(self) -> DecisionStore:
+        """Decisions."""
 
     def check(self) -> None:
         """Raise StoreUnavailable unless the store can be written."""

@@ -102,8 +102,11 @@ def bearer(headers: Headers) -> str | None:
 
 
 def resource_of(route: str, path: str, location: str | None) -> str | None:
-    """The id of what a call is about: of what has come of it, or else the last one in its address, percent-encoded."""
+    """The id of what a call is about: of what has come of it, or else the last one in its address, percent-encoded.
+
+    Of what has come of it that is all below the collection that it is in, such as /v1/policies.
+    """
     if location:
-        return location.rpartition("/")[2]
+        return "/".join(location.split("/")[3:])
     names = {name: value for name, value in named_in(route, path).items() if name.endswith("_id")}
     return quote(list(names.values())[-1], safe="")[:ID_CHARACTERS] if names else None

@@ -18,7 +18,19 @@ from service.analyses.errors import QueueUnavailable, StoreUnavailable
 from service.analyses.expiry import Expiry
 from service.analyses.ports import Queue, Stores
 from service.analyses.reconciliation import EndedAttempts, reconcile_queue, reconcile_store
-from service.api import analyses, datasets, events, health, limits, metrics, model, once, problems
+from service.api import (
+    analyses,
+    datasets,
+    decisions,
+    events,
+    health,
+    limits,
+    metrics,
+    model,
+    once,
+    policies,
+    problems,
+)
 from service.api.admission import Admission
 from service.api.body_limit import BodyLimit
 from service.api.body_pace import BodyPace
@@ -63,7 +75,7 @@ def create_app(settings: Settings) -> FastAPI:
                     log.warning("no_keys", advice=NO_KEYS)
         app.openapi()  # takes a moment, which no request should wait for
         app.state.metrics = metrics.new_metrics(services.measure)
-        expiry = Expiry(settings.retention)
+        expiry = Expiry(settings.retention, settings.decision_retention)
         tasks = [
             asyncio.create_task(_repeat(reconcile_queue, services, QUEUE_INTERVAL_S)),
             asyncio.create_task(_repeat(EndedAttempts().stop, services, QUEUE_INTERVAL_S)),
@@ -95,7 +107,16 @@ def create_app(settings: Settings) -> FastAPI:
     once.install(app)
     app.add_middleware(Admission, settings=settings)  # what is added last is asked first
     problems.install(app)
-    for router in (datasets.router, analyses.router, events.router, model.router, limits.router):
+    of_calls = (
+        datasets.router,
+        analyses.router,
+        events.router,
+        policies.router,
+        decisions.router,
+        model.router,
+        limits.router,
+    )
+    for router in of_calls:
         app.include_router(router, dependencies=[Depends(check_query), Depends(check_empty_body), Depends(check_rate)])
     for router in (health.router, metrics.router):
         app.include_router(router)

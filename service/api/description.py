@@ -20,6 +20,7 @@ from service.schemas.datasets import OpenDataset
 from service.schemas.idempotency_key import IDEMPOTENCY_KEY, IDEMPOTENT_REPLAYED
 from service.schemas.model import ModelParameters, PhaseDiagramRequest, SimulationRequest
 from service.schemas.options import OPTIONS_BYTES, SubmittedOptions
+from service.schemas.policies import GateRequest, PolicyRequest
 from service.schemas.uploads import DatasetForm, LabelSetForm, UploadForm, parts_of
 from service.settings import Settings
 
@@ -88,6 +89,8 @@ BODIES = {
         OpenDataset,
         AnalysisProgress,
         AnalysisRequest,
+        PolicyRequest,
+        GateRequest,
         ModelParameters,
         PhaseDiagramRequest,
         SimulationRequest,

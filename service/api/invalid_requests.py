@@ -10,14 +10,22 @@ from pydantic import ValidationError
 
 from service.analyses.errors import AnalysisError, InvalidMetadata, InvalidRequest
 from service.estimation.errors import InputError, InvalidOption
+from service.gating.errors import GatingError, InvalidPolicy
 
 MAX_NAME_CHARACTERS = 40  # of what a caller has written and is told again
 SOURCES = {"query": "Query parameter", "path": "Path parameter", "header": "Header"}
-KINDS: dict[str, type[InvalidMetadata | InvalidOption]] = {"metadata": InvalidMetadata, "options": InvalidOption}
+KINDS: dict[str, type[InvalidMetadata | InvalidOption | InvalidPolicy]] = {
+    "metadata": InvalidMetadata,
+    "options": InvalidOption,
+    "policy": InvalidPolicy,
+}
 """Fields whose complaints have a code of their own, however they are sent."""
 
+BRANCHES = ("float", "int", "str", "Options", "Axis", "Policy")
+"""Kinds that a value may be of, as the framework names them; no field has such a name."""
 
-def invalid_request(error: RequestValidationError) -> AnalysisError | InputError:
+
+def invalid_request(error: RequestValidationError) -> AnalysisError | InputError | GatingError:
     """The refusal of a request that does not have the form that its call describes."""
     first = _meant(error.errors())
     source = str(first["loc"][0])
@@ -26,7 +34,7 @@ def invalid_request(error: RequestValidationError) -> AnalysisError | InputError
     return InvalidRequest(_complaint(SOURCES.get(source, source), first), part=_field(first))
 
 
-def invalid_json(error: ValidationError) -> AnalysisError | InputError:
+def invalid_json(error: ValidationError) -> AnalysisError | InputError | GatingError:
     """The refusal of a JSON body that a route has read itself, in the words of those that the framework reads."""
     found = error.errors(include_url=False, include_input=False)
     return _of_json(_meant([{**entry, "loc": ("body", *entry["loc"])} for entry in found]))
@@ -42,7 +50,7 @@ def _meant(found: Sequence[Mapping[str, Any]]) -> Mapping[str, Any]:
     return {**deepest, "msg": "; or: ".join(dict.fromkeys(alike))}
 
 
-def _of_json(entry: Mapping[str, Any]) -> AnalysisError | InputError:
+def _of_json(entry: Mapping[str, Any]) -> AnalysisError | InputError | GatingError:
     if entry["type"] == "json_invalid":
         place = f" at character {entry['loc'][1]}" if len(entry["loc"]) > 1 else ""
         return InvalidRequest(f"The body is no JSON: {entry['ctx']['error']}{place}. Send one JSON object.")
@@ -67,8 +75,8 @@ def _place(entry: Mapping[str, Any]) -> str:
     for place, step in enumerate(steps):
         if isinstance(step, int):
             text += f"[{step}]"
-        # The framework names the kind that it tried as a step of its own; no field has such a name.
-        elif place == 0 or (step not in ("float", "int", "Options", "Axis") and not set(str(step)) & set("[]-(")):
+        # The framework names the kind that it tried as a step of its own.
+        elif place == 0 or (step not in BRANCHES and not set(str(step)) & set("[]-(")):
             text += f"{'.' if text else ''}{str(step)[:MAX_NAME_CHARACTERS]}"
     return text
 

@@ -6,6 +6,7 @@ from fastapi import APIRouter
 
 from service.analyses import metadata
 from service.analyses.intake import OPEN_LIFETIME
+from service.analyses.policies import MAX_VERSIONS
 from service.api.access import ServicesDep
 from service.api.body_limit import OTHER_BYTES
 from service.estimation import groups, inputs, labels, phase_diagram, roles, simulation, spiked_model
@@ -22,6 +23,7 @@ from service.schemas.limits import (
     UploadLimits,
 )
 from service.schemas.options import OPTIONS_BYTES
+from service.schemas.policies import POLICY_BYTES
 
 router = APIRouter(prefix="/v1", tags=["operations"])
 
@@ -36,6 +38,7 @@ def limits(services: ServicesDep) -> LimitsView:
             table_bytes=settings.max_label_bytes,
             json_bytes=OTHER_BYTES,
             text_bytes=OPTIONS_BYTES,
+            policy_bytes=POLICY_BYTES,
         ),
         data=DataLimits(
             min_pairs=inputs.MIN_PAIRS,
@@ -64,12 +67,14 @@ def limits(services: ServicesDep) -> LimitsView:
             wait_s=settings.max_wait_s,
             open_dataset_s=int(OPEN_LIFETIME.total_seconds()),
             retention_s=settings.retention_s,
+            decision_retention_s=settings.decision_retention_s,
             idempotency_s=settings.idempotency_s,
         ),
         load=LoadLimits(
             queued_analyses=settings.max_queued,
             datasets=settings.max_datasets,
             label_sets=settings.max_label_sets,
+            policy_versions=MAX_VERSIONS,
             concurrent_uploads=settings.max_concurrent_uploads,
             event_streams=settings.max_streams,
             changes_per_minute=settings.rate_per_minute,

@@ -116,7 +116,7 @@ def problem_of(error: EstimationError | AnalysisError | GatingError) -> Problem:
 
 def problem_of_failure(failure: Failure) -> Problem:
     """The problem that a stored failure is; its class is found again by its code."""
-    for kind in (*subclasses(EstimationError), *subclasses(AnalysisError)):
+    for kind in (*subclasses(EstimationError), *subclasses(AnalysisError), *subclasses(GatingError)):
         if getattr(kind, "code", None) == failure.code:
             return _problem(failure.code, _title(kind), status_of(kind), failure.message, failure.part)
     return _problem(failure.code, _title(InternalError), 500, failure.message, failure.part)

@@ -6,7 +6,11 @@ from datetime import timedelta
 
 from service.analyses.analysis import Analysis, Estimation, SimulatedProblem
 from service.analyses.dataset import Dataset, LabelSet, StoredArray, StoredFile
+from service.analyses.decision import DecisionRecord
+from service.analyses.policy import StoredPolicy
 from service.api import problems
+from service.gating.presets import PRESETS
+from service.gating.references import Reference
 from service.schemas.analyses import AnalysisView, InputsView, LinksView, ProgressView, SimulatedView
 from service.schemas.datasets import (
     ArrayView,
@@ -16,6 +20,7 @@ from service.schemas.datasets import (
     LabelSetLinks,
     LabelSetView,
 )
+from service.schemas.policies import DecisionView, PolicyView
 
 
 def dataset_address(dataset_id: str) -> str:
@@ -31,6 +36,16 @@ def label_set_address(label_set_id: str) -> str:
 def analysis_address(analysis_id: str) -> str:
     """Where an analysis is."""
     return f"/v1/analyses/{analysis_id}"
+
+
+def policy_address(reference: Reference) -> str:
+    """Where a version of a policy is."""
+    return f"/v1/policies/{reference.name}/versions/{reference.version}"
+
+
+def decision_address(decision_id: str) -> str:
+    """Where a decision is."""
+    return f"/v1/decisions/{decision_id}"
 
 
 def view_dataset(dataset: Dataset) -> DatasetView:
@@ -98,6 +113,41 @@ def view_analysis(analysis: Analysis, retention: timedelta) -> AnalysisView:
             dataset=dataset_address(stored.dataset.id) if stored else None,
             label_set=label_set_address(stored.label_set.id) if stored else None,
         ),
+    )
+
+
+def view_policy(stored: StoredPolicy) -> PolicyView:
+    """A version of a policy on the wire."""
+    return PolicyView(
+        name=stored.name,
+        version=stored.number,
+        created_at=stored.created_at,
+        sha256=stored.sha256,
+        built_in=stored.name in PRESETS,
+        policy=stored.policy,
+    )
+
+
+def view_decision(record: DecisionRecord, retention: timedelta) -> DecisionView:
+    """A decision on the wire; `retention` says how long it is kept."""
+    decision = record.decision
+    return DecisionView(
+        id=record.id,
+        analysis_id=record.analysis_id,
+        decided_at=record.decided_at,
+        expires_at=record.decided_at + retention,
+        decision=decision.decision,
+        plan=decision.plan,
+        rules=list(decision.rules),
+        summary=decision.summary,
+        recommendation=decision.recommendation,
+        policy=decision.policy,
+        policy_name=record.policy_name,
+        policy_version=record.policy_version,
+        policy_sha256=record.policy_sha256,
+        report_sha256=record.report_sha256,
+        metadata=dict(record.metadata),
+        figures=record.figures,
     )
 
 

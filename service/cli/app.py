@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import typer
-from pydantic import ValidationError
 
 from service import __version__
-from service.settings import Settings, misspelt
+from service.cli.answering import ProgramGroup
+
+if TYPE_CHECKING:  # of the extra `server`, without which commands talk to a service elsewhere
+    from service.settings import Settings
 
 app = typer.Typer(
+    cls=ProgramGroup,
     name="phasegate",
     no_args_is_help=True,
     add_completion=False,
@@ -35,6 +38,10 @@ def version(
 
 def read_settings(**given: Any) -> Settings:
     """Settings from the environment, overridden by what the command line gives; a wrong one ends the program."""
+    from pydantic import ValidationError
+
+    from service.settings import Settings, misspelt
+
     for name, meant in misspelt(os.environ).items():
         fail(f"There is no setting {name}. If {meant} is meant, mend its name; otherwise unset it.")
     try:
@@ -44,6 +51,13 @@ def read_settings(**given: Any) -> Settings:
             f"{'.'.join(str(step) for step in item['loc'])}: {item['msg']}" for item in error.errors(include_url=False)
         ]
         fail("Settings are wrong. " + "; ".join(wrong) + ".")
+
+
+def start_logging(settings: Settings) -> None:
+    """Send this process's logs to standard error."""
+    from service import logs
+
+    logs.configure(settings.log_level)
 
 
 def fail(message: str, exit_code: int = 2) -> NoReturn:

@@ -10,8 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from service import logs
-from service.cli.app import app, fail, read_settings
+from service.cli.app import app, fail, read_settings, start_logging
 from service.cli.local import DataDir
 
 if TYPE_CHECKING:  # loaded by the commands, and not to show a help text
@@ -53,7 +52,7 @@ def create(
     from service.access.administration import create_key
 
     settings = read_settings(data_dir=data_dir)
-    logs.configure(settings.log_level)
+    start_logging(settings)
     lifetime = None if expires_in is None else timedelta(days=expires_in)
     with _refusals():
         typer.echo(create_key(_opened(settings), name, tenant, scope, lifetime))
@@ -84,7 +83,7 @@ def revoke(
     from service.access.administration import revoke_key
 
     settings = read_settings(data_dir=data_dir)
-    logs.configure(settings.log_level)
+    start_logging(settings)
     with _refusals():
         key = revoke_key(_opened(settings), key_id)
     typer.echo(f"Key {key.id} ({key.name}) is revoked.")

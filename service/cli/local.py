@@ -11,8 +11,7 @@ from typing import Annotated
 
 import typer
 
-from service import logs
-from service.cli.app import app, fail, read_settings
+from service.cli.app import app, fail, read_settings, start_logging
 
 NETWORK_OPTION = "--let-anyone-on-the-network-use-this-service"
 
@@ -49,7 +48,7 @@ def serve(
         workers=workers,
         let_anyone_on_the_network_use_this_service=let_anyone or None,
     )
-    logs.configure(settings.log_level)
+    start_logging(settings)
     with _configured():
         raise typer.Exit(serve_tree(settings, on_ready=_greet))
 
@@ -67,7 +66,7 @@ def api(
     settings = read_settings(
         host=host, port=port, data_dir=data_dir, let_anyone_on_the_network_use_this_service=let_anyone or None
     )
-    logs.configure(settings.log_level)
+    start_logging(settings)
     with _configured():
         run_api(settings)
 
@@ -78,7 +77,7 @@ def worker(data_dir: DataDir = None) -> None:
     from service.worker.job import work
 
     settings = read_settings(data_dir=data_dir)
-    logs.configure(settings.log_level)
+    start_logging(settings)
     with _configured():
         work(settings)
 

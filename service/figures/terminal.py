@@ -7,13 +7,13 @@ from rich.markup import escape
 from rich.padding import Padding
 from rich.table import Table
 
-from service.estimation.report import Evidence, ModelFit, Recommendation, Report
+from service.estimation.report import Evidence, ModelFit, Report
 from service.estimation.separation_records import RegimeShares
-from service.estimation.terms import Direction, Objective, Regime
+from service.estimation.terms import Regime
 from service.estimation.verdicts import SURE, probability_of
+from service.figures.ruling import ARROWS, recommended
 from service.figures.terminal_tables import component_table, ratio_table, rehearsal_table
 
-ARROWS = {Direction.X_TO_Y: "x → y", Direction.Y_TO_X: "y → x"}
 NAMED_LABELS = 5  # label columns named before the rest is counted
 
 
@@ -46,7 +46,7 @@ def _answer(report: Report, names: tuple[str, str]) -> list[RenderableType]:
         grid.add_row("Probabilities", f"x → y: {_shares(report.regime_probabilities.x_to_y)}")
         grid.add_row("", f"y → x: {_shares(report.regime_probabilities.y_to_x)}")
     grid.add_row("Direction", _direction(report))
-    grid.add_row("Recommendation", f"[bold]{_recommended(report.recommendation)}[/bold]")
+    grid.add_row("Recommendation", f"[bold]{recommended(report.recommendation)}[/bold]")
     reasons = [Padding(f"• {escape(reason)}", (0, 0, 0, 2)) for reason in report.recommendation.reasons]
     return [grid, *reasons, ""]
 
@@ -85,20 +85,6 @@ def _direction(report: Report) -> str:
         return "none"
     sure = "" if report.direction_probability is None else f", with probability {report.direction_probability:.2f}"
     return f"{ARROWS[report.direction]}{sure}"
-
-
-def _recommended(recommendation: Recommendation) -> str:
-    way = ARROWS[recommendation.direction] if recommendation.direction else ""
-    match recommendation.objective:
-        case Objective.EITHER:
-            return f"either: alignment, or prediction {way}"
-        case Objective.PREDICTION:
-            return f"prediction {way}"
-        case Objective.ALIGNMENT:
-            return "alignment"
-        case Objective.UNIMODAL:
-            return f"unimodal: train on {recommendation.modality} alone"
-    return "undetermined"
 
 
 def _labels(report: Report) -> str:

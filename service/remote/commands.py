@@ -10,8 +10,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from service.access.environment import service_address
 from service.analyses.analysis import AnalysisKind, State
 from service.client import AnalysisFailed, Phasegate
+from service.client.addresses import parse_address, shown
 from service.figures.printable import list_console, printable, safe_console
 from service.figures.terminal import draw
 from service.remote.endings import Ended, ExitCode, explained
@@ -33,6 +35,10 @@ class Place:
         """A client of the service.  Raises InvalidAddress, KeyWithheld."""
         return Phasegate(self.address)
 
+    def shown(self) -> str:
+        """The address for people to read.  Raises InvalidAddress."""
+        return shown(parse_address(self.address or service_address()))
+
 
 @dataclass(frozen=True)
 class Upload:
@@ -52,10 +58,10 @@ class Upload:
 def submit(place: Place, upload: Upload, wait_s: float | None, as_json: bool) -> None:
     """Upload, print the analysis' id; with `wait_s`, wait so long and print its report instead.  Raises Ended."""
     with explained(), place.client() as client:
-        analysis = _send(client, upload)
+        analysis = send(client, upload)
         if wait_s is not None:
             safe_console(stderr=True).print(f"Analysis {printable(analysis.id)} is submitted.", markup=False)
-            _wait(client, place, analysis.id, wait_s)
+            wait_for(client, place, analysis.id, wait_s)
             _print_report(client, analysis, as_json, (upload.x.name, upload.y.name))
         elif as_json:
             _print_json(analysis.model_dump(mode="json"))
@@ -74,7 +80,7 @@ def report(place: Place, analysis_id: str, wait_s: float | None, as_json: bool) 
                 ExitCode.NO_REPORT,
             )
         if not analysis.state.final and wait_s is not None:
-            _wait(client, place, analysis_id, wait_s)
+            wait_for(client, place, analysis_id, wait_s)
         elif analysis.state is not State.SUCCEEDED:
             raise AnalysisFailed(analysis)
         _print_report(client, analysis, as_json)
@@ -116,7 +122,8 @@ def pairs_of(texts: Sequence[str]) -> dict[str, str]:
     return pairs
 
 
-def _send(client: Phasegate, upload: Upload) -> AnalysisView:
+def send(client: Phasegate, upload: Upload) -> AnalysisView:
+    """Upload and submit, showing how far it is.  Raises Ended on Ctrl-C, and what `Phasegate.submit` raises."""
     options, metadata = read_options(upload.options), pairs_of(upload.metadata)
     maybe = "Interrupted. `phasegate list` shows the analysis if the upload was complete by then."
     with _interruption(maybe), upload_bar(safe_console(stderr=True)) as show:
@@ -134,8 +141,12 @@ def _send(client: Phasegate, upload: Upload) -> AnalysisView:
         )
 
 
-def _wait(client: Phasegate, place: Place, analysis_id: str, wait_s: float) -> None:
-    goes_on = (
+def wait_for(client: Phasegate, place: Place, analysis_id: str, wait_s: float, goes_on: str | None = None) -> None:
+    """Wait until an analysis has succeeded, showing its stages.  Raises Ended when time is up and on Ctrl-C.
+
+    Arguments: goes_on, what its user can do then; to wait for the report, or to cancel, unless given.
+    """
+    goes_on = goes_on or (
         f"`phasegate report {analysis_id} --wait{place.option}` waits for its report, "
         f"`phasegate cancel {analysis_id}{place.option}` stops it."
     )

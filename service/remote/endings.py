@@ -18,6 +18,7 @@ from service.client import (
     UnexpectedAnswer,
 )
 from service.estimation.errors import EstimationError
+from service.gating.errors import GatingError
 
 WITHOUT_REPORT = ("report_not_ready", "no_report")  # problems that say how an analysis stands
 OTHER_ADDRESS = "--url or PHASEGATE_URL names another."
@@ -52,7 +53,7 @@ def explained() -> Iterator[None]:
         yield
     except BrokenPipeError:
         raise  # nobody reads what is printed, and nobody is to be told
-    except (ClientError, EstimationError, AnalysisError, OSError) as error:
+    except (ClientError, EstimationError, AnalysisError, GatingError, OSError) as error:
         raise Ended(_said(error), exit_code_of(error)) from error
 
 
@@ -78,7 +79,7 @@ def _said(error: Exception) -> str:
             return f"{error} PHASEGATE_API_KEY is where this command looks for one."
         case InvalidAddress() | NotReachable() | UnexpectedAnswer():
             return f"{error} {OTHER_ADDRESS}"
-        case EstimationError() | AnalysisError():
+        case EstimationError() | AnalysisError() | GatingError():
             return f"{error.message} [{error.code}]"
         case OSError(filename=str(name)):
             return f"{name} cannot be read: {error.strerror}. Name a file that can."

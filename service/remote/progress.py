@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
@@ -11,6 +11,7 @@ from rich.progress import (
     BarColumn,
     DownloadColumn,
     Progress,
+    ProgressColumn,
     TextColumn,
     TimeElapsedColumn,
     TransferSpeedColumn,
@@ -56,6 +57,25 @@ def wait_showing(client: Phasegate, analysis_id: str, timeout_s: float, notes: C
     return client.wait(analysis_id, timeout_s, lambda analysis: line(stage_of(analysis)), lambda _: line(AWAY))
 
 
+@contextmanager
+def stages_shown(notes: Console) -> Iterator[Callable[[str, float], None]]:
+    """Shows the stages of an estimation in this process, with the fraction that is done."""
+    if not notes.is_terminal:
+        shown = ""
+
+        def line(stage: str, fraction: float) -> None:
+            nonlocal shown
+            if stage != shown:
+                notes.print(stage, markup=False)
+                shown = stage
+
+        yield line
+        return
+    with Progress(*_waiting_columns(), console=notes) as bar:
+        waiting = bar.add_task("starting", total=1.0)
+        yield lambda stage, fraction: bar.update(waiting, completed=fraction, description=escape(stage))
+
+
 def stage_of(analysis: AnalysisView) -> str:
     """What is happening to an analysis, in a word or two."""
     if analysis.state is State.RUNNING:
@@ -66,16 +86,19 @@ def stage_of(analysis: AnalysisView) -> str:
 
 
 def _wait_with_bar(client: Phasegate, analysis_id: str, timeout_s: float, notes: Console) -> AnalysisView:
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.percentage:3.0f} %"),
-        TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=notes) as bar:
+    with Progress(*_waiting_columns(), console=notes) as bar:
         waiting = bar.add_task("waiting", total=1.0)
 
         def show(analysis: AnalysisView) -> None:
             bar.update(waiting, completed=analysis.progress.fraction, description=escape(stage_of(analysis)))
 
         return client.wait(analysis_id, timeout_s, show, lambda _: bar.update(waiting, description=AWAY))
+
+
+def _waiting_columns() -> tuple[ProgressColumn, ...]:
+    return (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        TextColumn("{task.percentage:3.0f} %"),
+        TimeElapsedColumn(),
+    )

@@ -5,9 +5,10 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Annotated, Any
 
-from pydantic import Field, TypeAdapter, WithJsonSchema
+from pydantic import Field, TypeAdapter, ValidationError, WithJsonSchema
 
 from service.analyses.analysis import AnalysisKind, State
+from service.analyses.errors import ReportOutdated
 from service.analyses.metadata import KEY_PATTERN, MAX_ENTRIES, MAX_VALUE_CHARACTERS
 from service.estimation.labels import LabelType
 from service.estimation.options import Options
@@ -20,6 +21,18 @@ from service.schemas.wire import Problem, WireModel
 
 REPORT = TypeAdapter(Report)
 SIMULATION = TypeAdapter(Simulation)
+
+
+def read_report(stored: bytes) -> Report:
+    """The report in some stored bytes.  Raises ReportOutdated for one of another form."""
+    try:
+        return REPORT.validate_json(stored)
+    except ValidationError as error:
+        raise ReportOutdated(
+            "The report was made by another version of the service, and cannot be judged by this one. Analyse the data "
+            "again."
+        ) from error
+
 
 METADATA_SCHEMA: dict[str, Any] = {
     "type": "object",

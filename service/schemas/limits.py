@@ -19,6 +19,8 @@ class UploadLimits(WireModel):
     """Largest JSON body."""
     text_bytes: int
     """Largest text part of a form, such as its options."""
+    policy_bytes: int
+    """Largest policy in YAML."""
 
 
 class DataLimits(WireModel):
@@ -86,6 +88,8 @@ class TimeLimits(WireModel):
     """An open dataset that is not complete by then is removed."""
     retention_s: int
     """A dataset with its label sets is removed this long after it came, an analysis this long after it ended."""
+    decision_retention_s: int
+    """A decision is removed this long after it was made."""
     idempotency_s: int
     """For so long a call with an Idempotency-Key can be repeated."""
 
@@ -99,6 +103,8 @@ class LoadLimits(WireModel):
     """Most datasets that a caller may have."""
     label_sets: int
     """Most label sets of one dataset."""
+    policy_versions: int
+    """Most versions of policies that a caller may have."""
     concurrent_uploads: int
     """Most uploads of one caller at the same time."""
     event_streams: int

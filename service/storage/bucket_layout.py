@@ -16,6 +16,9 @@ tenants/{tenant}/                                       the root of a tenant; th
                            outcome.json                 created once, the last of all; names its report
                            report-*.json
 {root}reports/{fingerprint}.{backwards}                 for each analysis that has the report of the same
+{root}policies/{name}/{number}.json                     a version of a named policy, created once
+{root}decisions/{backwards}/decision.json               a decision, created once
+{root}questions/{analysis}.{digest}                     the id of the decision on a question, created before that
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ from dataclasses import dataclass
 
 from service.analyses.analysis import Estimation, Submission
 from service.analyses.dataset import LabelSet
+from service.analyses.decision import Question
 from service.analyses.identity import Kind, is_id
 from service.analyses.tenancy import DEFAULT_TENANT, is_tenant
 
@@ -34,6 +38,7 @@ LABEL_SETS = "label-sets"
 DATASET_RECORD = "dataset.json"
 SUBMISSION_RECORD = "submission.json"
 OUTCOME_RECORD = "outcome.json"
+DECISION_RECORD = "decision.json"
 
 _BACKWARDS = str.maketrans("0123456789abcdef", "fedcba9876543210")
 
@@ -108,6 +113,37 @@ class BucketLayout:
     def report_of(self, fingerprint: str, analysis_id: str) -> str:
         """That an analysis has a report of this fingerprint; the latest analysis comes first."""
         return f"{self.reports}/{fingerprint}.{backwards(analysis_id)}"
+
+    @property
+    def policies(self) -> str:
+        """A folder for each named policy."""
+        return f"{self.root}policies"
+
+    def policies_of(self, name: str) -> str:
+        """The versions of a policy."""
+        return f"{self.policies}/{name}"
+
+    def policy(self, name: str, number: int) -> str:
+        """One of them, by a name that sorts by its number."""
+        return f"{self.policies_of(name)}/{number:09d}.json"
+
+    @property
+    def decisions(self) -> str:
+        """A folder for each decision."""
+        return f"{self.root}decisions"
+
+    def decision(self, decision_id: str) -> str:
+        """The record of a decision."""
+        return f"{self.decisions}/{backwards(decision_id)}/{DECISION_RECORD}"
+
+    @property
+    def questions(self) -> str:
+        """What leads from questions to decisions."""
+        return f"{self.root}questions"
+
+    def question(self, question: Question) -> str:
+        """What names the decision on a question."""
+        return f"{self.questions}/{question.analysis_id}.{question.digest}"
 
     def mark(self, submission: Submission) -> str:
         """The mark of an analysis without an outcome."""

@@ -1,4 +1,4 @@
-"""The array store on an S3-compatible bucket: the truth about datasets, label sets and analyses, reached by every host.
+"""The array store on an S3-compatible bucket: the truth about what every tenant has, reached by every host.
 
 On local disk are only the files that are being received, and the cache.
 """
@@ -16,9 +16,11 @@ from service.analyses.tenancy import DEFAULT_TENANT, is_tenant
 from service.storage.bucket import Bucket
 from service.storage.bucket_analyses import LOOKED_AT_ONCE, BucketAnalyses
 from service.storage.bucket_datasets import BucketDatasets
+from service.storage.bucket_decisions import BucketDecisions
 from service.storage.bucket_files import BucketFiles
 from service.storage.bucket_layout import PROBE, TENANTS, UNSETTLED, BucketLayout, Mark, read_mark
 from service.storage.bucket_listing import beginning_with
+from service.storage.bucket_policies import BucketPolicies
 from service.storage.bucket_records import PATIENCE_S, DatasetRecords, Sightings
 from service.storage.bucket_sweep import sweep_marks, sweep_tenant
 from service.storage.cache import FileCache
@@ -46,6 +48,8 @@ class BucketStore:
         files = BucketFiles(bucket, layout, cache)
         self.datasets = BucketDatasets(bucket, layout, records, files, tmp, max_label_bytes)
         self.analyses = BucketAnalyses(bucket, layout)
+        self.policies = BucketPolicies(bucket, layout)
+        self.decisions = BucketDecisions(bucket, layout)
 
     def check(self) -> None:
         """Raise StoreUnavailable unless the bucket and the local disk can be written."""

@@ -1,4 +1,4 @@
-"""The array store on a local directory: the truth about datasets, label sets and analyses.
+"""The array store on a local directory: the truth about what every tenant has.
 
 Files are fsynced before the rename that makes them known, so that an answer outlives a crash.
 """
@@ -17,8 +17,10 @@ from service.analyses.tenancy import DEFAULT_TENANT, is_tenant
 from service.storage.chunks import chunks
 from service.storage.disk_analyses import DiskAnalyses
 from service.storage.disk_datasets import DiskDatasets
+from service.storage.disk_decisions import DiskDecisions
 from service.storage.disk_files import check_there, check_writable, stored, sync_folder
 from service.storage.disk_layout import Layout, ids_in
+from service.storage.disk_policies import DiskPolicies
 from service.storage.staging import sweep_staged
 
 LOOKED_AT_ONCE = 500  # marks
@@ -32,6 +34,8 @@ class DiskStore:
         self._layout = layout
         self.datasets = DiskDatasets(layout, max_label_bytes)
         self.analyses = DiskAnalyses(layout)
+        self.policies = DiskPolicies(layout)
+        self.decisions = DiskDecisions(layout)
 
     def check(self) -> None:
         """Raise StoreUnavailable unless a file with some content can be written."""

@@ -82,6 +82,20 @@ def replace_file(path: Path, content: bytes) -> None:
         draft.unlink(missing_ok=True)
 
 
+def create_file(path: Path, content: bytes, tmp: Path) -> bool:
+    """Write a file, in `tmp` until it is complete, unless there is one of its name; returns whether it is this."""
+    draft = tmp / f"new-{secrets.token_hex(8)}"
+    try:
+        write_file(draft, content)
+        os.link(draft, path)
+    except FileExistsError:
+        return False
+    finally:
+        draft.unlink(missing_ok=True)
+    sync_folder(path.parent)
+    return True
+
+
 def sync_folder(folder: Path) -> None:
     """Make the names in a folder last."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

@@ -16,6 +16,9 @@
                      lock                            held by who settles or removes it
 {root}/fingerprints/{fingerprint}               the id of the latest analysis with it that has a report
                     .{draft}                    one that has not its name yet
+{root}/policies/{name}/{number}.json            a version of a named policy, created once
+{root}/decisions/{id}/decision.json             a decision, created once
+{root}/questions/{analysis}.{digest}            the id of the decision on a question, created before that
 
 {digest} are the first 16 hexadecimal digits of the SHA-256.
 """
@@ -84,14 +87,32 @@ class Layout:
         return self.root / "fingerprints"
 
     @property
+    def policies(self) -> Path:
+        """A folder for each named policy."""
+        return self.root / "policies"
+
+    @property
+    def decisions(self) -> Path:
+        """A folder for each decision."""
+        return self.root / "decisions"
+
+    @property
+    def questions(self) -> Path:
+        """A file for each question that has been asked, which names the decision on it."""
+        return self.root / "questions"
+
+    @property
     def unsettled(self) -> Path:
         """A mark for each analysis without an outcome, everybody's, so that nobody has to look through all of them."""
         return self.data_dir / "unsettled"
 
     @property
     def folders(self) -> tuple[Path, ...]:
-        """What has to be there before the tenant's first dataset, parents first."""
-        return (self.root, self.datasets, self.links, self.fingerprints, self.analyses)
+        """What has to be there before the tenant's first dataset, parents first, and what came with a later release
+        last.
+        """
+        before = (self.root, self.datasets, self.links, self.fingerprints, self.analyses)
+        return (*before, self.policies, self.decisions, self.questions)
 
     def label_sets_of(self, dataset_id: str) -> Path:
         """A folder for each label set of a dataset."""

@@ -1,4 +1,4 @@
-"""Records as JSON text: what the store keeps of datasets, label sets, submissions and outcomes."""
+"""Records as JSON text: what the store keeps of datasets, label sets, submissions, outcomes, policies and decisions."""
 
 from __future__ import annotations
 
@@ -10,13 +10,17 @@ from pydantic import TypeAdapter, ValidationError
 
 from service.analyses.analysis import RECORD_VERSION, Failure, Outcome, Submission
 from service.analyses.dataset import Dataset, LabelSet
+from service.analyses.decision import DecisionRecord
 from service.analyses.errors import RecordUnreadable
 from service.analyses.identity import made_at_s
+from service.analyses.policy import StoredPolicy
 
 DATASET = TypeAdapter(Dataset)
 LABEL_SET = TypeAdapter(LabelSet)
 SUBMISSION = TypeAdapter(Submission)
 OUTCOME = TypeAdapter(Outcome)
+STORED_POLICY = TypeAdapter(StoredPolicy)
+DECISION_RECORD = TypeAdapter(DecisionRecord)
 
 Record = TypeVar("Record")
 

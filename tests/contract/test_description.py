@@ -13,11 +13,13 @@ from service.api.problems import problem_of, problem_of_failure, subclasses
 from service.estimation.errors import EstimationError, InvalidOption
 from service.estimation.inputs import check_options
 from service.estimation.options import Options
+from service.gating.errors import GatingError
 from service.schemas.uploads import DatasetForm, LabelSetForm, UploadForm, parts_of, required_of
 from service.settings import Settings
 
 ROOT = Path(__file__).parents[2]
-ERRORS = [kind for root in (EstimationError, AnalysisError) for kind in subclasses(root) if "code" in vars(kind)]
+ROOTS = (EstimationError, AnalysisError, GatingError)
+ERRORS = [kind for root in ROOTS for kind in subclasses(root) if "code" in vars(kind)]
 
 
 def test_openapi_yaml_is_what_the_service_describes():

@@ -20,6 +20,7 @@ from service.analyses.errors import (
 )
 from service.api.problems import subclasses
 from service.estimation.errors import InputError
+from service.gating.errors import InvalidPolicy, InvalidPolicyName
 from service.schemas.idempotency_key import IDEMPOTENCY_KEY
 from tests.e2e.samples import Sample, npy
 
@@ -40,6 +41,8 @@ BEYOND_A_SCHEMA = {
         *subclasses(InputError),
         InvalidCursor,
         InvalidMetadata,
+        InvalidPolicy,
+        InvalidPolicyName,
         JsonNumber,
         LabelSetMismatch,
         LabelsTooLarge,

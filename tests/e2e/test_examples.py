@@ -35,17 +35,19 @@ def examples() -> list[Any]:
 
 @pytest.fixture
 def ids(http) -> dict[str, str]:
-    """A ready dataset, a label set of it, and a finished analysis of both; an open dataset for `part`."""
+    """A ready dataset, a label set of it, a finished analysis of both and a decision; an open dataset for `part`."""
     options = json.dumps({"method": "reference", "label_types": "categorical"})
     upload = {part: (part, FILES[name]) for part, name in (("x", "x.npy"), ("y", "y.npy"), ("labels", "labels.csv"))}
     upload["rows"] = ("rows", FILES["rows.npy"])
     answer = http.post("/v1/analyses", files=upload, data={"options": options}, headers={"Prefer": "wait=30"})
     analysis = answer.json()
     assert analysis["state"] == "succeeded", analysis
+    decision = http.post(f"/v1/analyses/{analysis['id']}/gate", json={"policy": "alignment"}).json()
     return {
         "dataset_id": analysis["dataset_id"],
         "label_set_id": analysis["label_set_id"],
         "analysis_id": analysis["id"],
+        "decision_id": decision["id"],
         "open": http.post("/v1/datasets", json={}).json()["id"],
     }
 
@@ -66,7 +68,7 @@ def test_every_example_is_answered_as_described(http, ids, method, path, media_t
     for parameter in operation.get("parameters", []):
         if parameter["in"] == "path":
             (value,) = parameter["schema"].get("examples") or parameter["examples"]
-            address = address.replace(f"{{{parameter['name']}}}", filled_in(value, ids))
+            address = address.replace(f"{{{parameter['name']}}}", filled_in(str(value), ids))
         elif "examples" in parameter:
             for named in parameter["examples"].values():
                 query |= named["value"]
@@ -74,6 +76,8 @@ def test_every_example_is_answered_as_described(http, ids, method, path, media_t
     match media_type:
         case "application/json":
             body = {"json": json.loads(filled_in(json.dumps(example), ids))}
+        case "application/yaml":
+            body = {"content": example, "headers": {"Content-Type": media_type}}
         case "application/octet-stream":
             body = {"content": FILES[example]}
         case "multipart/form-data":
@@ -95,5 +99,6 @@ def test_every_example_is_answered_as_described(http, ids, method, path, media_t
 
 
 def test_no_id_of_an_example_is_one_of_this_service(http):
-    for name, address in (("dataset_id", "datasets"), ("label_set_id", "label-sets"), ("analysis_id", "analyses")):
+    addresses = ("datasets", "label-sets", "analyses", "decisions")
+    for name, address in zip(ID_EXAMPLES, addresses, strict=True):
         assert http.get(f"/v1/{address}/{ID_EXAMPLES[name]}").status_code == 404

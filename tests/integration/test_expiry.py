@@ -57,7 +57,7 @@ class Clock:
         self.wall += time + jump
 
     def expiry(self) -> Expiry:
-        return Expiry(WEEK, lambda: self.wall, lambda: self.monotonic_s)
+        return Expiry(WEEK, 3 * WEEK, lambda: self.wall, lambda: self.monotonic_s)
 
 
 def submitted(store, queue) -> str:

@@ -55,6 +55,13 @@ DECIDED = {
     ("DELETE", "/v1/analyses/{analysis_id}"): "submit",
     ("GET", "/v1/analyses/{analysis_id}/report"): "read",
     ("POST", "/v1/analyses/{analysis_id}/cancel"): "submit",
+    ("POST", "/v1/analyses/{analysis_id}/gate"): "submit",
+    ("GET", "/v1/decisions"): "read",
+    ("GET", "/v1/decisions/{decision_id}"): "read",
+    ("GET", "/v1/policies"): "read",
+    ("POST", "/v1/policies"): "submit",
+    ("GET", "/v1/policies/{name}"): "read",
+    ("GET", "/v1/policies/{name}/versions/{version}"): "read",
 }
 """Which scopes each call demands one of.  A new call fails the test until somebody has decided."""
 
@@ -72,7 +79,7 @@ def routes() -> set[tuple[str, str]]:
 
 
 def filled_in(path: str) -> str:
-    return path.format(part="x", path="swagger-ui.css", **ID_EXAMPLES)
+    return path.format(part="x", path="swagger-ui.css", name="alignment", version=1, **ID_EXAMPLES)
 
 
 @pytest.fixture(scope="module")

@@ -31,7 +31,7 @@ def http(tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
 
 @pytest.mark.parametrize(("method", "path"), CALLS)
 def test_a_parameter_that_does_not_exist_is_refused_by_every_call(http, method, path):
-    address = path.format(part="x", **ID_EXAMPLES)
+    address = path.format(part="x", name="alignment", version=1, **ID_EXAMPLES)
     body = {"json": {}} if method == "post" else {}
     answer = http.request(method, address, params={"colour": "red"}, **body)
     assert (answer.status_code, answer.json()["code"]) == (422, "invalid_request")

@@ -1,0 +1,131 @@
+"""Estimation where no service is: files are checked, estimated and judged in this process, with the service's answer.
+
+The files pass the same checks as an upload, and the estimation has one BLAS thread, as a worker has by default.
+"""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from threadpoolctl import threadpool_limits
+
+from service.analyses.intake import typed_covariates
+from service.analyses.metadata import check_metadata
+from service.estimation import inputs as checks
+from service.estimation.covariates import check_covariates
+from service.estimation.estimate import estimate
+from service.estimation.groups import check_group_ids, check_groups
+from service.estimation.labels import has_label, label_columns
+from service.estimation.record import as_dict
+from service.estimation.report import Report
+from service.estimation.stages import Progress
+from service.figures.printable import safe_console
+from service.figures.ruling import Ruling
+from service.gating.deciding import decide
+from service.gating.digests import sha256_of
+from service.gating.figures import figures_of
+from service.remote.choices import Choice
+from service.remote.commands import Upload, pairs_of
+from service.remote.endings import explained
+from service.remote.gating import Gated
+from service.remote.progress import stages_shown
+from service.schemas.options import read_options
+from service.schemas.policies import DecisionView
+from service.storage.input_files import open_features, open_labels
+
+THREADS = 1  # what a worker has unless its operator says otherwise
+
+Result = TypeVar("Result")
+
+
+def gate_files(upload: Upload, choice: Choice, timeout_s: float) -> Gated:
+    """Estimate files and hold the report against a policy.  Raises Ended.
+
+    Returns: the service's document of the decision, with null for what only a service knows.
+    """
+    with explained():
+        policy = choice.known_policy()
+        metadata = pairs_of(upload.metadata)
+        check_metadata(metadata)
+        with stages_shown(safe_console(stderr=True)) as show:
+            report = within(timeout_s, show, lambda progress: estimate_files(upload, progress))
+        decision, figures = decide(report, policy), figures_of(report)
+    document = {
+        **dict.fromkeys(DecisionView.model_fields),
+        **as_dict(decision),
+        "policy_name": choice.name,
+        "policy_sha256": sha256_of(policy),
+        "metadata": metadata,
+        "figures": as_dict(figures),
+    }
+    return Gated(Ruling(decision, choice.label, report.regimes), document)
+
+
+def estimate_files(upload: Upload, progress: Progress) -> Report:
+    """The report that the service would make of the upload.  Raises EstimationError, AnalysisError, OSError."""
+    chosen = read_options(upload.options)
+    options = chosen.options()
+    checks.check_options(options)
+    features = open_features(upload.x, upload.y, upload.groups, upload.covariates)
+    labels = open_labels(upload.labels, upload.rows)
+    n_pairs = checks.check_pairs(features.x, features.y)
+    if features.groups is not None:
+        check_group_ids(features.groups, n_pairs)
+    covariates = typed_covariates(features.covariates, chosen.covariate_types)
+    check_covariates(covariates, n_pairs)
+    columns = label_columns(labels.columns, chosen.label_types)
+    rows = checks.check_label_rows(n_pairs, len(columns[0].values), labels.rows)
+    if features.groups is not None:
+        check_groups(features.groups, n_pairs, rows[has_label(columns)])
+    checks.check_complete(columns, options.method)
+    with threadpool_limits(limits=THREADS):
+        return estimate(
+            features.x,
+            features.y,
+            columns,
+            labels.rows,
+            options,
+            progress,
+            groups=features.groups,
+            covariates=covariates,
+        )
+
+
+def within(timeout_s: float, show: Progress, work: Callable[[Progress], Result]) -> Result:
+    """What `work` returns or raises, its stages shown.  Raises TimeoutError when it takes longer.
+
+    The work has a thread of its own: neither the time limit nor Ctrl-C waits for a decomposition to return.  A thread
+    that is given up ends with the process.
+    """
+    told: queue.Queue[tuple[str, float] | None] = queue.Queue()
+    found: list[Result] = []
+    failed: list[BaseException] = []
+
+    def run() -> None:
+        try:
+            found.append(work(lambda stage, fraction: told.put((stage, fraction))))
+        except BaseException as error:  # noqa: BLE001 - raised again where it is waited for
+            failed.append(error)
+        told.put(None)
+
+    threading.Thread(target=run, name="estimation", daemon=True).start()
+    ends_at = time.monotonic() + timeout_s
+    while (news := _next(told, ends_at - time.monotonic(), timeout_s)) is not None:
+        show(*news)
+    if failed:
+        raise failed[0]
+    return found[0]
+
+
+def _next(told: queue.Queue[tuple[str, float] | None], left_s: float, timeout_s: float) -> tuple[str, float] | None:
+    try:
+        return told.get(timeout=max(0.0, left_s))
+    except queue.Empty:
+        raise TimeoutError(
+            f"The estimation has taken longer than {timeout_s:g} s and is given up. Give it longer with --timeout, or "
+            "send fewer pairs or features."
+        ) from None

@@ -1,0 +1,61 @@
+"""Which policy is meant: a preset or a stored one by its name, or a file."""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from service.gating.policy import Policy
+from service.gating.presets import PRESETS
+from service.gating.references import Reference, read_reference
+from service.remote.endings import Ended, ExitCode
+from service.schemas.policies import POLICY_BYTES, read_policy
+
+SUFFIXES = (".json", ".yaml", ".yml")
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A policy that a caller has chosen: read from a file, or only named."""
+
+    given: str
+    """What the caller wrote."""
+    label: str
+    """How it is shown: the name, or the name of the file."""
+    policy: Policy | None
+    """The policy of a file; None for one that is named."""
+    reference: Reference | None
+    """The name, with or without a version; None for a file."""
+
+    @property
+    def name(self) -> str | None:
+        """The name; None for a file."""
+        return None if self.reference is None else self.reference.name
+
+    def known_policy(self) -> Policy:
+        """The policy, where there is no service that would know more than the presets.  Raises Ended."""
+        if self.policy is not None:
+            return self.policy
+        preset = PRESETS.get(self.label)
+        if preset is None:
+            raise Ended(
+                f"There is no preset {self.label!r}: presets are {', '.join(PRESETS)}. Name one of them, or a file "
+                "(with .json, .yaml, .yml or a / in its name); policies that are stored need a service: PHASEGATE_URL "
+                "or --url names it.",
+                ExitCode.REFUSED,
+            )
+        return preset
+
+
+def choice_of(text: str) -> Choice:
+    """The policy that is meant: a file if there is a slash in the text or a suffix of JSON or YAML at its end.
+
+    What lies in the working directory never changes what a name means.  Raises GatingError, OSError.
+    """
+    if os.sep in text or "/" in text or text.lower().endswith(SUFFIXES):
+        path = Path(text)
+        with path.open("rb") as file:
+            content = file.read(POLICY_BYTES + 1)
+        return Choice(text, path.name, read_policy(content, path.name), None)
+    return Choice(text, text, None, read_reference(text))

@@ -34,14 +34,22 @@ LONGEST_S = 900.0
 RECONNECTION_MS = 2000
 HEARTBEAT = b":\n\n"
 
-STREAM = """event: progress
-data: {"state": "running", "stage": "posterior", "fraction": 0.25, "queue_position": null}
-id: 3f0c5a1d9b7e2468
-
-event: succeeded
-data: {"id": "an-01a20b62cd2890aa51d3c7e2b6f48013", "state": "succeeded", ...}
-id: 91ab0c7d5e3f2846
-"""
+EVENT: dict[str, Any] = {
+    "type": "object",
+    "required": ["event", "data", "id"],
+    "properties": {
+        "event": {"enum": ["progress", *(state for state in State if state.final)]},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {
+                "anyOf": [{"$ref": f"#/components/schemas/{model.__name__}"} for model in (AnalysisProgress, AnalysisView)]
+            },
+        },
+        "id": {"type": "string"},
+        "retry": {"type": "integer", "description": "Milliseconds after which to reconnect; with the first event."},
+    },
+}
 
 
 class EventStream(StreamingResponse):

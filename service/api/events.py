@@ -43,7 +43,9 @@ EVENT: dict[str, Any] = {
             "type": "string",
             "contentMediaType": "application/json",
             "contentSchema": {
-                "anyOf": [{"$ref": f"#/components/schemas/{model.__name__}"} for model in (AnalysisProgress, AnalysisView)]
+                "anyOf": [
+                    {"$ref": f"#/components/schemas/{model.__name__}"} for model in (AnalysisProgress, AnalysisView)
+                ]
             },
         },
         "id": {"type": "string"},

@@ -127,6 +127,8 @@ def test_anothers_id_is_answered_as_one_that_nobody_has(tenants, settings, conne
             other, unknown = (told(answer, named) for answer, named in zip(asked, (ids, UNKNOWN), strict=True))
             assert other == unknown, (method, path, kind)
             assert other[0] == 404, (method, path, kind)
+            if path.endswith("/events") and kind == "open":
+                continue  # a stream that lasts as long as the analysis
             if method == "get":  # the owner does see it: not all is unknown
                 own = theirs(method, path.format(part="x", **ids))
                 assert own.status_code == 200 or own.json()["code"] == "report_not_ready", (path, kind)

@@ -15,6 +15,8 @@ from typing import IO, Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from service.analyses.dataset import ID_COLUMN
+from service.client.archives import archive
 from service.client.arrays import NpyStream, rows_of_array
 from service.client.columns import Column, csv_of
 from service.client.errors import UnsupportedSource
@@ -122,16 +124,22 @@ def _borrowed(part: str, file: Any) -> Borrowed:
 
 
 def _opened_frame(part: str, frame: Frame, id_column: str | None) -> Opened:
+    ids = (
+        None
+        if frame.is_series
+        else next((each for each in frame.columns if each.name == (id_column or ID_COLUMN)), None)
+    )
     if part in FEATURES:
-        return Opened(NpyStream(feature_rows(part, frame)))
+        rows = feature_rows(part, frame, ids)
+        return Opened(NpyStream(rows) if ids is None else archive(part, rows, ids))
     if part == "rows":
         return _opened_array(part, np.asarray(frame.columns[0].values()))
-    return _opened_columns(part, [_column(part, place, column) for place, column in enumerate(frame.columns)])
+    return _opened_columns(part, [_column(part, place, each, each is ids) for place, each in enumerate(frame.columns)])
 
 
-def _column(part: str, place: int, column: FrameColumn) -> Column:
+def _column(part: str, place: int, column: FrameColumn, is_id: bool) -> Column:
     name = f"{SINGULAR[part]}_{place}" if column.name is None else column.name
-    return Column(name, column.values(), column.is_category)
+    return Column(name, column.values(), column.is_category, is_id)
 
 
 def _opened_mapping(part: str, source: Mapping[str, Any]) -> Opened:

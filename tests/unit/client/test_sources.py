@@ -330,16 +330,17 @@ def test_features_go_with_the_ids_of_their_rows(named):
         np.testing.assert_array_equal(archive["x"], values)
         np.testing.assert_array_equal(archive[name], ids)
         stream.close()
-    numbered = pa.table({name: [3, 1, 2], "a": [0.5, 1.5, 2.5]})
-    with np.load(io.BytesIO(opened_source("x", numbered, **named).stream.read(1 << 20))) as archive:
-        np.testing.assert_array_equal(archive[name], [3, 1, 2])
-        assert archive["x"].shape == (3, 1)
+    stream = opened_source("x", pa.table({name: [3, 1, 2], "a": [0.5, 1.5, 2.5]}), **named).stream
+    archive = np.load(io.BytesIO(stream.read(1 << 20)))
+    stream.close()
+    np.testing.assert_array_equal(archive[name], [3, 1, 2])
+    assert archive["x"].shape == (3, 1)
 
 
 def test_ids_of_labels_stay_ids(tmp_path):
-    read, types = table_read("labels", pd.DataFrame({"id": ["1", "2"], "kind": ["a", "b"]}), tmp_path)
-    assert read == {"id": [1, 2], "kind": ["a", "b"]}
-    assert types == {}
+    columns = {"id": ["1", "2"], "kind": ["a", "b"]}
+    for labels in (columns, pd.DataFrame(columns)):
+        assert table_read("labels", labels, tmp_path) == ({"id": [1, 2], "kind": ["a", "b"]}, {})
 
 
 @pytest.mark.parametrize("ids", [[0.5, 1.5], ["a", None]])

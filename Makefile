@@ -80,6 +80,26 @@ test-real: .venv/dev ## Check the published values on real data: make test-real 
 	@test -n "$(DATA)" || { echo "Say where the data sets are: make test-real DATA=folder"; exit 2; }
 	PHASEGATE_REAL_DATA="$(DATA)" $(BIN)/pytest tests/real
 
+RECIPE := OMP_NUM_THREADS=1 $(BIN)/python -m examples.run_recipe
+RECIPE_PYTHON ?= python3.11
+RECIPE_PIP := python -m pip --disable-pip-version-check install --quiet
+LOCK_RECIPE := uv pip compile --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --quiet
+
+.PRECIOUS: examples/%/.venv/locked examples/%/.venv/made
+.PHONY: recipe-airflow recipe-ci recipe-mlflow recipe-pretrain lock-recipes
+
+recipe-airflow: examples/airflow/.venv/made ## Run the Airflow recipe against a live service: make recipe-airflow [RECORD=1]
+	$(RECIPE) airflow $(RECORD:%=--record)
+
+recipe-ci: examples/ci/.venv/made ## The same for the CI job.
+	$(RECIPE) ci $(RECORD:%=--record)
+
+recipe-mlflow: examples/mlflow/.venv/made ## The same for MLflow.
+	$(RECIPE) mlflow $(RECORD:%=--record)
+
+recipe-pretrain: examples/pretrain/.venv/made ## The same for the hooks of Lightning and of Hugging Face Trainer.
+	$(RECIPE) pretrain $(RECORD:%=--record)
+
 image: ## Build the container image (needs Docker).
 	docker compose build api
 
@@ -96,6 +116,13 @@ sbom: .venv/dev ## Write sbom.json: what the service is made of, as CycloneDX.
 	$(BIN)/cyclonedx-py requirements requirements.lock --pyproject pyproject.toml --mc-type application \
 		--output-reproducible --of JSON --output-file sbom.json
 
+lock-recipes: ## Resolve the requirements of the recipes anew (needs uv).
+	$(LOCK_RECIPE) examples/airflow/requirements.in pyproject.toml --output-file examples/airflow/requirements.lock
+	$(LOCK_RECIPE) examples/ci/requirements.in pyproject.toml --extra server --output-file examples/ci/requirements.lock
+	$(LOCK_RECIPE) examples/mlflow/requirements.in pyproject.toml --output-file examples/mlflow/requirements.lock
+	$(LOCK_RECIPE) examples/pretrain/requirements.in pyproject.toml --excludes examples/pretrain/torch.txt \
+		--output-file examples/pretrain/requirements.lock
+
 lock: ## Resolve the requirements anew (needs uv).
 	uv pip compile pyproject.toml --extra server --extra build --universal --python-version 3.11 --generate-hashes --no-header \
 		--no-emit-index-url --quiet --output-file requirements.lock
@@ -104,7 +131,26 @@ lock: ## Resolve the requirements anew (needs uv).
 
 clean: ## Remove .venv and caches.
 	rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .import_linter_cache .hypothesis
+	rm -rf examples/*/.venv examples/dist
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# A recipe's environment: what its lock names, and the client from this checkout as a user would install it, without the
+# service. torch.txt holds what cannot be locked with a hash; examples/pretrain/README.md says why.
+examples/%/.venv/locked: examples/%/requirements.lock
+	@echo "Making examples/$*/.venv with $$($(RECIPE_PYTHON) --version)"
+	@$(RECIPE_PYTHON) -m venv --clear $(@D)
+	@$(@D)/bin/$(RECIPE_PIP) --only-binary :all: --require-hashes --no-deps -r $<
+	@if [ -f examples/$*/torch.txt ]; then $(@D)/bin/$(RECIPE_PIP) -r examples/$*/torch.txt; fi
+	@touch $@
+
+examples/%/.venv/made: examples/%/.venv/locked examples/dist/made
+	@$(@D)/bin/$(RECIPE_PIP) --force-reinstall --no-deps examples/dist/phasegate-*.whl
+	@$(@D)/bin/python -m pip --disable-pip-version-check check
+	@touch $@
+
+examples/dist/made: .venv/runtime $(shell find service phasegate -name '*.py' 2>/dev/null)
+	@rm -rf $(@D) && $(BIN)/python -m pip --disable-pip-version-check wheel --quiet --no-deps --no-build-isolation --wheel-dir $(@D) .
+	@touch $@
 
 .venv/python:
 	@test -n "$(PYTHON)" || { echo "Phasegate needs Python 3.11, 3.12 or 3.13; none was found. Set PYTHON=..."; exit 2; }

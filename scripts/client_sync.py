@@ -30,6 +30,7 @@ WORDS = {
     "__aiter__": "__iter__",
     "aclose": "close",
     "aclosing": "closing",
+    "aiter_text": "iter_text",
     "aread": "read",
     "asynccontextmanager": "contextmanager",
     "asynchronous": "blocking",

@@ -15,11 +15,15 @@ from service.client.errors import (
     UnexpectedAnswer,
     UnsupportedSource,
 )
+from service.client.event_stream import AnalysisEvent
+from service.client.policies import PolicySource
 from service.client.sources import Source
+from service.client.triage import Triage
 from service.client.uploads import OnProgress
 
 __all__ = [
     "AccessDenied",
+    "AnalysisEvent",
     "AnalysisFailed",
     "AsyncPhasegate",
     "ClientError",
@@ -30,8 +34,10 @@ __all__ = [
     "NotSecure",
     "OnProgress",
     "Phasegate",
+    "PolicySource",
     "ProblemReceived",
     "Source",
+    "Triage",
     "UnexpectedAnswer",
     "UnsupportedSource",
 ]

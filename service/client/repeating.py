@@ -30,7 +30,7 @@ def pause_s(attempt: int, found: httpx2.Response | httpx2.TransportError) -> flo
 
     Arguments: attempt, number of the one that has failed, from 1; found, what came back.
     """
-    usual_s = FIRST_PAUSE_S * 3 ** (attempt - 1) if attempt < ATTEMPTS else None
+    usual_s = usual_pause_s(attempt) if attempt < ATTEMPTS else None
     if isinstance(found, httpx2.TransportError):
         return usual_s if _is_lost(found) else None
     asked = found.headers.get("retry-after", "")
@@ -41,6 +41,11 @@ def pause_s(attempt: int, found: httpx2.Response | httpx2.TransportError) -> flo
         return None
     pause = max(usual_s, asked_s)
     return pause if pause <= LONGEST_PAUSE_S else None
+
+
+def usual_pause_s(attempt: int) -> float:
+    """How long to wait after an attempt (seconds), where nobody has asked for more."""
+    return float(FIRST_PAUSE_S * 3 ** (attempt - 1))
 
 
 def jittered(wait_s: float) -> float:

@@ -160,8 +160,9 @@ class AsyncConnection:
     async def send_form(
         self, kind: type[Answer], path: str, upload: Upload, texts: Mapping[str, Any], **sent: Any
     ) -> Answer:
-        """Send a form of parts, streamed, and of texts, as JSON; what is None is left out.  Raises OSError."""
-        data = {part: json.dumps(value) for part, value in texts.items() if value is not None}
+        """Send a form of parts, streamed, and of texts, words or JSON; what is None is left out.  Raises OSError."""
+        said = {part: value for part, value in texts.items() if value is not None}
+        data = {part: value if isinstance(value, str) else json.dumps(value) for part, value in said.items()}
         files = {part: (part, stream) for part, stream in upload.streams.items()}
         return await self.read(kind, "POST", path, upload=upload, files=files, data=data, **sent)
 

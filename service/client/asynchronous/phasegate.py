@@ -14,19 +14,26 @@ from service.analyses.analysis import State
 from service.analyses.dataset import TypesAsSaid
 from service.client.addresses import step
 from service.client.asynchronous.connection import AsyncConnection
+from service.client.asynchronous.following import events_of
 from service.client.asynchronous.runtime import in_thread
 from service.client.asynchronous.waiting import wait_for
 from service.client.errors import ClientError
+from service.client.event_stream import AnalysisEvent
+from service.client.policies import PolicySource, asked_policy, full_policy
 from service.client.sources import Source
+from service.client.triage import Triage, unheeded
 from service.client.uploads import OnProgress, Upload
 from service.estimation.phase_diagram import PhaseDiagram
 from service.estimation.report import Report
 from service.estimation.simulation_records import Simulation
 from service.estimation.spiked_model import ModelSeparation
+from service.gating.decision import Decided
+from service.gating.references import read_reference
 from service.schemas.analyses import AnalysisPage, AnalysisView
 from service.schemas.datasets import DatasetPage, DatasetView, LabelSetPage, LabelSetView
 from service.schemas.limits import LimitsView
 from service.schemas.options import EstimationOptions, SubmittedOptions
+from service.schemas.policies import DecisionPage, DecisionView, PolicyPage, PolicyView
 from service.schemas.wire import WireModel
 
 if TYPE_CHECKING:  # whoever asks about the model has loaded these; nobody else waits for the estimators behind them
@@ -89,12 +96,16 @@ class AsyncPhasegate:
         groups: Source | None = None,
         covariates: Source | None = None,
         covariate_types: TypesAsSaid = None,
+        id_column: str | None = None,
         on_progress: OnProgress | None = None,
     ) -> DatasetView:
-        """Upload a whole dataset: files, arrays, tensors or frames; they are streamed."""
+        """Upload a whole dataset: files, arrays, tensors or frames; they are streamed.
+
+        `id_column` names the column by which rows of x and y, and of all else that has it, are joined.
+        """
         parts = {"x": x, "y": y, "groups": groups, "covariates": covariates}
-        with await in_thread(Upload, parts, on_progress) as upload:
-            texts = {"covariate_types": upload.types_of("covariates", covariate_types)}
+        with await in_thread(Upload, parts, on_progress, id_column) as upload:
+            texts = {"covariate_types": upload.types_of("covariates", covariate_types), "id_column": id_column}
             return await self._connection.send_form(DatasetView, "/v1/datasets", upload, texts)
 
     async def open_dataset(self, parts: Sequence[str] = ("x", "y"), covariate_types: TypesAsSaid = None) -> DatasetView:
@@ -132,11 +143,13 @@ class AsyncPhasegate:
         rows: Source | None = None,
         label_types: TypesAsSaid = None,
         on_progress: OnProgress | None = None,
+        *,
+        id_column: str | None = None,
     ) -> LabelSetView:
-        """Upload labels for some or, without `rows`, for all rows of a ready dataset."""
+        """Upload labels for some or, without `rows` and `id_column`, for all rows of a ready dataset."""
         path = f"/v1/datasets/{step(dataset_id)}/label-sets"
-        with await in_thread(Upload, {"labels": labels, "rows": rows}, on_progress) as upload:
-            texts = {"label_types": upload.types_of("labels", label_types)}
+        with await in_thread(Upload, {"labels": labels, "rows": rows}, on_progress, id_column) as upload:
+            texts = {"label_types": upload.types_of("labels", label_types), "id_column": id_column}
             return await self._connection.send_form(LabelSetView, path, upload, texts)
 
     def label_sets(self, dataset_id: str, page_size: int | None = None) -> AsyncIterator[LabelSetView]:
@@ -163,20 +176,22 @@ class AsyncPhasegate:
         groups: Source | None = None,
         covariates: Source | None = None,
         metadata: Mapping[str, str] | None = None,
+        id_column: str | None = None,
         reuse: bool = True,
         on_progress: OnProgress | None = None,
     ) -> AnalysisView:
         """Upload a dataset with labels and have it analysed; what is given is streamed.
 
-        `groups` and `covariates` have a line for every row of x and y, labeled or not.  With `wait_s` the service
-        answers when the analysis is done, or after that many seconds.  Without `reuse` it runs even if there is a
-        report of the same.
+        `groups` and `covariates` have a line for every row of x and y, labeled or not.  `id_column` names the column
+        by which rows of x and y, and of all else that has it, are joined.  With `wait_s` the service answers when the
+        analysis is done, or after that many seconds.  Without `reuse` it runs even if there is a report of the same.
         """
         parts = {"x": x, "y": y, "labels": labels, "rows": rows, "groups": groups, "covariates": covariates}
-        with await in_thread(Upload, parts, on_progress) as upload:
+        with await in_thread(Upload, parts, on_progress, id_column) as upload:
             texts = {
                 "options": upload.options(options or SubmittedOptions()),
                 "metadata": dict(metadata) if metadata else None,
+                "id_column": id_column,
                 "reuse": None if reuse else False,
             }
             return await self._connection.send_form(
@@ -238,6 +253,116 @@ class AsyncPhasegate:
         """Remove a finished analysis with its report; its dataset and its label set stay."""
         await self._connection.delete(f"/v1/analyses/{step(analysis_id)}")
 
+    async def triage(
+        self,
+        x: Source,
+        y: Source,
+        labels: Source,
+        rows: Source | None = None,
+        *,
+        policy: PolicySource | None = None,
+        options: SubmittedOptions | Mapping[str, Any] | None = None,
+        groups: Source | None = None,
+        covariates: Source | None = None,
+        metadata: Mapping[str, str] | None = None,
+        id_column: str | None = None,
+        reuse: bool = True,
+        timeout_s: float = 3600.0,
+        on_progress: OnProgress | None = None,
+        on_change: Callable[[AnalysisView], None] = unheeded,
+    ) -> Triage:
+        """Upload, wait, and fetch the report and, with a policy, the decision: may this run start?
+
+        A policy that is wrong or unknown is found before anything is sent.
+        Arguments: as for `submit`; policy, what must hold of the report; timeout_s, how long to wait for the report
+        once everything is sent (seconds); on_progress, is told how much has been sent; on_change, is shown how the
+        analysis stands.
+
+        Raises: AnalysisFailed when it ended without a report; TimeoutError, upon which the analysis goes on, and
+        `wait`, `report` and `gate` with its id do the rest; InvalidPolicy; OSError; ClientError.
+        """
+        asked = None if policy is None else await in_thread(asked_policy, policy)
+        if isinstance(asked, str):
+            await self.policy(asked)
+        submitted = await self.submit(
+            x,
+            y,
+            labels,
+            rows,
+            options,
+            groups=groups,
+            covariates=covariates,
+            metadata=metadata,
+            id_column=id_column,
+            reuse=reuse,
+            on_progress=on_progress,
+        )
+        try:
+            analysis = await self.wait(submitted.id, timeout_s, on_change)
+        except TimeoutError as error:
+            raise TimeoutError(
+                f"{error} `wait({submitted.id!r}, timeout_s)` waits for it, then `report` and `gate` answer."
+            ) from error
+        report = await self.report(analysis.id)
+        decision = None if asked is None else await self._decide(analysis.id, asked)
+        return Triage(analysis, report, decision)
+
+    async def gate(self, analysis_id: str, policy: PolicySource) -> DecisionView:
+        """Hold the report of a finished analysis against a policy: by its name, in full, or a file of it.
+
+        The same analysis and policy have the same answer ever after.  Raises also: InvalidPolicy, OSError.
+        """
+        return await self._decide(analysis_id, await in_thread(asked_policy, policy))
+
+    async def _decide(self, analysis_id: str, asked: str | dict[str, Any]) -> DecisionView:
+        path = f"/v1/analyses/{step(analysis_id)}/gate"
+        return await self._connection.read(DecisionView, "POST", path, json={"policy": asked})
+
+    async def create_policy(self, name: str, policy: PolicySource) -> PolicyView:
+        """Keep a policy under a name, as its next version; if the latest one says the same, it is the answer.
+
+        Raises also: InvalidPolicy, OSError.
+        """
+        body = {"name": name, "policy": await in_thread(full_policy, policy)}
+        return await self._connection.read(PolicyView, "POST", "/v1/policies", json=body)
+
+    def policies(self, page_size: int | None = None) -> AsyncIterator[PolicyView]:
+        """All named policies in their latest version."""
+        return self._connection.items(PolicyPage, "/v1/policies", {"limit": page_size})
+
+    async def policy(self, name: str, version: int | None = None) -> PolicyView:
+        """A policy by its name (`alignment`, or `alignment@2` for a version); the latest version unless one is given.
+
+        Raises also: InvalidPolicyName.
+        """
+        named = read_reference(name)
+        wanted = named.version if version is None else version
+        path = f"/v1/policies/{step(named.name)}" + ("" if wanted is None else f"/versions/{wanted}")
+        return await self._connection.read(PolicyView, "GET", path)
+
+    async def decision(self, decision_id: str) -> DecisionView:
+        """A decision, as it was made."""
+        return await self._connection.read(DecisionView, "GET", f"/v1/decisions/{step(decision_id)}")
+
+    def decisions(
+        self,
+        *,
+        analysis_id: str | None = None,
+        decision: Decided | None = None,
+        policy: str | None = None,
+        page_size: int | None = None,
+    ) -> AsyncIterator[DecisionView]:
+        """Decisions, newest first: of an analysis, of one outcome, by a policy of this name."""
+        query = {"analysis_id": analysis_id, "decision": decision, "policy": policy, "limit": page_size}
+        return self._connection.items(DecisionPage, "/v1/decisions", query)
+
+    def events(self, analysis_id: str, last_event_id: str | None = None) -> AsyncIterator[AnalysisEvent]:
+        """How an analysis stands, whenever that changes, to its end; with `last_event_id`, only what is new since.
+
+        A stream that is lost is taken up again where it was.
+        """
+        return events_of(self._connection, analysis_id, last_event_id)
+
     async def model_separation(self, parameters: ModelParameters) -> ModelSeparation:
         """Closed forms of a spiked model: singular values, separation ratios, regimes."""
         return await self._connection.read(ModelSeparation, "POST", "/v1/model/separation", json=_said(parameters))
@@ -257,8 +382,8 @@ class AsyncPhasegate:
         self,
         analysis_id: str,
         timeout_s: float,
-        on_change: Callable[[AnalysisView], None] = lambda analysis: None,
-        on_absence: Callable[[ClientError], None] = lambda error: None,
+        on_change: Callable[[AnalysisView], None] = unheeded,
+        on_absence: Callable[[ClientError], None] = unheeded,
     ) -> AnalysisView:
         """Wait until an analysis has succeeded, showing how it stands to `on_change`.
 

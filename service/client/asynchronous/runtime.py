@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator
 from itertools import islice
-from typing import ParamSpec, TypeVar
+from typing import ParamSpec, TypeAlias, TypeVar
 
 import httpx2
 
@@ -14,6 +14,9 @@ CHUNKS_AT_A_TIME = 16
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
+
+Flow: TypeAlias = AsyncGenerator[Result, None]
+"""What gives its items one by one, and may be closed before the last."""
 
 pause = asyncio.sleep
 

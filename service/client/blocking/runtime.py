@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from typing import ParamSpec, TypeVar
+from collections.abc import Callable, Generator, Iterator
+from typing import ParamSpec, TypeAlias, TypeVar
 
 import httpx2
 
 Arguments = ParamSpec("Arguments")
 Result = TypeVar("Result")
+
+Flow: TypeAlias = Generator[Result, None, None]
+"""What gives its items one by one, and may be closed before the last."""
 
 pause = time.sleep
 

@@ -1,35 +1,40 @@
 # Translated from service/client/asynchronous/waiting.py by `make client-sync`: edit that.
-"""Waiting for an analysis to end."""
+"""Waiting for an analysis to end: told by the service where it tells, looking where it does not."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import closing
 
 from service.analyses.analysis import State
 from service.client.addresses import step
 from service.client.blocking.connection import Connection
+from service.client.blocking.following import one_stream
 from service.client.blocking.runtime import pause
 from service.client.errors import AnalysisFailed, ClientError
-from service.schemas.analyses import AnalysisView
+from service.client.event_stream import AnalysisEvent
+from service.schemas.analyses import AnalysisView, ProgressView
 
 SOONEST_LOOK_S, LATEST_LOOK_S = 0.2, 2.0  # how long a waiting client sleeps between two looks
 WAITED_SHARE = 0.05  # it looks again after this share of the time that it has waited, within those bounds
+
+OnChange = Callable[[AnalysisView], None]
 
 
 def wait_for(
     connection: Connection,
     analysis_id: str,
     timeout_s: float,
-    on_change: Callable[[AnalysisView], None],
+    on_change: OnChange,
     on_absence: Callable[[ClientError], None],
 ) -> AnalysisView:
     """Wait until an analysis has succeeded.  Raises AnalysisFailed, TimeoutError, ClientError."""
     started = time.monotonic()
+    deadline = started + timeout_s
     while True:
-        waited_s = time.monotonic() - started
         try:
-            analysis = _look(connection, analysis_id, timeout_s - waited_s)
+            analysis = _look(connection, analysis_id, deadline)
         except ClientError as error:
             if not error.passes:
                 raise
@@ -37,20 +42,56 @@ def wait_for(
             last = f"could not be watched for {timeout_s:g} s. {error}"
         else:
             on_change(analysis)
+            if not analysis.state.final:
+                analysis = _follow(connection, analysis, deadline, on_change)
             if analysis.state is State.SUCCEEDED:
                 return analysis
             if analysis.state.final:
                 raise AnalysisFailed(analysis)
             last = f"is still {analysis.state} after {timeout_s:g} s. It goes on; look again later."
-        waited_s = time.monotonic() - started
-        if waited_s >= timeout_s:
+        now = time.monotonic()
+        if now >= deadline:
             raise TimeoutError(f"Analysis {analysis_id} {last}")
-        pause_s = min(max(SOONEST_LOOK_S, WAITED_SHARE * waited_s), LATEST_LOOK_S)
-        pause(min(pause_s, timeout_s - waited_s))
+        pause_s = min(max(SOONEST_LOOK_S, WAITED_SHARE * (now - started)), LATEST_LOOK_S)
+        pause(min(pause_s, deadline - now))
 
 
-def _look(connection: Connection, analysis_id: str, left_s: float) -> AnalysisView:
+def _look(connection: Connection, analysis_id: str, deadline: float) -> AnalysisView:
     """The analysis, unless the service is silent for longer than a wait has left; what is lost is not asked again."""
-    silence_s = min(connection.timeout_s, max(left_s, SOONEST_LOOK_S))
+    silence_s = min(connection.timeout_s, max(deadline - time.monotonic(), SOONEST_LOOK_S))
     path = f"/v1/analyses/{step(analysis_id)}"
     return connection.read(AnalysisView, "GET", path, timeout_s=silence_s, repeated=False)
+
+
+def _follow(connection: Connection, analysis: AnalysisView, deadline: float, on_change: OnChange) -> AnalysisView:
+    """The analysis as the last event has it, before the stream is over or the time is up.
+
+    Whatever is amiss with a stream, looking still tells how the analysis stands: an older service has none, one that is
+    busy refuses it, one that restarts cuts it.
+    """
+    last_event_id = None
+    while (left_s := deadline - time.monotonic()) > 0:
+        silence_s = min(connection.timeout_s, left_s)
+        try:
+            with closing(one_stream(connection, analysis.id, last_event_id, silence_s)) as events:
+                for event in events:
+                    if event is not None:
+                        analysis, last_event_id = _moved(analysis, event), event.id
+                        on_change(analysis)
+                        if analysis.state.final:
+                            return analysis
+                    if deadline - time.monotonic() < silence_s:
+                        break  # the next silence would go beyond the end of the wait
+                else:
+                    return analysis
+        except ClientError:
+            return analysis
+    return analysis
+
+
+def _moved(analysis: AnalysisView, event: AnalysisEvent) -> AnalysisView:
+    if event.analysis is not None:
+        return event.analysis
+    progress = ProgressView(stage=event.stage, fraction=event.fraction)
+    told = {"state": event.state, "progress": progress, "queue_position": event.queue_position}
+    return analysis.model_copy(update=told)

@@ -17,7 +17,7 @@ def test_the_client_without_async_is_the_translation_of_the_other():
 
 def test_both_have_the_same_calls_with_the_same_arguments():
     calls = [name for name in vars(AsyncPhasegate) if inspect.isfunction(getattr(AsyncPhasegate, name))]
-    assert len(calls) > 25
+    assert len(calls) > 35
     for name in calls:
         there, here = getattr(AsyncPhasegate, name), getattr(Phasegate, OWN.get(name, name))
         assert inspect.signature(there).parameters == inspect.signature(here).parameters

@@ -36,6 +36,7 @@ from service.analyses.errors import (
     LabelSetNotFound,
     StoreUnavailable,
 )
+from service.analyses.format_errors import NoSuchIdColumn
 from service.analyses.identity import Kind, first_id, is_id, new_id
 from service.analyses.ports import Features, Labels, Source, Staged, Store
 from service.estimation import inputs as checks
@@ -175,24 +176,39 @@ def add_label_set(
     label_types: LabelTypes,
     stem: str | None = None,
     media_types: Mapping[str, str] | None = None,
+    id_column: str | None = None,
 ) -> LabelSet:
     """Receive labels for a dataset, check them against it, and keep them.
 
     Arguments: stem, of its id; the label set that has it already is the answer, for then this call was made before;
-    media_types, as for `create_dataset`.
+    media_types, as for `create_dataset`; id_column, what the ids of the labels' rows are called, None for what those of
+    the dataset are.
 
     Raises: DatasetNotFound, DatasetIncomplete; UploadError; estimation InputError; StoreUnavailable.
     """
     known = store.datasets.find_label_set(new_id(Kind.LABEL_SET, stem)) if stem is not None else None
     if known is not None:
         return known
+    check_id_column(id_column)
     dataset = find_ready(store, dataset_id)
-    with store.datasets.stage(dataset.id_column or ID_COLUMN) as staged:
+    if id_column is not None and dataset.join is None:
+        raise NoSuchIdColumn(
+            "The rows of this dataset have no ids: x and y were not joined. Leave id_column out, and say with rows "
+            "which pairs the labels belong to.",
+            part="id_column",
+        )
+    with store.datasets.stage(id_column or dataset.id_column or ID_COLUMN) as staged:
         receive(staged, sources, media_types)
         with store.datasets.hold(dataset_id, alone=False):
             dataset = find_ready(store, dataset_id)
             groups = store.datasets.groups_of(dataset)
             join = staged.match_labels(dataset)
+            if id_column is not None and join is None:
+                raise NoSuchIdColumn(
+                    f"labels have no column {id_column!r}. Name the one with the ids of their rows, or leave id_column "
+                    "out.",
+                    part="id_column",
+                )
             label_set, _ = labeled(dataset, groups, staged, staged.labels(), label_types, stem, join)
             staged.add_label_set(label_set)
     log.info("label_set_created", dataset_id=dataset_id, label_set_id=label_set.id, n_labeled=label_set.n_labeled)

@@ -226,7 +226,14 @@ async def add_label_set(
             types = read_types(form.texts.get("label_types"), "label_types")
             stem = await once.begin(form)
             label_set = await run_in_threadpool(
-                intake.add_label_set, store, dataset_id, form.files, types, stem, form.media_types
+                intake.add_label_set,
+                store,
+                dataset_id,
+                form.files,
+                types,
+                stem,
+                form.media_types,
+                form.texts.get("id_column"),
             )
     response.headers["Location"] = label_set_address(label_set.id)
     return view_label_set(label_set)

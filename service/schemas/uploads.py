@@ -59,7 +59,7 @@ class FeatureParts(WireModel):
     """Covariates of each of the n pairs, such as batch or depth: .npy (n,) or (n, C), or columns in the formats of
     groups. With a column of ids, in any order."""
     id_column: str | None = None
-    """Name of the column, array or tensor with the ids of the rows; id if left out."""
+    """Name of the column, array or tensor with the ids of the rows, in every part that has them; id if left out."""
 
 
 class LabelParts(WireModel):
@@ -71,6 +71,8 @@ class LabelParts(WireModel):
     rows: OptionalFile = None
     """0-based row of each label: .npy or CSV, or one column in the formats of labels; left out, the labels cover all n
     rows in order, or have ids."""
+    id_column: str | None = None
+    """Name of the column with the ids of the rows; that of x and y if left out, or id."""
 
 
 class DatasetForm(FeatureParts):
@@ -90,6 +92,8 @@ class LabelSetForm(LabelParts):
 class UploadForm(LabelParts, FeatureParts):
     """Dataset and label set at once, and what is to be done with them."""
 
+    id_column: str | None = None
+    """Name of the column, array or tensor with the ids of the rows, in every part that has them; id if left out."""
     options: OptionsText = None
     """Options, label types and covariate types, as JSON."""
     metadata: MetadataText = None

@@ -102,7 +102,7 @@ def estimate_files(upload: Upload, progress: Progress) -> Report:
     options = chosen.options()
     checks.check_options(options)
     features = open_features(upload.x, upload.y, upload.groups, upload.covariates)
-    labels = open_labels(upload.labels, upload.rows)
+    labels = open_labels(upload.labels, upload.rows, features.ids)
     n_pairs = checks.check_pairs(features.x, features.y)
     if features.groups is not None:
         check_group_ids(features.groups, n_pairs)

@@ -9,12 +9,14 @@ import queue
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
 
 from service.analyses.intake import typed_covariates
 from service.analyses.metadata import check_metadata
+from service.analyses.policies import PRESET_NUMBER
 from service.estimation import inputs as checks
 from service.estimation.covariates import check_covariates
 from service.estimation.estimate import estimate
@@ -28,9 +30,11 @@ from service.figures.ruling import Ruling
 from service.gating.deciding import decide
 from service.gating.digests import sha256_of
 from service.gating.figures import figures_of
+from service.gating.policy import Policy
+from service.gating.presets import PRESETS
 from service.remote.choices import Choice
 from service.remote.commands import Upload, pairs_of
-from service.remote.endings import explained
+from service.remote.endings import Ended, ExitCode, explained
 from service.remote.gating import Gated
 from service.remote.progress import stages_shown
 from service.schemas.options import read_options
@@ -42,27 +46,54 @@ THREADS = 1  # what a worker has unless its operator says otherwise
 Result = TypeVar("Result")
 
 
+@dataclass(frozen=True)
+class KnownPolicy:
+    """A policy that is known without a service; name and version are those of a preset."""
+
+    policy: Policy
+    name: str | None = None
+    version: int | None = None
+
+
 def gate_files(upload: Upload, choice: Choice, timeout_s: float) -> Gated:
     """Estimate files and hold the report against a policy.  Raises Ended.
 
     Returns: the service's document of the decision, with null for what only a service knows.
     """
     with explained():
-        policy = choice.known_policy()
+        known = known_policy(choice)
         metadata = pairs_of(upload.metadata)
         check_metadata(metadata)
-        with stages_shown(safe_console(stderr=True)) as show:
+        # BLAS is limited for all threads, by the one that waits: while it holds the limits, no other can change them.
+        with threadpool_limits(limits=THREADS), stages_shown(safe_console(stderr=True)) as show:
             report = within(timeout_s, show, lambda progress: estimate_files(upload, progress))
-        decision, figures = decide(report, policy), figures_of(report)
+        decision, figures = decide(report, known.policy), figures_of(report)
     document = {
         **dict.fromkeys(DecisionView.model_fields),
         **as_dict(decision),
-        "policy_name": choice.name,
-        "policy_sha256": sha256_of(policy),
+        "policy_name": known.name,
+        "policy_version": known.version,
+        "policy_sha256": sha256_of(known.policy),
         "metadata": metadata,
         "figures": as_dict(figures),
     }
-    return Gated(Ruling(decision, choice.label, report.regimes), document)
+    ruling = Ruling(decision, choice.label, report.regimes, policy_version=known.version)
+    return Gated(ruling, document)
+
+
+def known_policy(choice: Choice) -> KnownPolicy:
+    """The policy of a file, or the preset of that name: nobody here has stored any other.  Raises Ended."""
+    if choice.policy is not None:
+        return KnownPolicy(choice.policy)
+    reference = choice.reference
+    if reference is None or reference.name not in PRESETS or reference.version not in (None, PRESET_NUMBER):
+        raise Ended(
+            f"There is no preset {choice.label!r}: presets are {', '.join(PRESETS)}. Name one of them, or a file (with "
+            ".json, .yaml, .yml or a / in its name); policies that are stored need a service: PHASEGATE_URL or --url "
+            "names it.",
+            ExitCode.REFUSED,
+        )
+    return KnownPolicy(PRESETS[reference.name], reference.name, PRESET_NUMBER)
 
 
 def estimate_files(upload: Upload, progress: Progress) -> Report:
@@ -82,17 +113,9 @@ def estimate_files(upload: Upload, progress: Progress) -> Report:
     if features.groups is not None:
         check_groups(features.groups, n_pairs, rows[has_label(columns)])
     checks.check_complete(columns, options.method)
-    with threadpool_limits(limits=THREADS):
-        return estimate(
-            features.x,
-            features.y,
-            columns,
-            labels.rows,
-            options,
-            progress,
-            groups=features.groups,
-            covariates=covariates,
-        )
+    return estimate(
+        features.x, features.y, columns, labels.rows, options, progress, groups=features.groups, covariates=covariates
+    )
 
 
 def within(timeout_s: float, show: Progress, work: Callable[[Progress], Result]) -> Result:

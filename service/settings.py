@@ -121,9 +121,8 @@ class Settings(BaseSettings):
     )
     decision_retention_s: PositiveInt = Field(
         3 * 365 * 24 * 3600,
-        validate_default=True,
-        description="A decision is removed this long after it was made, with the figures that it rests on: not before "
-        "an analysis would be (seconds).",
+        description="A decision is removed this long after it was made, with the figures that it rests on; no less "
+        "than PHASEGATE_RETENTION_S (seconds).",
     )
     idempotency_s: PositiveInt = Field(
         24 * 3600, description="For so long a call with an Idempotency-Key can be repeated (seconds)."
@@ -151,8 +150,8 @@ class Settings(BaseSettings):
 
     @property
     def decision_retention(self) -> timedelta:
-        """`decision_retention_s` as a duration."""
-        return timedelta(seconds=self.decision_retention_s)
+        """`decision_retention_s` as a duration; that of reports where it is not set and they are kept for longer."""
+        return max(timedelta(seconds=self.decision_retention_s), self.retention)
 
     @field_validator("decision_retention_s")
     @classmethod

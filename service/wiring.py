@@ -105,9 +105,14 @@ def _chosen_stores(
 ) -> DiskStores | BucketStores:
     bucket = _bucket(settings, absence_s)
     if bucket is None:
-        return DiskStores(settings.data_dir, settings.max_label_bytes)
+        return DiskStores(settings.data_dir, settings.max_label_bytes, settings.max_upload_bytes)
     return BucketStores(
-        bucket, settings.data_dir, settings.max_label_bytes, settings.cache_bytes, patience_s=patience_s
+        bucket,
+        settings.data_dir,
+        settings.max_label_bytes,
+        settings.cache_bytes,
+        patience_s=patience_s,
+        max_array_bytes=settings.max_upload_bytes,
     )
 
 

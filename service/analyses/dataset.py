@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 
 from service.estimation.labels import LabelType
 
 FEATURES = ("x", "y")
+ID_COLUMN = "id"  # what the ids of rows are called, unless something else is said
+SHOWN_NAMES = 20  # of arrays and columns in the record of a file
 BESIDE = ("groups", "covariates")  # what a dataset may have beside its features, a line for every pair
 TypesAsSaid = dict[str, LabelType] | LabelType | None
 
@@ -20,13 +22,71 @@ class DatasetState(StrEnum):
     READY = "ready"
 
 
+class FileFormat(StrEnum):
+    """In what format a file was sent."""
+
+    NPY = "npy"
+    NPZ = "npz"
+    SAFETENSORS = "safetensors"
+    PARQUET = "parquet"
+    ARROW = "arrow"
+    CSV = "csv"
+
+
+@dataclass(frozen=True)
+class Understood:
+    """What was made of a file: its format, and what of it was taken.
+
+    Of names no more than SHOWN_NAMES are kept, and their number.
+    """
+
+    format: FileFormat
+    n_rows: int
+    taken: tuple[str, ...]
+    """Arrays or columns; none where the format gives no names."""
+    n_taken: int
+    left_out: tuple[str, ...] = ()
+    n_left_out: int = 0
+    id_column: str | None = None
+    """The column, or array, that was found to hold the ids of the rows."""
+
+
+@dataclass(frozen=True)
+class Received:
+    """A file as it was sent, of which something else is stored: size in bytes, SHA-256 in hex, what was made of it."""
+
+    size_bytes: int
+    sha256: str
+    understood: Understood
+
+
 @dataclass(frozen=True)
 class StoredFile:
-    """An uploaded file as it was received: its name in the store, size in bytes and SHA-256 in hex."""
+    """A file in the store: its name there, size in bytes and SHA-256 in hex.  It is what was sent, unless `received`
+    says otherwise.
+    """
 
     name: str
     size_bytes: int
     sha256: str
+    received: Received | None = field(default=None, kw_only=True)
+
+    @property
+    def sent_sha256(self) -> str:
+        """SHA-256, in hex, of what was sent."""
+        return self.received.sha256 if self.received else self.sha256
+
+    @property
+    def sent_bytes(self) -> int:
+        """Size of what was sent."""
+        return self.received.size_bytes if self.received else self.size_bytes
+
+    @property
+    def format(self) -> FileFormat:
+        """In what format it was sent."""
+        if self.received:
+            return self.received.understood.format
+        return FileFormat.CSV if self.name.endswith(".csv") else FileFormat.NPY
 
 
 @dataclass(frozen=True)

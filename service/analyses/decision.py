@@ -37,8 +37,9 @@ class Question:
 class DecisionRecord:
     """A decision with what was asked and what it rests on.
 
-    `version` is RECORD_VERSION when it was written.  A report of another version may have other parts: fields that come
-    to the records of a report later have defaults in `Figures`, and those that go are still read.
+    `version` is RECORD_VERSION when it was written.  Decisions outlive releases by years: what they are made of, the
+    parts of a report among it, may gain fields with defaults and lose none, until a new version says how the old ones
+    are read.
     """
 
     version: int

@@ -47,6 +47,7 @@ AnalysisError
 +-- ReportAltered           report_altered
 +-- QueueUnavailable        queue_unavailable
 +-- StoreUnavailable        store_unavailable
++-- ReadersBusy             readers_busy
 +-- AnalysisLost            how an analysis ended that no report could be made for
     +-- TimeLimitExceeded   time_limit_exceeded
     +-- WorkerLost          worker_lost
@@ -342,6 +343,12 @@ class StoreUnavailable(AnalysisError):
     """The array store cannot be written."""
 
     code = "store_unavailable"
+
+
+class ReadersBusy(AnalysisError):
+    """Too many uploads are being read at the same time."""
+
+    code = "readers_busy"
 
 
 class AnalysisLost(AnalysisError):

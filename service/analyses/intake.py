@@ -46,10 +46,12 @@ def create_dataset(
     covariate_types: TypesAsSaid,
     retention: timedelta,
     stem: str | None = None,
+    media_types: Mapping[str, str] | None = None,
 ) -> Dataset:
     """Receive a whole dataset, check its form, and keep it.  Nothing stays behind if it is refused.
 
-    Arguments: stem, of its id; the dataset that has it already is the answer, for then this call was made before.
+    Arguments: stem, of its id; the dataset that has it already is the answer, for then this call was made before;
+    media_types, what the files are said to be.
 
     Raises: UploadError for unreadable files; estimation InputError for shapes, types, groups and covariates that no
     method can take; StoreUnavailable.
@@ -57,7 +59,7 @@ def create_dataset(
     if (known := _known(store, stem)) is not None:
         return known
     with store.datasets.stage() as staged:
-        receive(staged, sources)
+        receive(staged, sources, media_types)
         dataset = completed(described(staged, covariate_types, stem), staged.features(), retention)
         staged.keep(dataset)
     log.info("dataset_created", dataset_id=dataset.id, n_pairs=dataset.n_pairs)
@@ -124,11 +126,17 @@ def put_part(store: Store, dataset_id: str, part: str, staged: Staged, retention
 
 
 def add_label_set(
-    store: Store, dataset_id: str, sources: Mapping[str, Source], label_types: LabelTypes, stem: str | None = None
+    store: Store,
+    dataset_id: str,
+    sources: Mapping[str, Source],
+    label_types: LabelTypes,
+    stem: str | None = None,
+    media_types: Mapping[str, str] | None = None,
 ) -> LabelSet:
     """Receive labels for a dataset, check them against it, and keep them.
 
-    Arguments: stem, of its id; the label set that has it already is the answer, for then this call was made before.
+    Arguments: stem, of its id; the label set that has it already is the answer, for then this call was made before;
+    media_types, as for `create_dataset`.
 
     Raises: DatasetNotFound, DatasetIncomplete; UploadError; estimation InputError; StoreUnavailable.
     """
@@ -137,7 +145,7 @@ def add_label_set(
         return known
     find_ready(store, dataset_id)
     with store.datasets.stage() as staged:
-        receive(staged, sources)
+        receive(staged, sources, media_types)
         with store.datasets.hold(dataset_id, alone=False):
             dataset = find_ready(store, dataset_id)
             groups = store.datasets.groups_of(dataset)
@@ -147,10 +155,10 @@ def add_label_set(
     return label_set
 
 
-def receive(staged: Staged, sources: Mapping[str, Source]) -> None:
-    """Receive every part."""
+def receive(staged: Staged, sources: Mapping[str, Source], media_types: Mapping[str, str] | None = None) -> None:
+    """Receive every part, which must be what its content type says."""
     for part, source in sources.items():
-        staged.receive(part, source)
+        staged.receive(part, source, (media_types or {}).get(part))
 
 
 def described(staged: Staged, covariate_types: TypesAsSaid, stem: str | None = None) -> Dataset:
@@ -322,7 +330,7 @@ def _is_there(dataset: Dataset, part: str, staged: Staged) -> bool:
     """Whether a ready dataset has the received part.  Raises DatasetImmutable if it has another."""
     if dataset.state is DatasetState.OPEN:
         return False
-    if dataset.files[part].sha256 != staged.files[part].sha256:
+    if dataset.files[part].sent_sha256 != staged.files[part].sent_sha256:
         raise DatasetImmutable(
             "The dataset is ready and does not change any more. Open a new one for other data.", part=part
         )
@@ -343,4 +351,6 @@ def _with_part(dataset: Dataset, part: str, staged: Staged) -> Dataset:
 
 def _described(staged: Staged, part: str, array: NDArray[Any]) -> StoredArray:
     file = staged.files[part]
-    return StoredArray(file.name, file.size_bytes, file.sha256, tuple(array.shape), str(array.dtype))
+    return StoredArray(
+        file.name, file.size_bytes, file.sha256, tuple(array.shape), str(array.dtype), received=file.received
+    )

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from service.analyses.analysis import Outcome, Progress, Submission
 from service.analyses.counting import EndedAnalysis
-from service.analyses.dataset import Dataset, LabelSet, StoredFile
+from service.analyses.dataset import ID_COLUMN, Dataset, LabelSet, StoredFile
 from service.analyses.decision import DecisionRecord, Question
 from service.analyses.policy import StoredPolicy
 
@@ -126,7 +126,7 @@ class Receiver(Protocol):
         """Take further bytes.  Raises LabelsTooLarge, StoreUnavailable."""
 
     def finish(self) -> StoredFile:
-        """The part is complete.  Raises UploadError for an empty one, StoreUnavailable."""
+        """The part is complete, and understood.  Raises UploadError, ReadersBusy, StoreUnavailable."""
 
 
 class Staged(Protocol):
@@ -136,10 +136,10 @@ class Staged(Protocol):
     def files(self) -> Mapping[str, StoredFile]:
         """The parts that have been received."""
 
-    def begin(self, part: str) -> Receiver:
-        """Receive a part piece by piece."""
+    def begin(self, part: str, media_type: str | None = None) -> Receiver:
+        """Receive a part piece by piece; it must be what `media_type` says, if that says anything."""
 
-    def receive(self, part: str, source: Source) -> StoredFile:
+    def receive(self, part: str, source: Source, media_type: str | None = None) -> StoredFile:
         """Receive a part from a file.  What the client calls it counts for nothing."""
 
     def array(self, part: str) -> NDArray[Any]:
@@ -173,8 +173,8 @@ class Staged(Protocol):
 class DatasetStore(Protocol):
     """Datasets with their label sets.  What is kept survives a crash."""
 
-    def stage(self) -> AbstractContextManager[Staged]:
-        """A place for files that are being received."""
+    def stage(self, id_column: str = ID_COLUMN) -> AbstractContextManager[Staged]:
+        """A place for files that are being received, in which the ids of rows are called so."""
 
     def find(self, dataset_id: str) -> Dataset | None:
         """A dataset, or None for an unknown one."""

@@ -87,11 +87,12 @@ def submit_upload(
     stem: str | None = None,
     reuse_within: timedelta | None = None,
     memory_limit_bytes: int | None = None,
+    media_types: Mapping[str, str] | None = None,
 ) -> Analysis:
     """Receive dataset and label set at once, check their form, keep them, and queue an analysis of them.
 
     Arguments: stem, of the three ids; what has them already is taken as it is, for then this call was made before;
-    reuse_within, as for `submit`.
+    reuse_within, as for `submit`; media_types, what the files are said to be.
 
     Raises: UploadError for unreadable files; estimation InputError for options, shapes, types, rows, groups and missing
     labels that the method cannot take; InvalidMetadata, MemoryLimitExceeded; StoreUnavailable.  Nothing stays then.
@@ -115,7 +116,7 @@ def submit_upload(
             reuse_within=reuse_within,
         )
     with store.datasets.stage() as staged:
-        receive(staged, sources)
+        receive(staged, sources, media_types)
         features = staged.features()
         dataset = completed(described(staged, covariate_types, stem), features, retention)
         label_set, columns = labeled(dataset, features.groups, staged, staged.labels(), label_types, stem)

@@ -3,7 +3,6 @@
 UploadError
 +-- InvalidArrayFile        invalid_npy
 |   +-- PickledArray        npy_pickled
-|   +-- ArrayArchive        npz_archive
 |   +-- UnknownArrayVersion npy_version
 |   +-- HeaderBeyondFile    npy_header_beyond_file
 |   +-- HeaderTooLong       npy_header_too_long
@@ -27,6 +26,8 @@ UploadError
     +-- RepeatedColumn      csv_repeated_column
     +-- RaggedTable         csv_ragged
     +-- UnreadableNumber    csv_number
+    +-- NoHeader            csv_no_header
+    +-- UnnamedColumn       csv_unnamed_column
 """
 
 from __future__ import annotations
@@ -38,12 +39,6 @@ class PickledArray(InvalidArrayFile):
     """The file holds Python objects, which are never loaded."""
 
     code = "npy_pickled"
-
-
-class ArrayArchive(InvalidArrayFile):
-    """The file is an archive of arrays, which is never unpacked."""
-
-    code = "npz_archive"
 
 
 class UnknownArrayVersion(InvalidArrayFile):
@@ -176,3 +171,15 @@ class UnreadableNumber(InvalidTable):
     """A number in the table is not one that can be taken."""
 
     code = "csv_number"
+
+
+class NoHeader(InvalidTable):
+    """The table has no line that names its columns."""
+
+    code = "csv_no_header"
+
+
+class UnnamedColumn(InvalidTable):
+    """A column of the table has no name."""
+
+    code = "csv_unnamed_column"

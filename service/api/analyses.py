@@ -308,6 +308,7 @@ async def _submit_upload(
                 memory_limit_bytes=services.settings.analysis_memory_limit_bytes,
                 stem=stem,
                 reuse_within=services.settings.retention if reuse else None,
+                media_types=form.media_types,
             )
 
 

@@ -37,6 +37,8 @@ class Form:
 
     files: Mapping[str, BinaryIO]
     texts: Mapping[str, str]
+    media_types: Mapping[str, str]
+    """What the files are said to be, of those that say something."""
 
 
 def unsupported(accepted: str) -> HTTPException:
@@ -69,12 +71,15 @@ async def read_form(request: Request, form: type[WireModel]) -> AsyncIterator[Fo
         _check_names(received, list(parts))
         files: dict[str, BinaryIO] = {}
         texts: dict[str, str] = {}
+        media_types: dict[str, str] = {}
         for name, value in received.multi_items():
             if parts[name]:
                 if not isinstance(value, UploadFile):
                     raise InvalidRequest(f"Part {name!r} is text. Send it as a file.", part=name)
                 await run_in_threadpool(check_file, value.headers.getlist(CONTENT_DIGEST), value.file, name)
                 files[name] = value.file
+                if value.content_type:
+                    media_types[name] = value.content_type
             else:
                 texts[name] = await _text(name, value)
         for name in required_of(form):
@@ -83,7 +88,7 @@ async def read_form(request: Request, form: type[WireModel]) -> AsyncIterator[Fo
                     f"The request has no part {name!r}. Send {', '.join(required_of(form))} as parts of {FORM}.",
                     part=name,
                 )
-        yield Form(files, texts)
+        yield Form(files, texts, media_types)
     finally:
         await received.close()
 

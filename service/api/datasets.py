@@ -86,7 +86,9 @@ async def create(
                 stem = await once.begin(form)
                 retention = services.settings.retention
                 async with _place(capacity, once):
-                    dataset = await run_in_threadpool(intake.create_dataset, store, form.files, types, retention, stem)
+                    dataset = await run_in_threadpool(
+                        intake.create_dataset, store, form.files, types, retention, stem, form.media_types
+                    )
     else:
         asked = await read_json(request, OPEN_DATASET)
         stem = await once.begin(await request.body())
@@ -148,13 +150,14 @@ async def put_part(
     dataset_id: DatasetId,
     part: Annotated[str, Path(description="x, y, groups or covariates.", examples=["x"])],
 ) -> DatasetView:
-    """The body is the file: .npy for x and y, .npy or CSV for groups and covariates, whatever Content-Type says.
+    """The body is the file, in any format that the form takes; its first bytes say which. A Content-Type that names
+    another is refused.
 
     While the dataset is open a part may be sent again. What does not go with the other parts is not kept.
     """
     await run_in_threadpool(intake.awaited, store, dataset_id, part)
     async with contextmanager_in_threadpool(store.datasets.stage()) as staged:
-        receiver = await run_in_threadpool(staged.begin, part)
+        receiver = await run_in_threadpool(staged.begin, part, request.headers.get("content-type"))
         with capacity.uploading():
             await _pour(request, receiver)
         await run_in_threadpool(receiver.finish)
@@ -213,7 +216,9 @@ async def add_label_set(
         async with read_form(request, LabelSetForm) as form:
             types = read_types(form.texts.get("label_types"), "label_types")
             stem = await once.begin(form)
-            label_set = await run_in_threadpool(intake.add_label_set, store, dataset_id, form.files, types, stem)
+            label_set = await run_in_threadpool(
+                intake.add_label_set, store, dataset_id, form.files, types, stem, form.media_types
+            )
     response.headers["Location"] = label_set_address(label_set.id)
     return view_label_set(label_set)
 

@@ -67,7 +67,7 @@ def limits(services: ServicesDep) -> LimitsView:
             wait_s=settings.max_wait_s,
             open_dataset_s=int(OPEN_LIFETIME.total_seconds()),
             retention_s=settings.retention_s,
-            decision_retention_s=settings.decision_retention_s,
+            decision_retention_s=int(settings.decision_retention.total_seconds()),
             idempotency_s=settings.idempotency_s,
         ),
         load=LoadLimits(

@@ -29,6 +29,7 @@ from service.analyses.errors import (
     NoReport,
     NotFound,
     QueueUnavailable,
+    ReadersBusy,
     ReportAltered,
     ReportNotReady,
     SlowBody,
@@ -38,6 +39,7 @@ from service.analyses.errors import (
     UnreadableBody,
     UploadError,
 )
+from service.analyses.format_errors import ExpandsTooFar
 from service.api.invalid_requests import invalid_request
 from service.estimation.errors import EstimationError, InputError, NumericalFailure
 from service.gating.errors import GatingError
@@ -53,6 +55,7 @@ STATUS: dict[type[Exception], int] = {
     GatingError: 422,
     UploadError: 422,
     LabelsTooLarge: 413,
+    ExpandsTooFar: 413,
     InvalidRequest: 422,
     MemoryLimitExceeded: 422,
     UnreadableBody: 400,
@@ -69,6 +72,7 @@ STATUS: dict[type[Exception], int] = {
     ReportAltered: 500,
     QueueUnavailable: 503,
     StoreUnavailable: 503,
+    ReadersBusy: 503,
     AnalysisLost: 500,
     TimeLimitExceeded: 422,
     AnalysisStopped: 409,

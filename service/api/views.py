@@ -8,6 +8,7 @@ from service.analyses.analysis import Analysis, Estimation, SimulatedProblem
 from service.analyses.dataset import Dataset, LabelSet, StoredArray, StoredFile
 from service.analyses.decision import DecisionRecord
 from service.analyses.policy import StoredPolicy
+from service.analyses.understanding import sentence_of
 from service.api import problems
 from service.gating.presets import PRESETS
 from service.gating.references import Reference
@@ -19,6 +20,7 @@ from service.schemas.datasets import (
     FileView,
     LabelSetLinks,
     LabelSetView,
+    UnderstoodView,
 )
 from service.schemas.policies import DecisionView, PolicyView
 
@@ -169,7 +171,9 @@ def _inputs(dataset: Dataset, label_set: LabelSet) -> InputsView:
 
 
 def _file(file: StoredFile) -> FileView:
-    return FileView(size_bytes=file.size_bytes, sha256=file.sha256)
+    return FileView(
+        size_bytes=file.sent_bytes, sha256=file.sent_sha256, format=file.format, understood=_understood(file)
+    )
 
 
 def _optional(file: StoredFile | None) -> FileView | None:
@@ -177,4 +181,26 @@ def _optional(file: StoredFile | None) -> FileView | None:
 
 
 def _array(array: StoredArray) -> ArrayView:
-    return ArrayView(size_bytes=array.size_bytes, sha256=array.sha256, shape=list(array.shape), dtype=array.dtype)
+    return ArrayView(
+        size_bytes=array.sent_bytes,
+        sha256=array.sent_sha256,
+        format=array.format,
+        understood=_understood(array),
+        shape=list(array.shape),
+        dtype=array.dtype,
+    )
+
+
+def _understood(file: StoredFile) -> UnderstoodView | None:
+    if file.received is None:
+        return None
+    found = file.received.understood
+    return UnderstoodView(
+        text=sentence_of(found),
+        n_rows=found.n_rows,
+        taken=list(found.taken),
+        n_taken=found.n_taken,
+        left_out=list(found.left_out),
+        n_left_out=found.n_left_out,
+        id_column=found.id_column,
+    )

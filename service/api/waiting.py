@@ -95,18 +95,24 @@ class Watches:
 
     async def run(self) -> None:
         """Look, until cancelled; nobody is asked for anything while nobody waits."""
-        store_looked_at_s = -STORE_INTERVAL_S
+        store_looked_at_s, is_listening = -STORE_INTERVAL_S, False
+        this = asyncio.current_task()
         try:
-            while True:
-                if not self._watches:
+            # A connection that is being opened or closed may swallow that it is cancelled.
+            while this is not None and not this.cancelling():
+                if self._watches:
+                    is_listening = True
+                    announced = await self._announced(LOOK_INTERVAL_S)
+                    everywhere = time.monotonic() - store_looked_at_s >= STORE_INTERVAL_S
+                    if everywhere:
+                        store_looked_at_s = time.monotonic()
+                    await self._look(announced, everywhere=everywhere)
+                elif is_listening:
+                    is_listening = False
                     await self._announcements.close()
+                else:
                     self._wanted.clear()
                     await self._wanted.wait()
-                announced = await self._announced(LOOK_INTERVAL_S)
-                everywhere = time.monotonic() - store_looked_at_s >= STORE_INTERVAL_S
-                if everywhere:
-                    store_looked_at_s = time.monotonic()
-                await self._look(announced, everywhere=everywhere)
         finally:
             await self._announcements.close()
 

@@ -17,7 +17,6 @@ app = typer.Typer(
     cls=ProgramGroup,
     name="phasegate",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
 )
 

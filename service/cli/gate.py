@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import typer
 
-from service.access.environment import ADDRESS_VARIABLE, KEY_VARIABLE
+from service.access.environment import ADDRESS_VARIABLE, DEFAULT_ADDRESS, KEY_VARIABLE
 from service.cli.answering import Answer, AnsweringCommand, write_answer
 from service.cli.app import app
 
@@ -22,11 +22,18 @@ if TYPE_CHECKING:  # loaded by the commands, and not to show a help text
     from service.remote.commands import Place, Upload
     from service.remote.gating import Gated
 
+LONGEST_WAIT_S = 366 * 24 * 3600
 PANEL = "Decide, with an exit code"
 GATE_EXIT_CODES = (
     "Exit code 0: pass; 1: fail; 2: abstain; 3: there is no decision, whatever the reason (a wrong command line, a "
     "missing file, refused input, a failed analysis, no service, time is up); 130: Ctrl-C. Standard output has the "
     "decision and nothing else."
+)
+
+
+DIFF_EXIT_CODES = (
+    "Exit code 0: nothing differs beyond the intervals; 1: something does; 2: it cannot be said, for lack of "
+    "intervals; 3: there is no comparison, whatever the reason; 130: Ctrl-C."
 )
 
 
@@ -39,6 +46,28 @@ class GateOutput(StrEnum):
     MARKDOWN = "markdown"
 
 
+class DiffOutput(StrEnum):
+    """Forms of a comparison."""
+
+    TEXT = "text"
+    JSON = "json"
+    MARKDOWN = "markdown"
+
+
+def _presets(incomplete: str) -> list[str]:
+    """Names that a shell may complete; files it completes by itself."""
+    from service.gating.presets import PRESETS
+
+    return [name for name in PRESETS if name.startswith(incomplete)]
+
+
+def _some_time(seconds: float) -> float:
+    """Neither a negative time nor one that is no number, and none that ends after everybody."""
+    if not 0 <= seconds <= LONGEST_WAIT_S:
+        raise typer.BadParameter(f"{seconds:g} is no time to wait. Give seconds, from 0 to {LONGEST_WAIT_S}.")
+    return seconds
+
+
 @app.command(cls=AnsweringCommand, rich_help_panel=PANEL, epilog=GATE_EXIT_CODES)
 def gate(
     policy: Annotated[
@@ -48,6 +77,7 @@ def gate(
             "whichever of them does best), a policy that the service has (name or "
             "name@version), or a file: anything with a / in it or .json, .yaml, .yml at its end.",
             metavar="NAME|FILE",
+            autocompletion=_presets,
         ),
     ],
     x: Annotated[
@@ -75,7 +105,9 @@ def gate(
         typer.Option(help="Judge an analysis that the service has, in place of files.", metavar="ID"),
     ] = None,
     output: Annotated[GateOutput, typer.Option(help="Form of the output.")] = GateOutput.TEXT,
-    timeout: Annotated[float, typer.Option(help="Seconds to wait for the report at most.", min=0.0)] = 3600.0,
+    timeout: Annotated[
+        float, typer.Option(help="Seconds to wait for the report at most.", callback=_some_time, metavar="SECONDS")
+    ] = 3600.0,
     url: Annotated[
         str | None,
         typer.Option(
@@ -86,8 +118,7 @@ def gate(
 ) -> Answer:
     """May this run start? Analyse paired features and hold the report against a policy.
 
-    With a service (--url or PHASEGATE_URL) the files are uploaded and analysed there, otherwise in this process; the
-    answer is the same.
+    With a service (--url or PHASEGATE_URL) files are analysed there, otherwise in this process: the answer is the same.
     """
     from service.remote.choices import choice_of
     from service.remote.commands import Upload
@@ -104,6 +135,41 @@ def gate(
         _refuse("Give X, Y and --labels, or --analysis with the id of an analysis that the service has.")
     upload = Upload(x, y, labels, rows, groups, covariates, options, metadata or (), reuse)
     return _written(_gate_files(place, upload, choice, timeout), output)
+
+
+@app.command(cls=AnsweringCommand, rich_help_panel=PANEL, epilog=DIFF_EXIT_CODES)
+def diff(
+    a: Annotated[str, typer.Argument(help="A report: a file of its JSON, or the id of an analysis.", metavar="A")],
+    b: Annotated[str, typer.Argument(help="The report to hold against it.", metavar="B")],
+    output: Annotated[DiffOutput, typer.Option(help="Form of the output.")] = DiffOutput.TEXT,
+    url: Annotated[
+        str | None,
+        typer.Option(
+            help=f"Address of the service that has the analyses; {ADDRESS_VARIABLE} sets it for all commands.",
+            show_default=f"{ADDRESS_VARIABLE} or {DEFAULT_ADDRESS}",
+        ),
+    ] = None,
+) -> Answer:
+    """Hold two reports against each other: what differs by more than their intervals?"""
+    from service.estimation.record import as_dict
+    from service.figures.difference import difference
+    from service.figures.markdown import comparison_markdown
+    from service.gating.comparison import compare
+    from service.remote.commands import Place
+    from service.remote.reports import report_of
+
+    _check_url(url)
+    place = Place(url, f" --url {url}" if url else "")
+    comparison = compare(report_of(place, a), report_of(place, b))
+    names = (a, b)
+    match output:
+        case DiffOutput.TEXT:
+            write_answer(_drawn(difference(comparison, names)))
+        case DiffOutput.JSON:
+            write_answer(_as_json(as_dict(comparison)))
+        case DiffOutput.MARKDOWN:
+            write_answer(comparison_markdown(comparison, names).encode())
+    return {False: Answer.YES, True: Answer.NO, None: Answer.OPEN}[comparison.differs]
 
 
 def _gate_analysis(place: Place | None, analysis_id: str, choice: Choice, timeout_s: float) -> Gated:
@@ -136,11 +202,16 @@ def _place(url: str | None) -> Place | None:
     """The service that is named; None if none is."""
     from service.remote.commands import Place
 
-    if url is not None and not url.strip():
-        _refuse(f"--url is empty. Give the address of the service, or leave it out: then {ADDRESS_VARIABLE} counts.")
+    _check_url(url)
     if url is None and not os.environ.get(ADDRESS_VARIABLE, "").strip():
         return None
     return Place(url, f" --url {url}" if url else "")
+
+
+def _check_url(url: str | None) -> None:
+    """A script whose variable is empty means no service, and least of all another one."""
+    if url is not None and not url.strip():
+        _refuse(f"--url is empty. Give the address of the service, or leave it out: then {ADDRESS_VARIABLE} counts.")
 
 
 def _written(gated: Gated, output: GateOutput) -> Answer:

@@ -41,6 +41,10 @@ class NoEvent(ValueError):
     """What came is no event of the service."""
 
 
+class NothingNew(Exception):
+    """The last event has been told before."""
+
+
 class EventReader:
     """Puts events together from the pieces of a stream."""
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import unicodedata
 from xml.etree import ElementTree  # written, never parsed  # nosec B405
 
-from service.figures.ruling import Ruling, found_regimes, observed, required
+from service.figures.ruling import Ruling, found_regimes, observed, policy_of, required
 from service.gating.decision import Outcome, RuleOutcome
 from service.gating.policy import OnUndetermined, Policy, Severity
 
@@ -53,7 +53,7 @@ def _is_unreadable(character: str) -> bool:
 def _properties(ruling: Ruling) -> dict[str, object]:
     said = {
         "decision": ruling.decision.decision,
-        "policy": ruling.policy,
+        "policy": policy_of(ruling),
         "regime": found_regimes(ruling.regimes),
         "recommendation": ruling.decision.recommendation.objective,
         "analysis_id": ruling.analysis_id,

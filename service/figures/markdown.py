@@ -1,4 +1,4 @@
-"""A decision as Markdown, for the summary of a CI step or a comment on a merge request."""
+"""A decision, or a comparison, as Markdown, for the summary of a CI step or a comment on a merge request."""
 
 from __future__ import annotations
 
@@ -6,8 +6,21 @@ import json
 import re
 
 from service.estimation.record import as_dict
+from service.figures.difference import DIFFERS, facts_of, ratio_seen
 from service.figures.printable import printable
-from service.figures.ruling import Ruling, found_regimes, headline, observed, planned, recommended, required, unmet
+from service.figures.ruling import (
+    Ruling,
+    found_regimes,
+    headline,
+    observed,
+    planned,
+    policy_of,
+    recommended,
+    required,
+    unmet,
+)
+from service.figures.terminal_tables import OBJECTIVES
+from service.gating.comparison import Comparison
 from service.gating.decision import Decided, Outcome
 
 DECIDED_MARKS = {Decided.PASS: "✅", Decided.FAIL: "❌", Decided.ABSTAIN: "❔"}
@@ -37,6 +50,32 @@ def verdict_markdown(ruling: Ruling) -> str:
     return "\n".join(lines) + "\n"
 
 
+def comparison_markdown(comparison: Comparison, names: tuple[str, str]) -> str:
+    """Two reports beside each other: whether anything differs, the ratios in a table, and all else that changed.
+
+    `names` says what the two reports are.
+    """
+    rows = [
+        f"| {plain(OBJECTIVES[found.objective])} | {plain(ratio_seen(found.a))} | {plain(ratio_seen(found.b))} "
+        f"| {DIFFERS[found.differs][0]} | {plain(found.reason)} |"
+        for found in comparison.ratios
+    ]
+    lines = [
+        "## Phasegate: two reports compared",
+        "",
+        f"**{plain(comparison.summary)}**",
+        "",
+        *(f"- **{letter}:** {plain(name)}" for letter, name in zip("AB", names, strict=True)),
+        "",
+        "| objective | A: recovers, ratio | B: recovers, ratio | differs | why |",
+        "|---|---|---|---|---|",
+        *rows,
+        "",
+        *(f"- **{plain(name)}:** {plain(words)}" for name, words in facts_of(comparison)),
+    ]
+    return "\n".join(lines) + "\n"
+
+
 def plain(text: str) -> str:
     """The text on one line, as text: nothing in it is Markdown, HTML, a cell's end, or calls anybody."""
     as_html = printable(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
@@ -55,7 +94,7 @@ def _table(ruling: Ruling) -> list[str]:
 def _details(ruling: Ruling) -> list[str]:
     facts = {
         "Planned": planned(ruling.decision.plan),
-        "Policy": ruling.policy,
+        "Policy": policy_of(ruling),
         "Regime": found_regimes(ruling.regimes),
         "Analysis": ruling.analysis_id or "computed in process, kept nowhere",
         "Report": ruling.report_at,

@@ -29,11 +29,13 @@ class Ruling:
 
     decision: Decision
     policy: str
-    """How the policy was named: `alignment`, `alignment@2`, or the name of a file."""
+    """The policy's name, or the name of its file."""
     regimes: Regimes
     """The regimes that the report found."""
     analysis_id: str | None = None
     """The analysis that was judged; None where it was computed in process and is kept nowhere."""
+    policy_version: int | None = None
+    """The version of a policy that has a name; None for a file."""
     report_at: str | None = None
     """Where its report is; None in process."""
 
@@ -41,6 +43,11 @@ class Ruling:
 def headline(ruling: Ruling) -> str:
     """The decision in a few words."""
     return f"{ruling.decision.decision}: {ANSWERS[ruling.decision.decision]}"
+
+
+def policy_of(ruling: Ruling) -> str:
+    """The policy with its version."""
+    return ruling.policy if ruling.policy_version is None else f"{ruling.policy}@{ruling.policy_version}"
 
 
 def planned(plan: Plan) -> str:

@@ -59,7 +59,7 @@ def ratio_table(report: Report) -> RenderableType:
         table.add_row(
             title,
             f"[{style}]{answer}{probability}[/{style}]",
-            f"[{style}]{_ratio(found)}[/{style}]",
+            f"[{style}]{ratio_in_words(found.ratio, found.status, found.interval)}[/{style}]",
             f"{number(found.signal_floor)}, {number(found.nuisance_floor)}",
             f"{found.recovered_count} of {found.signal_count}",
         )
@@ -115,17 +115,18 @@ def number(value: float | None) -> str:
     return f"{value:.{max(0, decimals)}f}"
 
 
-def _titled(title: str, *below: RenderableType) -> RenderableType:
-    return Group(Text(title, style="italic"), *below)
-
-
-def _ratio(separation: Separation) -> str:
-    match separation.status:
+def ratio_in_words(ratio: float | None, status: RatioStatus, interval: Interval | None) -> str:
+    """A separation ratio with its interval, or why it is no number."""
+    match status:
         case RatioStatus.NO_SIGNAL:
             return "0, no signal"
         case RatioStatus.NO_NUISANCE:
             return "∞, no nuisance"
-    return number(separation.ratio) + ("" if separation.interval is None else f" ({_between(separation.interval)})")
+    return number(ratio) + ("" if interval is None else f" ({_between(interval)})")
+
+
+def _titled(title: str, *below: RenderableType) -> RenderableType:
+    return Group(Text(title, style="italic"), *below)
 
 
 def _between(interval: Interval) -> str:

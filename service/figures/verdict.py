@@ -14,6 +14,7 @@ from service.figures.ruling import (
     headline,
     observed,
     planned,
+    policy_of,
     recommended,
     required,
     unmet,
@@ -55,7 +56,7 @@ def _circumstances(ruling: Ruling) -> RenderableType:
     grid.add_column(style="bold", no_wrap=True)
     grid.add_column(overflow="fold")
     grid.add_row("Planned", planned(ruling.decision.plan))
-    grid.add_row("Policy", _said(ruling.policy))
+    grid.add_row("Policy", _said(policy_of(ruling)))
     grid.add_row("Regime", found_regimes(ruling.regimes))
     if ruling.analysis_id is None:
         grid.add_row("Analysis", "computed in process, kept nowhere")

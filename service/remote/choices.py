@@ -7,9 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from service.gating.policy import Policy
-from service.gating.presets import PRESETS
 from service.gating.references import Reference, read_reference
-from service.remote.endings import Ended, ExitCode
 from service.schemas.policies import POLICY_BYTES, read_policy
 
 SUFFIXES = (".json", ".yaml", ".yml")
@@ -27,25 +25,6 @@ class Choice:
     """The policy of a file; None for one that is named."""
     reference: Reference | None
     """The name, with or without a version; None for a file."""
-
-    @property
-    def name(self) -> str | None:
-        """The name; None for a file."""
-        return None if self.reference is None else self.reference.name
-
-    def known_policy(self) -> Policy:
-        """The policy, where there is no service that would know more than the presets.  Raises Ended."""
-        if self.policy is not None:
-            return self.policy
-        preset = PRESETS.get(self.label)
-        if preset is None:
-            raise Ended(
-                f"There is no preset {self.label!r}: presets are {', '.join(PRESETS)}. Name one of them, or a file "
-                "(with .json, .yaml, .yml or a / in its name); policies that are stored need a service: PHASEGATE_URL "
-                "or --url names it.",
-                ExitCode.REFUSED,
-            )
-        return preset
 
 
 def choice_of(text: str) -> Choice:

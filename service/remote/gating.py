@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from service.client import Phasegate
-from service.estimation.record import as_dict
+from service.analyses.errors import ReportNotReady
+from service.client import Phasegate, ProblemReceived
 from service.figures.printable import printable, safe_console
 from service.figures.ruling import Ruling
 from service.remote.choices import Choice
 from service.remote.commands import Place, Upload, send, wait_for
 from service.remote.endings import explained
-from service.schemas.policies import DecisionView, PolicyView
+from service.schemas.policies import DecisionView
 
 
 @dataclass(frozen=True)
@@ -36,9 +36,16 @@ def gate_upload(place: Place, upload: Upload, choice: Choice, timeout_s: float) 
 
 
 def gate_analysis(place: Place, analysis_id: str, choice: Choice, timeout_s: float) -> Gated:
-    """Judge an analysis that is there, when it has ended.  Raises Ended."""
+    """Judge an analysis that the service has, when it has ended.  Raises Ended.
+
+    One that was judged by the same policy before is answered with that decision, even if its report is gone.
+    """
     with explained(), place.client() as client:
-        _look_at(client, choice)
+        try:
+            return _gated(place, client.gate(analysis_id, choice.policy or choice.label), choice)
+        except ProblemReceived as error:
+            if error.problem.code != ReportNotReady.code:
+                raise
         return _judged(client, place, analysis_id, choice, timeout_s)
 
 
@@ -48,21 +55,22 @@ def _judged(client: Phasegate, place: Place, analysis_id: str, choice: Choice, t
         f"`phasegate cancel {analysis_id}{place.option}` stops it."
     )
     wait_for(client, place, analysis_id, timeout_s, again)
-    view = _gate(client, analysis_id, choice)
-    version = "" if view.policy_version is None else f"@{view.policy_version}"
-    label = choice.label if view.policy_name is None else f"{view.policy_name}{version}"
-    report_at = f"{place.shown()}/v1/analyses/{view.analysis_id}/report"
-    ruling = Ruling(view.as_decision(), label, view.figures.regimes, view.analysis_id, report_at)
+    return _gated(place, client.gate(analysis_id, choice.policy or choice.label), choice)
+
+
+def _gated(place: Place, view: DecisionView, choice: Choice) -> Gated:
+    ruling = Ruling(
+        view.as_decision(),
+        view.policy_name or choice.label,
+        view.figures.regimes,
+        view.analysis_id,
+        view.policy_version,
+        f"{place.shown()}/v1/analyses/{view.analysis_id}/report",
+    )
     return Gated(ruling, view.model_dump(mode="json", by_alias=True))
 
 
 def _look_at(client: Phasegate, choice: Choice) -> None:
     """Ask for a policy that is only named: what does not exist must not cost an upload."""
     if choice.reference is not None:
-        version = "" if choice.reference.version is None else f"/versions/{choice.reference.version}"
-        client._connection.read(PolicyView, "GET", f"/v1/policies/{choice.reference.name}{version}")
-
-
-def _gate(client: Phasegate, analysis_id: str, choice: Choice) -> DecisionView:
-    policy = choice.label if choice.policy is None else as_dict(choice.policy)
-    return client._connection.read(DecisionView, "POST", f"/v1/analyses/{analysis_id}/gate", json={"policy": policy})
+        client.policy(choice.label)

@@ -7,27 +7,50 @@ from typing import Literal
 
 from pydantic import Field
 
-from service.analyses.dataset import DatasetState
+from service.analyses.dataset import DatasetState, FileFormat
 from service.estimation.labels import LabelType
 from service.schemas.wire import WireModel
+
+
+class UnderstoodView(WireModel):
+    """What was made of a file that came in a format with names or types."""
+
+    text: str
+    """In a sentence."""
+    n_rows: int
+    """Rows that it has."""
+    taken: list[str]
+    """The first names of the arrays or columns that were taken."""
+    n_taken: int
+    """How many were taken."""
+    left_out: list[str]
+    """The first names of what was left out."""
+    n_left_out: int
+    """How many were left out."""
+    id_column: str | None
+    """The column, or array, with the ids of the rows; null if there is none."""
 
 
 class FileView(WireModel):
     """An uploaded file as it was received."""
 
     size_bytes: int
-    """Its size in bytes."""
+    """Its size in bytes, as it was sent."""
     sha256: str
-    """SHA-256 of its bytes, in hex."""
+    """SHA-256 of its bytes, in hex, as they were sent."""
+    format: FileFormat
+    """In what format it was sent, by its first bytes."""
+    understood: UnderstoodView | None
+    """What was made of it; null for .npy, and for CSV other than x and y, which are kept as they were sent."""
 
 
 class ArrayView(FileView):
     """An uploaded array as it was received."""
 
     shape: list[int]
-    """Rows and columns."""
+    """Rows and columns, as they are analysed."""
     dtype: str
-    """Type of its values."""
+    """Type of its values, as they are analysed."""
 
 
 class DatasetLinks(WireModel):

@@ -16,7 +16,7 @@ from typing import Any
 import structlog
 from numpy.typing import NDArray
 
-from service.analyses.dataset import Dataset, LabelSet
+from service.analyses.dataset import ID_COLUMN, Dataset, LabelSet
 from service.analyses.errors import DatasetInUse, DatasetNotFound, StoreUnavailable
 from service.analyses.identity import Kind, is_id
 from service.analyses.ports import Features, Labels
@@ -26,6 +26,7 @@ from service.storage.bucket_keeping import BucketKeeper
 from service.storage.bucket_layout import DATASET_RECORD, LABEL_SETS, BucketLayout
 from service.storage.bucket_listing import newest_first
 from service.storage.bucket_records import REMOVED, DatasetRecords
+from service.storage.disk_receiving import Bounds
 from service.storage.records import LABEL_SET, decode_record
 from service.storage.staging import StagedFiles, staging
 
@@ -42,15 +43,15 @@ class BucketDatasets:
         records: DatasetRecords,
         files: BucketFiles,
         tmp: Path,
-        max_label_bytes: int,
+        bounds: Bounds,
     ) -> None:
         self._bucket, self._layout, self._records, self._files = bucket, layout, records, files
-        self._tmp, self._max_label_bytes = tmp, max_label_bytes
+        self._tmp, self._bounds = tmp, bounds
 
-    def stage(self) -> AbstractContextManager[StagedFiles]:
+    def stage(self, id_column: str = ID_COLUMN) -> AbstractContextManager[StagedFiles]:
         """A place for files that are being received; what is not kept is removed."""
         keeper = BucketKeeper(self._bucket, self._layout, self._records, self._files)
-        return staging(self._tmp, self._max_label_bytes, keeper, f"-{secrets.token_hex(4)}")
+        return staging(self._tmp, self._bounds, keeper, id_column, f"-{secrets.token_hex(4)}")
 
     def find(self, dataset_id: str) -> Dataset | None:
         """A dataset, or None for an unknown one."""

@@ -18,7 +18,7 @@ from service.analyses.ports import Features, Labels
 from service.storage.bucket import Bucket
 from service.storage.bucket_layout import BucketLayout
 from service.storage.cache import Cached, FileCache, Wanted
-from service.storage.input_files import open_features, open_labels, read_group_ids
+from service.storage.input_files import map_features, read_group_ids, read_labels
 
 
 class BucketFiles:
@@ -33,7 +33,7 @@ class BucketFiles:
         wanted = self._wanted(folder, dataset.files) | self._wanted(beside, label_set.files)
         cached = self._cache.fetch(wanted, verified=True)
         with _let_go(cached):
-            labels = open_labels(**_paths({part: cached[part] for part in label_set.files}))
+            labels = read_labels(**_paths({part: cached[part] for part in label_set.files}))
             return _mapped({part: cached[part] for part in dataset.files}), labels
 
     def features(self, dataset: Dataset) -> Features:
@@ -49,7 +49,7 @@ class BucketFiles:
         read = {part: file for part, file in dataset.files.items() if part not in here and part not in arrays}
         cached = self._cache.fetch(self._wanted(self._layout.dataset(dataset.id), read))
         with _let_go(cached):
-            return open_features(**{**here, **_paths(cached), **arrays})
+            return map_features(**{**here, **_paths(cached), **arrays})
 
     def groups(self, dataset: Dataset) -> NDArray[Any] | None:
         """The group ids of a dataset, None without groups."""
@@ -63,7 +63,7 @@ class BucketFiles:
         """The labels of a label set."""
         cached = self._cache.fetch(self._wanted(self._layout.label_set(label_set), label_set.files))
         with _let_go(cached):
-            return open_labels(**_paths(cached))
+            return read_labels(**_paths(cached))
 
     def _wanted(self, folder: str, files: Mapping[str, StoredFile]) -> dict[str, Wanted]:
         return {part: self._from_bucket(part, f"{folder}/{file.name}", file) for part, file in files.items()}
@@ -86,7 +86,7 @@ def _let_go(cached: Mapping[str, Cached]) -> Iterator[None]:
 
 
 def _mapped(cached: Mapping[str, Cached]) -> Features:
-    features = open_features(**_paths(cached))
+    features = map_features(**_paths(cached))
     _keep_with(features.x, cached["x"])
     _keep_with(features.y, cached["y"])
     return features

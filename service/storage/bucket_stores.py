@@ -26,6 +26,7 @@ from service.storage.bucket_sweep import sweep_marks, sweep_tenant
 from service.storage.cache import FileCache
 from service.storage.chunks import chunks
 from service.storage.disk_files import check_writable
+from service.storage.disk_receiving import MAX_ARRAY_BYTES, Bounds
 from service.storage.staging import sweep_staged
 
 ABANDONED = timedelta(hours=1)  # longer than anything takes from its first object to its record
@@ -42,11 +43,11 @@ class BucketStore:
         records: DatasetRecords,
         cache: FileCache,
         tmp: Path,
-        max_label_bytes: int,
+        bounds: Bounds,
     ) -> None:
         self._bucket, self._tmp = bucket, tmp
         files = BucketFiles(bucket, layout, cache)
-        self.datasets = BucketDatasets(bucket, layout, records, files, tmp, max_label_bytes)
+        self.datasets = BucketDatasets(bucket, layout, records, files, tmp, bounds)
         self.analyses = BucketAnalyses(bucket, layout)
         self.policies = BucketPolicies(bucket, layout)
         self.decisions = BucketDecisions(bucket, layout)
@@ -63,7 +64,7 @@ class BucketStores:
     Arguments: data_dir, the local directory for what is being received and for the cache, which `cache_bytes` bounds;
     max_label_bytes bounds every part that is read whole: all but x and y; abandoned, how old by the clock of the bucket
     what belongs to nothing has to be to be swept; patience_s, how long a caller waits for others who have claimed a
-    dataset, or use the cache.
+    dataset, or use the cache; max_array_bytes, what x and y may become when they are unpacked.
     """
 
     def __init__(
@@ -75,8 +76,10 @@ class BucketStores:
         abandoned: timedelta = ABANDONED,
         sweep_interval_s: float = SWEEP_INTERVAL_S,
         patience_s: float = PATIENCE_S,
+        max_array_bytes: int = MAX_ARRAY_BYTES,
     ) -> None:
-        self._bucket, self._data_dir, self._max_label_bytes = bucket, data_dir, max_label_bytes
+        self._bucket, self._data_dir = bucket, data_dir
+        self._bounds = Bounds(max_label_bytes, max_array_bytes)
         self._cache = FileCache(data_dir / "cache", cache_bytes, patience_s)
         self._patience_s, self._sightings = patience_s, Sightings()
         self._abandoned, self._sweep_interval_s = abandoned, sweep_interval_s
@@ -101,7 +104,7 @@ class BucketStores:
         """A tenant's store."""
         layout = BucketLayout(tenant)
         records = DatasetRecords(self._bucket, layout, self._patience_s, self._sightings)
-        return BucketStore(self._bucket, layout, records, self._cache, self.tmp, self._max_label_bytes)
+        return BucketStore(self._bucket, layout, records, self._cache, self.tmp, self._bounds)
 
     def tenants(self) -> Sequence[str]:
         """Everybody who has an object, the default tenant first."""

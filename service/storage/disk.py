@@ -21,6 +21,7 @@ from service.storage.disk_decisions import DiskDecisions
 from service.storage.disk_files import check_there, check_writable, stored, sync_folder
 from service.storage.disk_layout import Layout, ids_in
 from service.storage.disk_policies import DiskPolicies
+from service.storage.disk_receiving import MAX_ARRAY_BYTES, Bounds
 from service.storage.staging import sweep_staged
 
 LOOKED_AT_ONCE = 500  # marks
@@ -30,9 +31,9 @@ ABANDONED_S = 3600.0  # nothing takes this long from its mark or its link to the
 class DiskStore:
     """`service.analyses.ports.Store`: what one tenant has under the data directory."""
 
-    def __init__(self, layout: Layout, max_label_bytes: int) -> None:
+    def __init__(self, layout: Layout, bounds: Bounds) -> None:
         self._layout = layout
-        self.datasets = DiskDatasets(layout, max_label_bytes)
+        self.datasets = DiskDatasets(layout, bounds)
         self.analyses = DiskAnalyses(layout)
         self.policies = DiskPolicies(layout)
         self.decisions = DiskDecisions(layout)
@@ -45,11 +46,12 @@ class DiskStore:
 class DiskStores:
     """`service.analyses.ports.Stores` under one directory.
 
-    `max_label_bytes` bounds every part that is read whole: all but x and y.
+    `max_label_bytes` bounds every part that is read whole: all but x and y; `max_array_bytes` what those may become
+    when they are unpacked.
     """
 
-    def __init__(self, data_dir: Path, max_label_bytes: int) -> None:
-        self._data_dir, self._max_label_bytes = data_dir, max_label_bytes
+    def __init__(self, data_dir: Path, max_label_bytes: int, max_array_bytes: int = MAX_ARRAY_BYTES) -> None:
+        self._data_dir, self._bounds = data_dir, Bounds(max_label_bytes, max_array_bytes)
         self._layout = Layout(data_dir)
 
     @property
@@ -74,7 +76,7 @@ class DiskStores:
                 for folder in layout.folders:
                     folder.mkdir(mode=0o700, exist_ok=True)
                     sync_folder(folder.parent)
-        return DiskStore(layout, self._max_label_bytes)
+        return DiskStore(layout, self._bounds)
 
     def tenants(self) -> Sequence[str]:
         """Everybody who has a folder, the default tenant first."""

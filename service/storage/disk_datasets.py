@@ -12,14 +12,15 @@ from typing import Any
 
 from numpy.typing import NDArray
 
-from service.analyses.dataset import Dataset, LabelSet
+from service.analyses.dataset import ID_COLUMN, Dataset, LabelSet
 from service.analyses.errors import DatasetInUse, DatasetNotFound
 from service.analyses.identity import Kind
 from service.analyses.ports import Features, Labels
 from service.storage.disk_files import check_there, locked, read_each, read_record
 from service.storage.disk_keeping import DiskKeeper
 from service.storage.disk_layout import Layout, ids_in
-from service.storage.input_files import open_features, open_labels, read_group_ids
+from service.storage.disk_receiving import Bounds
+from service.storage.input_files import map_features, read_group_ids, read_labels
 from service.storage.records import DATASET, LABEL_SET
 from service.storage.staging import StagedFiles, staging
 from service.storage.verification import verify_files
@@ -28,13 +29,13 @@ from service.storage.verification import verify_files
 class DiskDatasets:
     """`service.analyses.ports.DatasetStore` on disk."""
 
-    def __init__(self, layout: Layout, max_label_bytes: int) -> None:
+    def __init__(self, layout: Layout, bounds: Bounds) -> None:
         self._layout = layout
-        self._max_label_bytes = max_label_bytes
+        self._bounds = bounds
 
-    def stage(self) -> AbstractContextManager[StagedFiles]:
+    def stage(self, id_column: str = ID_COLUMN) -> AbstractContextManager[StagedFiles]:
         """A place for files that are being received; what is not kept is removed."""
-        return staging(self._layout.tmp, self._max_label_bytes, DiskKeeper(self._layout))
+        return staging(self._layout.tmp, self._bounds, DiskKeeper(self._layout), id_column)
 
     def find(self, dataset_id: str) -> Dataset | None:
         """A dataset, or None for an unknown one."""
@@ -51,7 +52,7 @@ class DiskDatasets:
     def features_of(self, dataset: Dataset) -> Features:
         """The features of a dataset."""
         folder = self._layout.datasets / dataset.id
-        return open_features(**{part: folder / file.name for part, file in dataset.files.items()})
+        return map_features(**{part: folder / file.name for part, file in dataset.files.items()})
 
     def inputs_of(self, dataset: Dataset, label_set: LabelSet) -> tuple[Features, Labels]:
         """Features and labels, verified."""
@@ -111,7 +112,7 @@ class DiskDatasets:
     def labels_of(self, label_set: LabelSet) -> Labels:
         """The labels of a label set."""
         folder = self._layout.label_set(label_set)
-        return open_labels(**{part: folder / file.name for part, file in label_set.files.items()})
+        return read_labels(**{part: folder / file.name for part, file in label_set.files.items()})
 
     def remove_label_set(self, label_set: LabelSet) -> None:
         """Remove a label set.  Only while its dataset is held alone."""

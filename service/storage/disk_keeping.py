@@ -10,7 +10,7 @@ from service.analyses.dataset import Dataset, LabelSet
 from service.analyses.ports import Features
 from service.storage.disk_files import replace_file, stored, sync_folder, write_file
 from service.storage.disk_layout import LABEL_SETS, Layout
-from service.storage.input_files import open_features
+from service.storage.input_files import map_features
 from service.storage.records import DATASET, LABEL_SET
 from service.storage.staging import LABEL_PARTS, Received
 
@@ -66,7 +66,7 @@ class DiskKeeper:
     def features_with(self, received: Received, dataset: Dataset) -> Features:
         """The features of a dataset of which some parts are staged still."""
         kept = self._layout.datasets / dataset.id
-        return open_features(
+        return map_features(
             **{
                 part: received.path(part) if part in received.files else kept / file.name
                 for part, file in dataset.files.items()

@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 
 from service.analyses.errors import InvalidArrayFile
 from service.analyses.upload_errors import (
-    ArrayArchive,
     ArrayOfRecords,
     EmptyArray,
     HeaderBeyondFile,
@@ -35,7 +34,7 @@ MAX_DIMENSIONS = 2  # everything that Phasegate reads is a column or a table
 MAX_LENGTH = 2**40  # of a dimension; an empty array may announce anything
 MAX_ARRAY_BYTES = 2**53  # more than any disk holds
 MAGIC = npy_format.MAGIC_PREFIX
-ARCHIVE, PICKLE = b"PK", b"\x80"  # how .npz archives, and pickles of every protocol since 2, begin
+PICKLE = b"\x80"  # how pickles of every protocol since 2 begin
 READERS = {
     # By version: the bytes that the header's length takes, and what reads both.
     (1, 0): (2, npy_format.read_array_header_1_0),
@@ -53,7 +52,7 @@ def open_npy(path: Path, part: str) -> NDArray[Any]:
     """Map the array in a .npy file, read-only.  Raises InvalidArrayFile, of a kind that says what is wrong."""
     size = path.stat().st_size
     with path.open("rb") as file:
-        shape, fortran_order, dtype = _header(file, size, part)
+        shape, fortran_order, dtype = read_header(file, size, part)
         offset = file.tell()
     _check_type(dtype, part)
     claimed = _check_shape(shape, dtype, part)
@@ -107,7 +106,11 @@ def _check_shape(shape: tuple[int, ...], dtype: np.dtype[Any], part: str) -> int
     return claimed
 
 
-def _header(file: BinaryIO, size: int, part: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+def read_header(file: BinaryIO, size: int, part: str) -> tuple[tuple[int, ...], bool, np.dtype[Any]]:
+    """Shape, whether in Fortran order, and type, as the header says; `file`, of `size` bytes, is left behind that.
+
+    Raises InvalidArrayFile.
+    """
     start = file.read(npy_format.MAGIC_LEN)
     if start[: len(MAGIC)] != MAGIC or len(start) < npy_format.MAGIC_LEN:
         raise _no_array(start, part)
@@ -147,10 +150,6 @@ def _header(file: BinaryIO, size: int, part: str) -> tuple[tuple[int, ...], bool
 
 def _no_array(start: bytes, part: str) -> InvalidArrayFile:
     """What a file is that does not begin as .npy files do."""
-    if start.startswith(ARCHIVE):
-        return ArrayArchive(
-            f"{part} is not a .npy file. This looks like an .npz archive: send the arrays in it one by one.", part=part
-        )
     if start.startswith(PICKLE):
         return PickledArray(
             f"{part} is not a .npy file. This looks like a Python pickle, which is never loaded: save the array with "

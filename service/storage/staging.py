@@ -12,11 +12,11 @@ from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from service.analyses.dataset import FEATURES, Dataset, LabelSet, StoredFile
+from service.analyses.dataset import BESIDE, FEATURES, ID_COLUMN, Dataset, LabelSet, StoredFile
 from service.analyses.ports import Features, Labels, Source
 from service.storage.disk_files import locked, locked_if_unused, stored
-from service.storage.disk_receiving import COPY_BYTES, ReceivedFile
-from service.storage.input_files import open_features, open_labels
+from service.storage.disk_receiving import COPY_BYTES, Bounds, Place, ReceivedFile
+from service.storage.input_files import map_features, read_labels
 from service.storage.npy import open_npy
 
 LABEL_PARTS = ("labels", "rows")
@@ -62,23 +62,22 @@ class Keeper(Protocol):
 
 
 class StagedFiles:
-    """`service.analyses.ports.Staged`: received files; `max_label_bytes` bounds every part that is read whole."""
+    """`service.analyses.ports.Staged`: received files."""
 
-    def __init__(self, folder: Path, max_label_bytes: int, suffix: str, keeper: Keeper, opened: ExitStack) -> None:
+    def __init__(self, place: Place, bounds: Bounds, keeper: Keeper, opened: ExitStack) -> None:
         self.files: dict[str, StoredFile] = {}
-        self.folder = folder
-        self._max_label_bytes, self._suffix, self._keeper, self._opened = max_label_bytes, suffix, keeper, opened
+        self.folder = place.folder
+        self._place, self._bounds, self._keeper, self._opened = place, bounds, keeper, opened
 
-    def begin(self, part: str) -> ReceivedFile:
-        """Receive a part piece by piece."""
-        limit = None if part in FEATURES else self._max_label_bytes
-        received = ReceivedFile(self.folder, part, limit, self.files, self._suffix)
+    def begin(self, part: str, media_type: str | None = None) -> ReceivedFile:
+        """Receive a part piece by piece; it must be what `media_type` says, if that says anything."""
+        received = ReceivedFile(self._place, part, self._bounds, self.files, media_type)
         self._opened.callback(received.close)
         return received
 
-    def receive(self, part: str, source: Source) -> StoredFile:
+    def receive(self, part: str, source: Source, media_type: str | None = None) -> StoredFile:
         """Receive a part from a file.  What the client calls it counts for nothing."""
-        received = self.begin(part)
+        received = self.begin(part, media_type)
         while chunk := source.read(COPY_BYTES):
             received.write(chunk)
         return received.finish()
@@ -93,7 +92,7 @@ class StagedFiles:
 
     def features(self) -> Features:
         """The received dataset."""
-        return open_features(**{part: self.path(part) for part in self.files if part not in LABEL_PARTS})
+        return map_features(**{part: self.path(part) for part in self.files if part in (*FEATURES, *BESIDE)})
 
     def features_with(self, dataset: Dataset) -> Features:
         """The features of a dataset of which some parts are staged still."""
@@ -101,7 +100,7 @@ class StagedFiles:
 
     def labels(self) -> Labels:
         """The received label set."""
-        return open_labels(self.path("labels"), self.path("rows") if "rows" in self.files else None)
+        return read_labels(self.path("labels"), self.path("rows") if "rows" in self.files else None)
 
     def keep(self, dataset: Dataset, label_set: LabelSet | None = None) -> None:
         """Make the files a new dataset, perhaps with a label set among them."""
@@ -121,10 +120,13 @@ class StagedFiles:
 
 
 @contextmanager
-def staging(tmp: Path, max_label_bytes: int, keeper: Keeper, suffix: str = "") -> Iterator[StagedFiles]:
+def staging(
+    tmp: Path, bounds: Bounds, keeper: Keeper, id_column: str = ID_COLUMN, suffix: str = ""
+) -> Iterator[StagedFiles]:
     """A place for files that are being received, locked as long as they are; what is not kept is removed.
 
-    Arguments: tmp, the folder for it; suffix, of the names of files, where names may not come twice.
+    Arguments: tmp, the folder for it; id_column, what the ids of rows are called; suffix, of the names of files, where
+    names may not come twice.
     """
     token = secrets.token_hex(8)
     draft, folder = tmp / f"new-{token}", tmp / f"{STAGED}{token}"
@@ -136,7 +138,7 @@ def staging(tmp: Path, max_label_bytes: int, keeper: Keeper, suffix: str = "") -
                 opened.enter_context(locked(draft, alone=False))
                 os.rename(draft, folder)
             opened.callback(keeper.end)
-            yield StagedFiles(folder, max_label_bytes, suffix, keeper, opened)
+            yield StagedFiles(Place(folder, suffix, id_column), bounds, keeper, opened)
     finally:
         for left in (draft, folder):
             shutil.rmtree(left, ignore_errors=True)

@@ -32,6 +32,7 @@ from service.analyses.upload_errors import (
 )
 from service.estimation.labels import CONTROLS
 from service.estimation.roles import MAX_TARGETS, Role
+from service.storage.formats.typed_tables import MAX_FIELDS, ColumnKind, kinds_in
 
 INTEGER = re.compile(r"[+-]?(0|[1-9][0-9]*)")
 CODE = re.compile(r"[+-]?0[0-9]+")  # leading zeros tell codes apart that are one number: 07 and 7
@@ -41,7 +42,6 @@ BOOLEANS = {"true": True, "false": False}
 ABSENT = {"na", "n/a", "null", "none", "nil", "missing", "?", "-", "."}
 MAX_FIELD_CHARACTERS = 1000
 MAX_LINE_CHARACTERS = MAX_TARGETS * (MAX_FIELD_CHARACTERS + 3)
-MAX_FIELDS = 2_000_000  # Python needs some 60 bytes a field while it reads them
 MAX_DIGITS = 18  # of a 64-bit integer
 
 
@@ -49,7 +49,8 @@ def read_columns(path: Path, role: Role) -> dict[str, NDArray[Any]]:
     """Label columns or covariates by name from a CSV file with a header line.  Raises InvalidTable, LabelsTooLarge.
 
     A column is whole numbers, real numbers, booleans (true, false) or, when any value is none of these, text; codes
-    with leading zeros are text.  A column that lacks values is a masked array, or has NaN or empty text in their place.
+    with leading zeros are text.  A table that says the types of its columns has those.  A column that lacks values is a
+    masked array, or has NaN or empty text in their place.
     """
     return _table(path, role.part, role.entry, role.max_targets)
 
@@ -67,6 +68,8 @@ def read_groups(path: Path) -> NDArray[Any]:
 def read_rows(path: Path) -> NDArray[Any]:
     """Row numbers from a CSV file with one number a line; a first line that is no number is a header."""
     lines = [line for line in _lines(path, "rows") if line]
+    if lines and kinds_in(lines[0]) is not None:
+        lines = lines[1:]
     if any(len(line) != 1 for line in lines):
         raise TooManyColumns("rows has more than one column. Send one row number per line.", part="rows")
     values = [line[0].strip() for line in lines]
@@ -85,6 +88,9 @@ def read_rows(path: Path) -> NDArray[Any]:
 def _table(path: Path, part: str, entry: str, max_columns: int) -> dict[str, NDArray[Any]]:
     """The typed columns of a CSV file with a header line; `entry` is what a line below it stands for."""
     lines = list(dropwhile(lambda line: not line, _lines(path, part)))
+    kinds = kinds_in(lines[0]) if lines else None
+    if kinds is not None:
+        lines = lines[1:]
     if not lines:
         raise EmptyTable(f"{part} is empty. Send a header line and one line per {entry}.", part=part)
     names = [name.strip() for name in lines[0]]
@@ -108,6 +114,13 @@ def _table(path: Path, part: str, entry: str, max_columns: int) -> dict[str, NDA
                 f"{len(line)} fields. Send as many in every line.",
                 part=part,
             )
+    if kinds is not None and len(kinds) == len(names):
+        return {
+            name: _text([line[place] for line in body])
+            if kinds[place] is ColumnKind.TEXT
+            else _typed(part, name, [line[place] for line in body], kinds[place])
+            for place, name in enumerate(names)
+        }
     return {name: _column(part, name, [line[place].strip() for line in body]) for place, name in enumerate(names)}
 
 
@@ -189,6 +202,17 @@ def _column(part: str, name: str, values: list[str]) -> NDArray[Any]:
     if all(value.lower() in BOOLEANS for value in given):
         return _masked(values, lambda value: BOOLEANS[value.lower()], np.dtype(np.bool_))
     return _text(values)
+
+
+def _typed(part: str, name: str, values: list[str], kind: ColumnKind) -> NDArray[Any]:
+    """A column of the kind that the table says, which holds for columns without any value too."""
+    column = _column(part, name, values)
+    wanted = {ColumnKind.INTEGER: "i", ColumnKind.REAL: "f", ColumnKind.BOOLEAN: "b"}[kind]
+    if column.dtype.kind == wanted:
+        return column
+    if not any(values) and kind is not ColumnKind.REAL:
+        return _masked(values, int, np.dtype(np.int64 if kind is ColumnKind.INTEGER else np.bool_))
+    return column
 
 
 def _is_absent(value: str) -> bool:

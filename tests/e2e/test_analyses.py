@@ -180,7 +180,7 @@ REFUSED = {
     "label_count_mismatch": {"rows": npy(SMALL.rows[:-1])},
     "unsupported_dtype": {"x": npy(SMALL.x.astype(np.complex64))},
     "wrong_shape": {"x": npy(SMALL.x[:, 0])},
-    "npz_archive": {"x": b"PK\x03\x04nonsense"},
+    "invalid_npz": {"x": b"PK\x03\x04nonsense"},
     "csv_quote": {"labels": b'a\n"unclosed\n'},
     "missing_label_value": {
         "labels": b"a,b\nu,\n" + b"u,2.5\n" * 30 + b"v,1.5\n" * 29,
@@ -288,7 +288,8 @@ def test_groups_and_covariates_reach_the_report(http, running, form):
     assert answer.status_code == 200, answer.text
     analysis = answer.json()
     assert analysis["covariate_types"] == {"batch": "categorical", "depth": "numeric"}
-    assert analysis["inputs"]["groups"] == {"size_bytes": len(groups), "sha256": hashlib.sha256(groups).hexdigest()}
+    assert analysis["inputs"]["groups"]["size_bytes"] == len(groups)
+    assert analysis["inputs"]["groups"]["sha256"] == hashlib.sha256(groups).hexdigest()
     assert analysis["inputs"]["covariates"]["size_bytes"] == len(covariates_csv(covariates))
     stored = [Path(name).name for name in set(running.stored()) - before]
     assert {("groups", form), ("covariates", "csv")} <= {

@@ -6,11 +6,9 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import httpx2
@@ -22,6 +20,7 @@ from service.estimation.terms import Method
 from service.schemas.options import SubmittedOptions
 from service.serving.embedded_server import answers, prepare_server
 from tests.e2e.samples import Sample
+from tests.e2e.shell import Shell, command, refused
 
 PUBLISHED = ("--options", '{"method": "reference"}')
 UPLOAD = ("x.npy", "y.npy", "--labels", "labels.csv", "--rows", "rows.npy", *PUBLISHED)
@@ -37,40 +36,6 @@ def folder(tmp_path_factory) -> Path:
     np.save(folder / "groups.npy", np.arange(120) // 3)
     (folder / "labels.csv").write_bytes(sample.labels_csv())
     return folder
-
-
-@dataclass(frozen=True)
-class Shell:
-    """A shell in the folder of the upload, which may know where the service is."""
-
-    folder: Path
-    address: str | None
-
-    def environment(self, **more: str) -> dict[str, str]:
-        plain = {name: value for name, value in os.environ.items() if not name.startswith("PHASEGATE_")}
-        return plain | ({"PHASEGATE_URL": self.address} if self.address else {}) | more
-
-    def __call__(self, *arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-        return subprocess.run(
-            command(*arguments),
-            cwd=self.folder,
-            env=self.environment(**environment),
-            capture_output=True,
-            text=True,
-            timeout=60,
-        )
-
-
-def command(*arguments: str) -> list[str]:
-    return [sys.executable, "-m", "service.cli", *arguments]
-
-
-def refused(result: subprocess.CompletedProcess[str], exit_code: int) -> str:
-    """The one line on standard error of a command that ended with this code and printed nothing."""
-    assert (result.returncode, result.stdout) == (exit_code, ""), result.stderr
-    assert result.stderr.startswith("phasegate: ")
-    assert result.stderr.count("\n") == 1
-    return result.stderr
 
 
 @pytest.fixture

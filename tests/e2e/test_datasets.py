@@ -48,6 +48,8 @@ def test_a_dataset_is_described_with_shapes_digests_and_expiry(http):
         "dtype": "float32",
         "size_bytes": len(DATASET["x"][1]),
         "sha256": hashlib.sha256(DATASET["x"][1]).hexdigest(),
+        "format": "npy",
+        "understood": None,
     }
     assert (dataset["groups"], dataset["covariate_types"]) == (None, {"depth": "numeric"})
     assert dataset["created_at"] < dataset["expires_at"]
@@ -93,7 +95,7 @@ def test_an_opened_dataset_is_filled_part_by_part(http):
     assert (
         "its parts are x, y, groups" in refused(http.put(f"{address}/z", content=b"1"), 422, "invalid_request").lower()
     )
-    refused(http.put(f"{address}/x", content=b"not an array"), 422, "invalid_npy")
+    refused(http.put(f"{address}/x", content=b"\x00not an array"), 422, "unknown_format")
     assert http.put(f"{address}/y", content=DATASET["y"][1]).json()["missing_parts"] == ["x", "groups"]
     groups = npy(np.arange(120) // 3)
     assert http.put(f"{address}/groups", content=groups).json()["missing_parts"] == ["x"]

@@ -260,11 +260,12 @@ def test_one_who_waits_for_his_analysis_uploads_no_more(start, monkeypatch):
     client = start(max_concurrent_uploads=1)
     waiting, released = threading.Event(), threading.Event()
 
-    async def wait(*arguments):
+    async def wait(watches, tenant, store, analysis, timeout_s):
         waiting.set()
         await api.asyncio.to_thread(released.wait, 30)
+        return analysis
 
-    monkeypatch.setattr("service.api.analyses.wait_for_announcement", wait)
+    monkeypatch.setattr("service.api.waiting.Watches.until_over", wait)
     with ThreadPoolExecutor(1) as pool:
         upload = {"files": Sample().files(), "data": QUICK}
         first = pool.submit(client.post, "/v1/analyses", **upload, headers={"Prefer": "wait=20"})
@@ -276,7 +277,13 @@ def test_one_who_waits_for_his_analysis_uploads_no_more(start, monkeypatch):
 
 def test_limits_say_what_is_too_much(start):
     client = start(
-        max_queued=7, max_datasets=8, max_label_sets=12, max_concurrent_uploads=9, rate_per_minute=10, idempotency_s=11
+        max_queued=7,
+        max_datasets=8,
+        max_label_sets=12,
+        max_concurrent_uploads=9,
+        rate_per_minute=10,
+        idempotency_s=11,
+        max_streams=13,
     )
     limits = client.get("/v1/limits").json()
     assert limits["load"] == {
@@ -284,6 +291,7 @@ def test_limits_say_what_is_too_much(start):
         "datasets": 8,
         "label_sets": 12,
         "concurrent_uploads": 9,
+        "event_streams": 13,
         "changes_per_minute": 10,
     }
     assert limits["times"]["idempotency_s"] == 11

@@ -181,11 +181,12 @@ def test_a_call_that_is_being_answered_is_not_made_again(client, monkeypatch):
 def test_a_call_that_waits_is_answered_while_it_waits(client, monkeypatch):
     waiting, released = threading.Event(), threading.Event()
 
-    async def wait(*arguments):
+    async def wait(watches, tenant, store, analysis, timeout_s):
         waiting.set()
         await api.asyncio.to_thread(released.wait, 30)
+        return analysis
 
-    monkeypatch.setattr("service.api.analyses.wait_for_announcement", wait)
+    monkeypatch.setattr("service.api.waiting.Watches.until_over", wait)
     upload = {"files": Sample().files(), "data": QUICK}
     with ThreadPoolExecutor(1) as pool:
         first = pool.submit(client.post, "/v1/analyses", **upload, headers={**keyed(), "Prefer": "wait=20"})

@@ -18,6 +18,7 @@ from rq.serializers import JSONSerializer
 from service.analyses.analysis import Progress
 from service.analyses.ports import LossReason, QueueState
 from service.storage import keys, queue_scripts
+from service.storage.announcements import Announcements
 from service.storage.kernel_kills import UNKNOWN, KernelKills
 from service.storage.measures import read_measures
 from service.storage.queue_scripts import Ending
@@ -26,8 +27,9 @@ from service.storage.redis_queue import (
     open_connection,
     publish_progress,
     timestamp,
-    wait_for_announcement,
 )
+
+from .conftest import Valkey
 
 
 def new_id() -> str:
@@ -421,32 +423,40 @@ def test_recovery_survives_garbage(connection: Redis, queue: RedisQueue) -> None
     assert queue.find(string_id) is None
 
 
-def test_an_announcement_wakes_a_waiter_at_once(valkey_url: str, queue: RedisQueue, connection: Redis) -> None:
+def test_what_is_announced_is_heard_by_whoever_listens(valkey_url: str, queue: RedisQueue) -> None:
+    ids = {new_id(), new_id()}
+
+    async def listen() -> frozenset[str]:
+        announcements = Announcements(valkey_url)
+        assert not await announcements.heard(0.01), "nothing was announced"
+        for analysis_id in ids:
+            queue.announce(analysis_id)
+        heard: frozenset[str] = frozenset()
+        while heard != ids:
+            heard |= await announcements.heard(30)
+        await announcements.close()
+        return heard
+
+    assert asyncio.run(asyncio.wait_for(listen(), 20)) == ids
+
+
+def test_whoever_listens_hears_again_when_the_server_is_back(valkey: Valkey, queue: RedisQueue) -> None:
     analysis_id = new_id()
-    stored = threading.Event()
 
-    def store_and_announce() -> None:
-        channel = keys.announcement_channel(analysis_id)
-        while connection.pubsub_numsub(channel)[0][1] == 0:
-            time.sleep(0.005)
-        stored.set()
-        queue.announce(analysis_id)
+    async def listen() -> frozenset[str]:
+        announcements = Announcements(valkey.url)
+        await announcements.heard(0.01)
+        queue._connection.client_kill_filter(_type="pubsub")
+        heard: frozenset[str] = frozenset()
+        while not heard:
+            queue.announce(analysis_id)
+            heard = await announcements.heard(0.05)
+        await announcements.close()
+        return heard
 
-    thread = threading.Thread(target=store_and_announce)
-    thread.start()
-    began = time.monotonic()
-    assert asyncio.run(wait_for_announcement(valkey_url, analysis_id, 30, stored.is_set))
-    assert time.monotonic() - began < 0.9, "less than the fallback's interval"
-    thread.join()
+    assert asyncio.run(asyncio.wait_for(listen(), 20)) == {analysis_id}
 
 
-def test_a_waiter_returns_at_its_deadline(valkey_url: str) -> None:
-    began = time.monotonic()
-    assert not asyncio.run(wait_for_announcement(valkey_url, new_id(), 0.3, lambda: False))
-    assert 0.25 < time.monotonic() - began < 1.5
-
-
-def test_a_waiter_without_a_server_looks_for_itself(tmp_path: os.PathLike[str]) -> None:
-    answers = iter([False, True])
-    url = f"unix://{tmp_path}/no.sock"
-    assert asyncio.run(wait_for_announcement(url, new_id(), 10, lambda: next(answers)))
+def test_nothing_is_heard_of_a_server_that_is_away_and_nothing_is_raised(tmp_path: os.PathLike[str]) -> None:
+    announcements = Announcements(f"unix://{tmp_path}/no.sock")
+    assert asyncio.run(announcements.heard(0.01)) == frozenset()

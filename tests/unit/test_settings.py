@@ -44,3 +44,12 @@ def test_a_misspelt_setting_is_found(name, meant):
 def test_what_is_no_setting_of_ours_is_left_alone():
     compose = ("PHASEGATE_IMAGE", "PHASEGATE_PYTHON_IMAGE", "PHASEGATE_WORKER_MEMORY", "PHASEGATE_GRAFANA_PORT")
     assert misspelt(dict.fromkeys((*OTHER_VARIABLES, *compose, "PHASEGATE_PORT"), "x")) == {}
+
+
+def test_decisions_are_kept_for_no_less_than_reports():
+    with pytest.raises(ValidationError, match="set it to 604800"):
+        Settings(decision_retention_s=604_799)
+    assert Settings(decision_retention_s=604_800).decision_retention == Settings().retention
+    decades = Settings(retention_s=10**9)
+    assert decades.decision_retention == decades.retention
+    assert Settings().decision_retention > Settings().retention

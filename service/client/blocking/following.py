@@ -5,33 +5,38 @@ from __future__ import annotations
 
 from contextlib import closing
 
+import httpx2
+
 from service.client.addresses import step
 from service.client.blocking.connection import Connection
 from service.client.blocking.runtime import Flow, pause
 from service.client.errors import ClientError
-from service.client.event_stream import EVENT_STREAM, LAST_EVENT_ID, AnalysisEvent, EventReader, NoEvent
+from service.client.event_stream import EVENT_STREAM, LAST_EVENT_ID, AnalysisEvent, EventReader, NoEvent, NothingNew
 from service.client.refusals import unexpected
 from service.client.repeating import ATTEMPTS, jittered, usual_pause_s
 
 
 def events_of(connection: Connection, analysis_id: str, last_event_id: str | None) -> Flow[AnalysisEvent]:
     """The events of an analysis to its end, over as many streams as it takes.  Raises ClientError."""
-    attempt = 0
+    failed = 0  # one attempt after the other
     while True:
-        attempt += 1
         try:
             stream = one_stream(connection, analysis_id, last_event_id, connection.timeout_s)
             with closing(stream) as events:
                 for event in events:
+                    failed = 0
                     if event is not None:
-                        attempt, last_event_id = 0, event.id
+                        last_event_id = event.id
                         yield event
                         if event.state.final:
                             return
+        except NothingNew:
+            return
         except ClientError as error:
-            if not error.passes or attempt >= ATTEMPTS:
+            failed += 1
+            if not error.passes or failed >= ATTEMPTS:
                 raise
-        pause(jittered(usual_pause_s(max(1, attempt))))
+        pause(jittered(usual_pause_s(max(1, failed))))
 
 
 def one_stream(
@@ -39,12 +44,15 @@ def one_stream(
 ) -> Flow[AnalysisEvent | None]:
     """The events of one stream, as far as it goes; None whenever the service shows that it is there.
 
-    Raises ClientError: NotReachable for a stream that is lost, or silent for longer than `silence_s`.
+    Raises: NothingNew after the last event; ClientError: NotReachable for a stream that is lost, or silent for longer
+    than `silence_s`.
     """
     path = f"/v1/analyses/{step(analysis_id)}/events"
     headers = {"Accept": EVENT_STREAM, **({LAST_EVENT_ID: last_event_id} if last_event_id else {})}
     reader = EventReader()
     with connection.streamed(path, headers, silence_s) as answer:
+        if answer.status_code == httpx2.codes.NO_CONTENT:
+            raise NothingNew
         if not answer.headers.get("content-type", "").startswith(EVENT_STREAM):
             raise unexpected(connection.address, f"GET {path} is not answered with events")
         try:

@@ -54,6 +54,7 @@ DECIDED = {
     ("GET", "/v1/analyses/{analysis_id}"): "read",
     ("DELETE", "/v1/analyses/{analysis_id}"): "submit",
     ("GET", "/v1/analyses/{analysis_id}/report"): "read",
+    ("GET", "/v1/analyses/{analysis_id}/events"): "read",
     ("POST", "/v1/analyses/{analysis_id}/cancel"): "submit",
     ("POST", "/v1/analyses/{analysis_id}/gate"): "submit",
     ("GET", "/v1/decisions"): "read",

@@ -40,4 +40,4 @@ def ruling(
         asked,
     )
     at = None if analysis_id is None else f"http://127.0.0.1:8000/v1/analyses/{analysis_id}/report"
-    return Ruling(decision, policy, Regimes(Regime.BOTH, Regime.CA_ONLY), analysis_id, at)
+    return Ruling(decision, policy, Regimes(Regime.BOTH, Regime.CA_ONLY), analysis_id, 2, at)

@@ -115,7 +115,7 @@ def test_properties_say_what_was_judged():
     properties = {found.get("name"): found.get("value") for found in parsed(ruling(Decided.ABSTAIN)).iter("property")}
     assert properties == {
         "decision": "abstain",
-        "policy": "alignment",
+        "policy": "alignment@2",
         "regime": "both (x → y), ca_only (y → x)",
         "recommendation": "either",
         "analysis_id": "an-" + "0" * 32,

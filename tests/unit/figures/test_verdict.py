@@ -39,7 +39,7 @@ def test_the_first_line_is_the_decision(decided, line):
 def test_what_was_judged_and_where_its_report_is():
     text = drawn(ruling())
     assert line_of(text, "Planned") == "Planned prediction x → y, embedding of 16"
-    assert line_of(text, "Policy") == "Policy alignment"
+    assert line_of(text, "Policy") == "Policy alignment@2"
     assert line_of(text, "Regime") == "Regime both (x → y), ca_only (y → x)"
     assert line_of(text, "Analysis") == f"Analysis an-{'0' * 32}"
     assert line_of(text, "Report").startswith("Report http://127.0.0.1:8000/v1/analyses/an-000")

@@ -7,6 +7,7 @@ import pytest
 from service.gating.errors import InvalidPolicy, InvalidPolicyName
 from service.gating.presets import PRESETS
 from service.gating.references import Reference
+from service.in_process import KnownPolicy, known_policy
 from service.remote.choices import choice_of
 from service.remote.endings import Ended
 
@@ -31,15 +32,15 @@ def here(tmp_path, monkeypatch):
 @pytest.mark.parametrize("name", sorted(PRESETS))
 def test_a_preset_is_known_without_a_service_whatever_files_there_are(name):
     choice = choice_of(name)
-    assert (choice.label, choice.name, choice.policy) == (name, name, None)
-    assert choice.known_policy() == PRESETS[name]
+    assert (choice.label, choice.reference, choice.policy) == (name, Reference(name), None)
+    assert known_policy(choice) == known_policy(choice_of(f"{name}@1")) == KnownPolicy(PRESETS[name], name, 1)
 
 
 @pytest.mark.parametrize("text", ["gate.yaml", "gate.JSON", "./policy", "./gate.yaml"])
 def test_a_slash_or_a_suffix_means_a_file(text):
     choice = choice_of(text)
-    assert (choice.reference, choice.name, choice.label) == (None, None, text.removeprefix("./"))
-    assert choice.known_policy() == choice_of("gate.yaml").policy
+    assert (choice.reference, choice.label) == (None, text.removeprefix("./"))
+    assert known_policy(choice) == KnownPolicy(choice_of("gate.yaml").policy)
     assert [regime.value for regime in choice.policy.require.regimes.any_of] == ["both", "ca_only"]
 
 
@@ -51,7 +52,7 @@ def test_a_stored_policy_is_named_with_or_without_a_version():
 @pytest.mark.parametrize("text", ["ours", "ours@3", "alignment@7"])
 def test_what_only_a_service_can_know_is_not_known_here(text):
     with pytest.raises(Ended, match="presets are alignment, prediction, any-crossmodal"):
-        choice_of(text).known_policy()
+        known_policy(choice_of(text))
 
 
 @pytest.mark.parametrize(

@@ -3,7 +3,7 @@ import json
 import numpy as np
 import pytest
 
-from service.analyses.errors import InvalidArrayFile, InvalidTable
+from service.analyses.errors import InvalidTable
 from service.estimation.estimate import estimate
 from service.estimation.labels import label_columns
 from service.estimation.options import Options
@@ -58,8 +58,8 @@ def test_groups_are_one_column(folder):
         open_features(folder / "x.npy", folder / "y.npy", groups=folder / "groups.csv")
 
 
-def test_features_are_npy(folder):
-    with pytest.raises(InvalidArrayFile, match=r"x is not a \.npy file"):
+def test_features_are_numbers(folder):
+    with pytest.raises(InvalidTable, match="x has 'a' in row 0"):
         open_features(folder / "labels.csv", folder / "y.npy")
 
 

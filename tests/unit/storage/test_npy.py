@@ -9,7 +9,6 @@ import pytest
 
 from service.analyses.errors import InvalidArrayFile
 from service.analyses.upload_errors import (
-    ArrayArchive,
     ArrayOfRecords,
     EmptyArray,
     HeaderBeyondFile,
@@ -143,13 +142,13 @@ def test_trailing_bytes_are_refused(tmp_path):
         open_npy(path, "x")
 
 
-def test_an_npz_archive_is_named_as_such_and_never_unpacked(tmp_path):
+def test_an_archive_is_no_npy_file_and_never_unpacked_here(tmp_path):
     path = tmp_path / "a.npy"
     with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("x.npy", bytes(200_000_000))
     assert path.stat().st_size < 1_000_000, "a bomb"
     tracemalloc.start()
-    with pytest.raises(ArrayArchive, match="npz archive"):
+    with pytest.raises(InvalidArrayFile, match=r"not a \.npy file"):
         open_npy(path, "x")
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()

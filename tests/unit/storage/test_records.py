@@ -7,11 +7,16 @@ from pydantic import TypeAdapter
 
 from service.analyses.analysis import RECORD_VERSION, AnalysisKind, Outcome, State, Submission
 from service.analyses.dataset import Dataset, DatasetState, LabelSet
+from service.analyses.decision import DecisionRecord
+from service.analyses.policy import StoredPolicy
+from service.estimation.record import to_json
+from service.gating.digests import sha256_of
 from service.storage.disk_files import read_record
 
 SAMPLES = Path(__file__).parents[2] / "records"
 VERSIONS = sorted(int(folder.name.removeprefix("v")) for folder in SAMPLES.glob("v*"))
 every_version = pytest.mark.parametrize("version", VERSIONS)
+every_version_with_decisions = pytest.mark.parametrize("version", [version for version in VERSIONS if version >= 4])
 
 
 def read(version: int, name: str, kind: type):
@@ -61,3 +66,33 @@ def test_outcomes_are_read(version):
     failed = read(version, "failure", Outcome)
     assert (failed.state, failed.failure.code, failed.failure.part) == (State.FAILED, "constant_modality", "x")
     assert read(version, "cancelled", Outcome).state is State.CANCELLED
+
+
+@every_version_with_decisions
+def test_policies_are_read(version):
+    stored = read(version, "policy", StoredPolicy)
+    assert (str(stored.reference), stored.created_at.year) == ("pretraining@2", 2026)
+    assert stored.policy.require.single_modality_loss.label == "kind"
+    assert sha256_of(stored.policy) == stored.sha256, "its decisions are found by this"
+
+
+@every_version_with_decisions
+def test_decisions_are_read_with_all_that_they_rest_on(version):
+    record = read(version, "decision", DecisionRecord)
+    stored = read(version, "policy", StoredPolicy)
+    assert (record.decision.policy, record.policy_sha256) == (stored.policy, stored.sha256)
+    assert (record.policy_name, record.policy_version) == ("pretraining", 2)
+    assert record.metadata == {"team": "vision"}
+    assert record.decided_at.year == 2026
+    assert [rule.rule for rule in record.decision.rules] == [
+        "recovery_probability",
+        "regimes",
+        "ratio_lower_bound",
+        "rehearsed_score[size]",
+        "rehearsed_score[dose]",
+        "single_modality_loss[kind]",
+        "warnings",
+    ]
+    assert record.figures.recovery_probability.ca > 0.9
+    assert len(record.figures.rehearsal.rows) > 20
+    assert "n_pairs" in to_json(record.figures)

@@ -1,0 +1,124 @@
+"""Features from Parquet and Arrow files: columns of numbers in the order of the file, or one column of lists."""
+
+from __future__ import annotations
+
+import re
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from arro3.core import DataType, RecordBatch, Schema
+from numpy.typing import NDArray
+
+from service.analyses.dataset import FileFormat, Understood
+from service.analyses.format_errors import InvalidIds, UnsupportedColumns
+from service.analyses.upload_errors import EmptyArray
+from service.storage.formats.arrow_columns import (
+    ArrowFile,
+    is_list,
+    is_number,
+    lists,
+    numbers,
+    open_arrow,
+    real_type,
+    type_name,
+    unequal,
+)
+from service.storage.formats.naming import listed, shown, shown_all
+from service.storage.formats.writing import Ids, RowsFile, Target
+
+INDEX = re.compile(r"__index_level_[0-9]+__")  # what pandas calls a table's index, which no reader asked for
+
+
+def convert_features(source: Path, target: Target, id_column: str, kind: FileFormat) -> Understood:
+    """Write the features, and the ids of their rows if there are any.  Raises UploadError."""
+    file = open_arrow(source, kind, target.part)
+    schema = file.schema
+    names = list(schema.names)
+    places = [place for place, name in enumerate(names) if name != id_column and not INDEX.fullmatch(name)]
+    ids_at = [place for place, name in enumerate(names) if name == id_column]
+    if len(ids_at) > 1:
+        raise InvalidIds(
+            f"{target.part} has more than one column named {shown(id_column)!r}. Give each column its own name.",
+            part=target.part,
+        )
+    is_one_list = _check_columns(schema, places, target.part)
+    types = [schema.field(place).type for place in places]
+    written = real_type([kind.value_type or kind if is_one_list else kind for kind in types])
+    file_ids = ids_at[0] if ids_at else None
+    n_rows = _convert_batches(file, target, places, written, file_ids, is_one_list=is_one_list)
+    left_out = [name for name in names if INDEX.fullmatch(name) and name != id_column]
+    return Understood(
+        format=kind,
+        n_rows=n_rows,
+        taken=shown_all([names[place] for place in places]),
+        n_taken=len(places),
+        left_out=shown_all(left_out),
+        n_left_out=len(left_out),
+        id_column=id_column if ids_at else None,
+    )
+
+
+def _convert_batches(
+    file: ArrowFile, target: Target, places: list[int], dtype: np.dtype[Any], ids_at: int | None, *, is_one_list: bool
+) -> int:
+    """Write the columns at some places; how many rows that are."""
+    names = list(file.schema.names)
+    ids = None if ids_at is None else Ids(target.part, names[ids_at])
+    with ExitStack() as opened:
+        written: RowsFile | None = None
+        for batch in file.batches(_width([file.schema.field(place).type for place in places], is_one_list)):
+            if ids is not None and ids_at is not None:
+                column = batch.column(ids_at)
+                ids.add(column.to_pylist() if column.null_count or not is_number(column.type) else column.to_numpy())
+            rows = _rows(file, batch, places, dtype, is_one_list, written.n_rows if written else 0)
+            if written is None:
+                written = opened.enter_context(RowsFile(target, rows.shape[1], dtype))
+            if rows.shape[1] != written.n_columns:
+                unequal(written.n_rows, written.n_columns, names[places[0]], target.part)
+            written.add(rows)
+        if written is None or written.n_rows == 0 or written.n_columns == 0:
+            raise EmptyArray(f"{target.part} has no values. Send a table with data.", part=target.part)
+        written.finish()
+        if ids is not None:
+            ids.write(target.ids)
+        return written.n_rows
+
+
+def _check_columns(schema: Schema, places: list[int], part: str) -> bool:
+    """Whether the columns are one of lists; numbers, otherwise.  Raises UnsupportedColumns."""
+    fields = [schema.field(place) for place in places]
+    if not fields:
+        raise UnsupportedColumns(f"{part} has no columns of numbers. Send one for every feature.", part=part)
+    refused = [field for field in fields if not is_number(field.type) and not is_list(field.type)]
+    if refused:
+        described = listed([f"{field.name} ({type_name(field.type)})" for field in refused])
+        raise UnsupportedColumns(
+            f"{part} has columns that are not numbers: {described}. Leave them out, or encode them as numbers; a "
+            "column of ids is named by id_column.",
+            part=part,
+        )
+    with_lists = [field.name for field in fields if is_list(field.type)]
+    if with_lists and len(fields) > 1:
+        raise UnsupportedColumns(
+            f"{part} has lists in {listed(with_lists)}, and {len(fields) - 1} columns beside. Send one column of lists "
+            "alone, or columns of numbers.",
+            part=part,
+        )
+    return bool(with_lists)
+
+
+def _width(types: list[DataType], is_one_list: bool) -> int:
+    return (types[0].list_size or 1024) if is_one_list else len(types)
+
+
+def _rows(
+    file: ArrowFile, batch: RecordBatch, places: list[int], dtype: np.dtype[Any], is_one_list: bool, before: int
+) -> NDArray[Any]:
+    if is_one_list:
+        return lists(batch.column(places[0]), dtype, file.schema.names[places[0]], file.part, before)
+    rows = np.empty((batch.num_rows, len(places)), dtype=dtype)
+    for to, place in enumerate(places):
+        rows[:, to] = numbers(batch.column(place), dtype, file.schema.names[place], file.part)
+    return rows

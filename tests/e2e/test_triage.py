@@ -1,0 +1,222 @@
+"""One call from arrays, tensors or frames to a report and a decision, by both clients."""
+
+import asyncio
+import io
+import threading
+from secrets import randbelow
+
+import numpy as np
+import pandas as pd
+import polars as pl
+import pyarrow as pa
+import pytest
+
+from phasegate import AnalysisFailed, AsyncPhasegate, ProblemReceived, UnsupportedSource
+from service.analyses.analysis import State
+from service.estimation.estimate import estimate
+from service.estimation.labels import LabelType, label_columns
+from service.estimation.options import Options
+from service.estimation.record import as_dict
+from service.estimation.terms import Method, Regime
+from service.gating.deciding import decide
+from service.gating.decision import Decided
+from service.gating.errors import InvalidPolicy, InvalidPolicyName
+from service.gating.policy import Plan, Planned, Policy, RegimeRule, Requirements
+from service.gating.presets import PRESETS
+from tests.driving import KINDS, opened
+from tests.e2e.samples import Sample, npy
+
+PUBLISHED = {"method": "reference"}
+SAMPLE = Sample(seed=1907)
+LABELS = {"kind": SAMPLE.kind, "score": SAMPLE.score}
+EVERYTHING_GOES = """
+schema_version: "1.0"
+planned: {objective: any}
+require: {regimes: {any_of: [both, ca_only, cp_only, neither]}}
+"""
+
+
+@pytest.fixture(params=KINDS)
+def client(request, running):
+    with opened(request.param, running.address) as client:
+        yield client
+
+
+def expected():
+    options = Options(method=Method.REFERENCE)
+    return figures(estimate(SAMPLE.x, SAMPLE.y, label_columns(LABELS), SAMPLE.rows, options))
+
+
+def figures(report):
+    """All of a report but how long it took, and whose bytes it is of."""
+    return {name: value for name, value in as_dict(report).items() if name not in ("timings", "provenance")}
+
+
+FORMS = {
+    "arrays": lambda: (SAMPLE.x, np.asfortranarray(SAMPLE.y), LABELS, SAMPLE.rows),
+    "pandas": lambda: (pd.DataFrame(SAMPLE.x), pd.DataFrame(SAMPLE.y), pd.DataFrame(LABELS), pd.Series(SAMPLE.rows)),
+    "polars": lambda: (pl.DataFrame(SAMPLE.x), pl.DataFrame(SAMPLE.y), pl.DataFrame(LABELS), pl.Series(SAMPLE.rows)),
+    "pyarrow": lambda: (
+        pa.table({str(place): column for place, column in enumerate(SAMPLE.x.T)}),
+        pa.FixedSizeListArray.from_arrays(pa.array(SAMPLE.y.ravel()), 8),
+        pa.table(LABELS),
+        pa.array(SAMPLE.rows),
+    ),
+}
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_whatever_form_the_data_have_the_report_is_the_same(client, form):
+    triage = client.triage(*FORMS[form](), options=PUBLISHED, timeout_s=60)
+    assert figures(triage.report) == expected()
+    assert (triage.analysis.state, triage.decision) == (State.SUCCEEDED, None)
+
+
+def test_a_policy_turns_the_report_into_a_decision(client, tmp_path):
+    seen, sent = [], []
+    (tmp_path / "policy.yaml").write_text(EVERYTHING_GOES)
+    triage = client.triage(
+        SAMPLE.x,
+        SAMPLE.y,
+        LABELS,
+        SAMPLE.rows,
+        policy=tmp_path / "policy.yaml",
+        options=PUBLISHED | {"seed": randbelow(2**31)},
+        metadata={"run": "7"},
+        timeout_s=60,
+        on_progress=lambda done, total: sent.append((done, total)),
+        on_change=seen.append,
+    )
+    assert seen[-1].state is State.SUCCEEDED
+    assert sent[-1][0] == sent[-1][1] > SAMPLE.x.nbytes + SAMPLE.y.nbytes
+    assert triage.decision.decision is Decided.PASS
+    assert (triage.decision.analysis_id, triage.decision.metadata) == (triage.analysis.id, {"run": "7"})
+    mapping = {
+        "schema_version": "1.0",
+        "planned": {"objective": "any"},
+        "require": {"regimes": {"any_of": list(Regime)}},
+    }
+    full = Policy("1.0", Plan(Planned.ANY), Requirements(regimes=RegimeRule(tuple(Regime))))
+    for same in (EVERYTHING_GOES, mapping, full):
+        assert client.gate(triage.analysis.id, same) == triage.decision
+    assert client.decision(triage.decision.id) == triage.decision
+    named = client.gate(triage.analysis.id, "prediction")
+    assert named.as_decision() == decide(triage.report, PRESETS["prediction"])
+    assert named.policy_name == "prediction"
+    assert [found.id for found in client.decisions(analysis_id=triage.analysis.id, page_size=1)] == [
+        named.id,
+        triage.decision.id,
+    ]
+    passed = client.decisions(analysis_id=triage.analysis.id, decision=Decided.PASS, policy="prediction")
+    assert {found.id for found in passed} <= {named.id}
+
+
+def test_policies_are_kept_by_name_and_version(client):
+    name = f"nightly-{randbelow(2**40)}"
+    first = client.create_policy(name, EVERYTHING_GOES)
+    assert client.create_policy(name, EVERYTHING_GOES) == first
+    second = client.create_policy(name, PRESETS["alignment"])
+    assert (first.version, second.version) == (1, 2)
+    assert client.policy(name) == client.policy(f"{name}@2") == client.policy(name, 2) == second
+    assert client.policy(f"{name}@1") == first
+    listed = {found.name: found for found in client.policies(page_size=2)}
+    assert listed[name] == second
+    assert set(PRESETS) <= set(listed)
+
+
+@pytest.mark.parametrize(
+    ("policy", "error", "words"),
+    [
+        ("no-such-policy", ProblemReceived, "policy_not_found"),
+        ("Alignment", InvalidPolicyName, "names no policy"),
+        ({"schema_version": "1.0"}, InvalidPolicy, "planned"),
+        ("schema_version: 2", InvalidPolicy, "planned: Field required"),
+    ],
+)
+def test_a_wrong_policy_is_found_before_anything_is_sent(client, policy, error, words):
+    sent = []
+    with pytest.raises(error, match=words):
+        client.triage(SAMPLE.x, SAMPLE.y, LABELS, policy=policy, on_progress=lambda *now: sent.append(now))
+    assert sent == []
+
+
+def test_what_the_caller_knows_of_a_column_goes_with_it(client):
+    frame = pd.DataFrame({"digit": pd.Categorical(SAMPLE.rows % 3), "plate": np.where(SAMPLE.score > 0, "1", "2")})
+    groups, covariates = (
+        pd.Series(np.arange(120) // 3),
+        pl.DataFrame({"batch": ["1", "2"] * 60, "depth": np.arange(120) / 7}),
+    )
+    submitted = client.submit(
+        SAMPLE.x, SAMPLE.y, frame, SAMPLE.rows, PUBLISHED, groups=groups, covariates=covariates, wait_s=30
+    )
+    assert submitted.label_types == {"digit": LabelType.CATEGORICAL, "plate": LabelType.CATEGORICAL}
+    assert submitted.covariate_types == {"batch": LabelType.CATEGORICAL, "depth": LabelType.NUMERIC}
+    said = client.submit(
+        SAMPLE.x, SAMPLE.y, frame, SAMPLE.rows, PUBLISHED | {"label_types": {"plate": "numeric"}}, wait_s=30
+    )
+    assert said.label_types == {"digit": LabelType.CATEGORICAL, "plate": LabelType.NUMERIC}
+
+
+def test_an_analysis_that_fails_and_one_that_takes_too_long_are_errors_that_say_how_to_go_on(client):
+    constant = np.ones_like(SAMPLE.x)
+    with pytest.raises(AnalysisFailed, match="constant_modality") as failed:
+        client.triage(constant, SAMPLE.y, LABELS, SAMPLE.rows, options=PUBLISHED)
+    assert failed.value.analysis.state is State.FAILED
+    with pytest.raises(TimeoutError, match=r"It goes on.*`wait\('an-[0-9a-f]{32}', timeout_s\)` waits for it"):
+        client.triage(SAMPLE.x, SAMPLE.y, LABELS, SAMPLE.rows, options=PUBLISHED, reuse=False, timeout_s=0)
+
+
+def test_events_tell_of_an_analysis_to_its_end_and_go_on_where_one_was(client):
+    submitted = client.submit(SAMPLE.x, SAMPLE.y, LABELS, SAMPLE.rows, PUBLISHED | {"seed": randbelow(2**31)})
+    events = list(client.events(submitted.id))
+    assert events[-1].analysis == client.analysis(submitted.id)
+    assert events[-1].state is State.SUCCEEDED
+    assert all(event.analysis is None and not event.state.final for event in events[:-1])
+    assert list(client.events(submitted.id, events[-1].id)) == []
+    assert [event.id for event in client.events(submitted.id)] == [events[-1].id]
+
+
+def test_a_service_is_not_asked_about_what_cannot_be_uploaded(client):
+    with pytest.raises(UnsupportedSource):
+        client.triage(object(), SAMPLE.y, LABELS)
+
+
+class Held(io.BytesIO):
+    """A file that gives nothing before it is told to."""
+
+    def __init__(self, content: bytes) -> None:
+        super().__init__(content)
+        self.is_read, self.may_go_on = threading.Event(), threading.Event()
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        self.is_read.set()
+        assert self.may_go_on.wait(20), "the event loop does not go on"
+        return super().read(size)
+
+
+def test_an_event_loop_goes_on_while_a_file_is_read(running):
+    async def upload() -> None:
+        x = Held(npy(SAMPLE.x))
+        async with AsyncPhasegate(running.address) as client:
+            several = [client.triage(SAMPLE.x, SAMPLE.y, LABELS, SAMPLE.rows, options=PUBLISHED) for _ in range(3)]
+            sending = asyncio.create_task(client.triage(x, SAMPLE.y, LABELS, SAMPLE.rows, options=PUBLISHED))
+            await asyncio.to_thread(x.is_read.wait, 20)
+            reports = [triage.report for triage in await asyncio.gather(*several)]
+            x.may_go_on.set()
+            reports.append((await sending).report)
+            assert [figures(report) for report in reports] == [expected()] * 4
+
+    asyncio.run(upload())
+
+
+def test_an_upload_that_is_cancelled_ends_and_the_client_goes_on(running):
+    async def upload() -> None:
+        async with AsyncPhasegate(running.address) as client:
+            tasks: list[asyncio.Task[object]] = []
+            sending = client.submit(np.zeros((400_000, 20)), SAMPLE.y, LABELS, on_progress=lambda *_: tasks[0].cancel())
+            tasks.append(asyncio.create_task(sending))
+            with pytest.raises(asyncio.CancelledError):
+                await tasks[0]
+            assert (await client.limits()).data.min_pairs == 20
+
+    asyncio.run(upload())

@@ -28,7 +28,7 @@ from service.storage.disk_receiving import Place, name_file
 from service.storage.formats.naming import listed, shown, shown_all
 from service.storage.formats.typed_tables import ColumnKind
 from service.storage.formats.writing import COPY_BYTES, Ids, RowsFile, Target, write_table
-from service.storage.joining import Matches, check_unique, match, shown_ids
+from service.storage.joining import Matches, match, shown_ids
 from service.storage.npy import MAX_ARRAY_BYTES, is_npy, open_npy
 from service.storage.tables import read_table
 
@@ -155,9 +155,7 @@ def _ids_of(column: NDArray[Any], place: Place, part: str) -> NDArray[Any]:
     if np.ma.getmaskarray(column).any():
         ids.add([None])
     ids.add(np.ma.getdata(column))
-    gathered = ids.gathered()
-    check_unique(gathered, part)
-    return gathered
+    return ids.gathered()
 
 
 def _table(place: Place, part: str, columns: Columns, rows: NDArray[np.int64], file: StoredFile) -> StoredFile:

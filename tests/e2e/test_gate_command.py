@@ -97,7 +97,7 @@ def test_the_calibrated_estimate_decides_the_same_in_both_places(phasegate):
     assert json.loads(there.stdout)["figures"] == json.loads(here.stdout)["figures"]
 
 
-def test_the_verdict_says_which_analysis_was_judged_and_that_can_be_judged_again(phasegate):
+def test_the_verdict_says_which_analysis_was_judged_and_that_can_be_judged_again(phasegate, http):
     first = phasegate("gate", *FILES, "--policy", "passes.json", "--no-reuse")
     assert first.exit_code == 0
     assert first.stdout.startswith("pass: ")
@@ -108,6 +108,9 @@ def test_the_verdict_says_which_analysis_was_judged_and_that_can_be_judged_again
     again = phasegate("gate", "--analysis", analysis_id, "--policy", "fails.json", "--output", "markdown")
     assert (again.exit_code, again.stderr) == (1, "")
     assert analysis_id in again.stdout
+    assert http.delete(f"/v1/analyses/{analysis_id}").status_code == 204
+    assert phasegate("gate", "--analysis", analysis_id, "--policy", "fails.json").exit_code == 1  # as it was decided
+    assert phasegate("gate", "--analysis", analysis_id, "--policy", "prediction").exit_code == 3
 
 
 def test_analyses_are_compared_with_each_other_and_with_files(phasegate, folder):

@@ -48,7 +48,8 @@ def folder(files, monkeypatch):
 
 
 def gate(*arguments, options=PUBLISHED):
-    return CliRunner().invoke(app, ["gate", *arguments, "--options", options])
+    given = () if "--analysis" in arguments else ("--options", options)
+    return CliRunner().invoke(app, ["gate", *arguments, *given])
 
 
 def found_regime(folder):
@@ -132,11 +133,15 @@ def test_a_preset_needs_no_file(folder):
         ((*FILES, "--policy", "alignment", "--url", ""), "--url is empty"),
         ((*FILES, "--policy", "alignment", "--url", "ftp://host"), "is no address of a server"),
         ((*FILES, "--policy", "alignment", "--analysis", "an-1"), "Leave out the files"),
+        (("--policy", "alignment", "--analysis", "an-1", "--no-reuse"), "Leave out the files"),
+        (("--policy", "alignment", "--analysis", "an-1", "--metadata", "a=b"), "Leave out the files"),
         (("--policy", "alignment", "--analysis", "an-1"), "names an analysis of a service"),
         (("--policy", "alignment", "--analysis", " "), "The id is empty"),
         (("constant.npy", *FILES[1:], "--policy", "alignment"), "[constant_modality]"),
         ((*FILES[:4], "--policy", "alignment"), "[label_count_mismatch]"),
         ((*FILES, "--policy", "alignment", "--groups", "x.npy"), "groups has shape (120, 6)"),
+        ((*FILES, "--policy", "alignment", "--id-column", "sample"), "sample"),
+        ((*FILES, "--policy", "alignment", "--id-column", ""), "id_column is no name of a column"),
         ((*FILES, "--policy", "alignment", "--timeout", "0"), "longer than 0 s"),
     ],
 )

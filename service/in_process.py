@@ -14,7 +14,7 @@ from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
 
-from service.analyses.intake import typed_covariates
+from service.analyses.intake import check_id_column, typed_covariates
 from service.analyses.metadata import check_metadata
 from service.analyses.policies import PRESET_NUMBER
 from service.estimation import inputs as checks
@@ -101,8 +101,9 @@ def estimate_files(upload: Upload, progress: Progress) -> Report:
     chosen = read_options(upload.options)
     options = chosen.options()
     checks.check_options(options)
-    features = open_features(upload.x, upload.y, upload.groups, upload.covariates)
-    labels = open_labels(upload.labels, upload.rows)
+    check_id_column(upload.id_column)
+    features = open_features(upload.x, upload.y, upload.groups, upload.covariates, upload.id_column)
+    labels = open_labels(upload.labels, upload.rows, features.ids, upload.id_column)
     n_pairs = checks.check_pairs(features.x, features.y)
     if features.groups is not None:
         check_group_ids(features.groups, n_pairs)

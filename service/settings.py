@@ -23,6 +23,7 @@ PREFIX = "PHASEGATE_"
 OTHER_VARIABLES = frozenset({"PHASEGATE_URL", "PHASEGATE_API_KEY", "PHASEGATE_API_KEY_OVER_HTTP"})
 """Of the commands that talk to a running service."""
 ALIKE = 0.9
+DECISION_RETENTION = timedelta(days=3 * 365)
 
 
 class Settings(BaseSettings):
@@ -127,8 +128,8 @@ class Settings(BaseSettings):
         description="A dataset with its label sets is removed this long after it came, an analysis with its report "
         "this long after it ended (seconds).",
     )
-    decision_retention_s: PositiveInt = Field(
-        3 * 365 * 24 * 3600,
+    decision_retention_s: PositiveInt | None = Field(
+        None,
         description="A decision is removed this long after it was made, with the figures that it rests on; no less "
         "than PHASEGATE_RETENTION_S (seconds).",
     )
@@ -158,14 +159,16 @@ class Settings(BaseSettings):
 
     @property
     def decision_retention(self) -> timedelta:
-        """`decision_retention_s` as a duration; that of reports where it is not set and they are kept for longer."""
-        return max(timedelta(seconds=self.decision_retention_s), self.retention)
+        """How long decisions are kept: three years if nothing is said, or as long as reports where that is longer."""
+        if self.decision_retention_s is None:
+            return max(DECISION_RETENTION, self.retention)
+        return timedelta(seconds=self.decision_retention_s)
 
     @field_validator("decision_retention_s")
     @classmethod
-    def _outlives_the_report(cls, decision_retention_s: int, info: ValidationInfo) -> int:
+    def _outlives_the_report(cls, decision_retention_s: int | None, info: ValidationInfo) -> int | None:
         retention_s = info.data.get("retention_s", 0)
-        if decision_retention_s < retention_s:
+        if decision_retention_s is not None and decision_retention_s < retention_s:
             raise ValueError(
                 f"decisions are kept for longer than the reports that they rest on: set it to {retention_s} "
                 "(PHASEGATE_RETENTION_S) or more"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from service.analyses.analysis import Outcome, Progress, Submission
 from service.analyses.counting import EndedAnalysis
-from service.analyses.dataset import ID_COLUMN, Dataset, LabelSet, StoredFile
+from service.analyses.dataset import ID_COLUMN, Dataset, Join, LabelJoin, LabelSet, StoredFile
 from service.analyses.decision import DecisionRecord, Question
 from service.analyses.policy import StoredPolicy
 from service.analyses.webhook import Delivery, Owed, Webhook
@@ -103,6 +103,8 @@ class Features:
     y: NDArray[Any]
     groups: NDArray[Any] | None
     covariates: Mapping[str, NDArray[Any]] | None
+    ids: NDArray[Any] | None = None
+    """Of files that were opened where they are: the ids on which x and y were joined, if they were."""
 
 
 @dataclass(frozen=True)
@@ -158,11 +160,30 @@ class Staged(Protocol):
     def keep(self, dataset: Dataset, label_set: LabelSet | None = None) -> None:
         """Make the files a new dataset, perhaps with a label set among them."""
 
-    def bring(self, part: str, dataset_id: str) -> None:
-        """Bring a part to where a dataset is, before that is held: it may take long.  It belongs to nothing yet."""
+    def join(self, dataset: Dataset | None = None, *, is_id_named: bool = False) -> Join | None:
+        """Join x and y on the ids of their rows, if both have ids; else nothing is changed, and None returned.
 
-    def add_part(self, part: str, dataset: Dataset) -> None:
-        """Make a part that was brought the dataset's, and its new record the dataset's.  Only while it is held alone.
+        The files are those of the joined rows then, `ids` among them, and groups and covariates with ids in their
+        order.  Arguments: dataset, of which some parts are staged still; is_id_named, whether a column was asked for.
+
+        Raises: InvalidIds of some kind; UploadError.
+        """
+
+    def match_labels(self, dataset: Dataset | None = None) -> LabelJoin | None:
+        """Find the rows of the labels by ids, if the labels have a column of ids and the dataset's rows were joined.
+
+        Labels and rows are those that were found then.  Arguments: dataset, unless that is staged too.
+
+        Raises: InvalidIds of some kind; UploadError.
+        """
+
+    def bring(self, dataset_id: str) -> None:
+        """Bring what is staged to where a dataset is, before that is held: it may take long.  It belongs to nothing
+        yet.
+        """
+
+    def add_parts(self, dataset: Dataset) -> None:
+        """Make what was brought the dataset's, and its new record the dataset's.  Only while it is held alone.
 
         Raises DatasetInUse if that is not so any more.
         """

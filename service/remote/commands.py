@@ -42,7 +42,7 @@ class Place:
 
 @dataclass(frozen=True)
 class Upload:
-    """What is to be submitted: files, options as JSON, metadata as KEY=VALUE."""
+    """What is to be submitted: files, options as JSON, metadata as KEY=VALUE, the name of the column of ids."""
 
     x: Path
     y: Path
@@ -53,6 +53,7 @@ class Upload:
     options: str = "{}"
     metadata: Sequence[str] = ()
     reuse: bool = True
+    id_column: str | None = None
 
 
 def submit(place: Place, upload: Upload, wait_s: float | None, as_json: bool) -> None:
@@ -136,6 +137,7 @@ def send(client: Phasegate, upload: Upload) -> AnalysisView:
             groups=upload.groups,
             covariates=upload.covariates,
             metadata=metadata,
+            id_column=upload.id_column,
             reuse=upload.reuse,
             on_progress=show,
         )

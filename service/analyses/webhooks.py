@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import replace
@@ -27,6 +28,7 @@ from service.analyses.webhook import SUBSCRIBED, Delivery, DeliveryState, Event,
 
 MOST_WEBHOOKS = 16  # of one tenant
 MAX_DESCRIPTION_CHARACTERS = 256
+ONE_LINE = re.compile(r"[^\x00-\x1f\x7f-\x9f]*")
 SECRET_BYTES = 32
 SECRET_PREFIX = "whsec_"  # noqa: S105 - what every secret begins with  # nosec B105
 BOTH_COUNT = timedelta(hours=24)
@@ -49,7 +51,7 @@ def create(
         raise InvalidRequest(
             f"A webhook is told of some of {known}, each named once. Name at least one.", part="events"
         )
-    if len(description) > MAX_DESCRIPTION_CHARACTERS or not description.isprintable():
+    if len(description) > MAX_DESCRIPTION_CHARACTERS or not ONE_LINE.fullmatch(description):
         raise InvalidRequest(
             f"A description is one line of at most {MAX_DESCRIPTION_CHARACTERS} characters. Send a shorter one.",
             part="description",

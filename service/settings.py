@@ -17,6 +17,7 @@ from pydantic import Field, NonNegativeInt, PositiveInt, ValidationInfo, field_v
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.access.hosts import read_names
+from service.access.targets import read_targets
 
 PREFIX = "PHASEGATE_"
 OTHER_VARIABLES = frozenset({"PHASEGATE_URL", "PHASEGATE_API_KEY", "PHASEGATE_API_KEY_OVER_HTTP"})
@@ -112,6 +113,13 @@ class Settings(BaseSettings):
     body_silence_s: Annotated[float, Field(gt=0)] = Field(
         30.0, description="A request whose head or body pauses for longer is ended with 408 (seconds)."
     )
+    webhook_hosts: str = Field(
+        "",
+        description="Hosts that webhooks may reach, separated by commas: `hooks.example.org`, `*.example.org`, "
+        "`hooks.example.org:8443`, or with an inner network `hooks.internal=10.0.0.0/8`; without any there are no "
+        "webhooks.",
+    )
+    webhook_allow_http: bool = Field(False, description="Whether the address of a webhook may begin with http://.")
     max_wait_s: Annotated[float, Field(gt=0)] = Field(
         60.0, description="Longest wait that `Prefer: wait=N` may ask for (seconds)."
     )
@@ -172,6 +180,12 @@ class Settings(BaseSettings):
     def _are_names(cls, names: str) -> str:
         read_names(names)
         return names
+
+    @field_validator("webhook_hosts")
+    @classmethod
+    def _are_targets(cls, hosts: str) -> str:
+        read_targets(hosts)
+        return hosts
 
     @field_validator("redis_password_file")
     @classmethod

@@ -141,6 +141,11 @@ def describe(app: FastAPI, settings: Settings) -> dict[str, Any]:
                     response["headers"] = response.get("headers", {}) | REPLAYED
                 if MEDIA_TYPE in response.get("content", {}):
                     response["content"] = problem
+    for operations in description.get("webhooks", {}).values():
+        for operation in operations.values():
+            operation["responses"] = {
+                status: said for status, said in operation["responses"].items() if status not in ("200", "422")
+            }
     schemas = description["components"]["schemas"]
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)

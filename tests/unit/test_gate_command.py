@@ -206,17 +206,16 @@ def test_whatever_is_raised_is_no_decision(folder, monkeypatch, error, exit_code
     assert "Traceback" not in result.stderr
 
 
-def started(folder, *arguments, before="", **popen):
+def started(folder, *arguments, before="", asked=(*FILES, "--options", PUBLISHED), **popen):
     """The command in a process of its own, after some lines of Python."""
     program = f"import sys\n{before}\nsys.argv[0] = 'phasegate'\nfrom service.cli import main\nmain()"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PHASEGATE_")}
     return subprocess.Popen(
-        [sys.executable, "-c", program, "gate", *FILES, "--options", PUBLISHED, *arguments],
+        [sys.executable, "-c", program, "gate", *asked, *arguments],
         cwd=folder,
         env=environment | {"PYTHONPATH": str(Path(__file__).parents[2])},
-        stderr=subprocess.PIPE,
         text=True,
-        **popen,
+        **{"stderr": subprocess.PIPE, **popen},
     )
 
 
@@ -243,6 +242,16 @@ def test_an_output_that_is_closed_is_no_decision(policies):
     _, err = process.communicate(timeout=60)
     assert process.returncode == 3
     assert "Standard output is closed" in err
+
+
+@pytest.mark.parametrize(("arguments", "unread"), [(("--help",), "stdout"), (("--wrong",), "stderr")])
+def test_help_and_usage_that_nobody_reads_are_no_decision(folder, arguments, unread):
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = started(folder, *arguments, asked=(), **{"stdout": subprocess.PIPE, unread: writing})
+    os.close(writing)
+    process.communicate(timeout=60)
+    assert process.returncode == 3
 
 
 def test_without_what_estimates_it_is_said_what_to_install(folder):

@@ -1,7 +1,8 @@
 """Phasegate: pre-training triage for multimodal data.
 
-cli            phasegate serve | demo | check | api | worker | openapi, and submit | report | list | cancel
-remote         what these four do with a running service
+cli            phasegate serve | demo | check | api | worker | openapi, gate | diff, and submit | report | list | cancel
+in_process     what gate does without a service
+remote         what the others do with a running service
 serving        one supervised process tree: embedded server, API, workers
 api            HTTP in, JSON out; computes closed forms and small simulations, nothing else
 worker         takes analyses from the queue, one process each

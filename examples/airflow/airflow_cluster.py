@@ -36,12 +36,14 @@ class Airflow:
                 ["airflow", component], env=self.environment, stdout=log, stderr=log, start_new_session=True
             )
 
-    def end(self, component: str, how: signal.Signals) -> None:
-        """A signal to the component and all that it has started, for nothing else is in its session."""
-        process = self.processes.pop(component)
-        if process.poll() is None:
-            os.killpg(process.pid, how)
-        process.wait(30)
+    def end(self, how: signal.Signals, *components: str) -> None:
+        """A signal to the components and all that they have started: each has a session of its own."""
+        ended = [self.processes.pop(component) for component in components]
+        for process in ended:
+            if process.poll() is None:
+                os.killpg(process.pid, how)
+        for process in ended:
+            process.wait(60)
 
     def get(self, path: str) -> Any:
         return self.http.get(f"/api/v2{path}").raise_for_status().json()
@@ -81,8 +83,7 @@ def running_airflow(home: Path, dags: Path, phasegate_url: str) -> Iterator[Airf
         airflow.sign_in()
         yield airflow
     finally:
-        for component in tuple(airflow.processes):
-            airflow.end(component, signal.SIGTERM)
+        airflow.end(signal.SIGTERM, *airflow.processes)
         airflow.http.close()
 
 

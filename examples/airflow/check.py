@@ -84,7 +84,7 @@ def deferred_over_a_lost_triggerer(airflow: Airflow, client: Phasegate, url: str
     run = begin(airflow, SAMPLES / "aligned")
     waiting = airflow.until("A triggerer with the sensor", lambda: carried(airflow, run))
     print(f"Deferred: trigger {waiting['trigger']['id']}, carried by triggerer {waiting['triggerer_job']['id']}.")
-    airflow.end("triggerer", signal.SIGKILL)
+    airflow.end(signal.SIGKILL, "triggerer")
     airflow.start("triggerer")
     lost = waiting["triggerer_job"]["id"]
     again = airflow.until("Another triggerer with the sensor", lambda: carried(airflow, run, other_than=lost))

@@ -23,7 +23,7 @@ def main() -> None:
             for place, environment in (("service", dict(os.environ)), ("process", in_process))
         }
         assert seen["service"] == seen["process"], seen
-        print(f"{sample}: {decision}, with the service and in process; rules {seen['process']}")
+        print(f"{sample}: {decision}, with the service and in process, {len(seen['process'])} rules alike to the word")
     run_gate(SAMPLES / "absent", in_process, 3, "none")
     run_gate(SAMPLES / "aligned", in_process | {"PHASEGATE_URL": "http://127.0.0.1:9"}, 3, "none")
     print("Missing files, and a service that is not there: exit code 3, no decision.")
@@ -55,13 +55,16 @@ def run_gate(features: Path, environment: dict[str, str], code: int, decision: s
 
 
 def read_junit(results: Path, decision: str) -> dict[str, str]:
-    """Each rule's outcome; a decision that holds up the run is red, for a rule that says why."""
+    """How each rule came out, in full; a decision that holds up the run is red, for a rule that says why."""
     parsed = JUnitXml.fromfile(str(results))
     cases = [case for suite in parsed for case in suite]
     red = [case.name for case in cases if any(isinstance(one, Failure | Error) for one in case.result)]
     assert (decision == "pass") == (not red), (decision, red)
     assert parsed.tests == len(cases) > 0
-    return {case.name: next((type(one).__name__ for one in case.result), "Passed") for case in cases}
+    return {
+        case.name: " ".join([*(f"{type(one).__name__}: {one.text}" for one in case.result), case.system_out or ""])
+        for case in cases
+    }
 
 
 def lint_pipelines() -> None:

@@ -20,6 +20,7 @@ from phasegate import Phasegate, Triage
 
 FOLDER = "phasegate"
 OBJECTIVES = {"ca": "align", "cp_x_to_y": "predict x → y", "cp_y_to_x": "predict y → x"}
+TICKS = (0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 20)
 
 
 def log_triage(client: Phasegate, triage: Triage) -> None:
@@ -78,17 +79,19 @@ def ratios_of(report: dict[str, Any]) -> matplotlib.figure.Figure:
     """The ratios with their intervals, on a logarithmic axis; right of the line an objective recovers the signal."""
     figure = matplotlib.figure.Figure(figsize=(6, 2.2), layout="constrained")
     axes = figure.subplots()
-    axes.set(xscale="log", xlabel="separation ratio", ylim=(len(OBJECTIVES) - 0.5, -0.5))
+    axes.set(xscale="log", xlabel="separation ratio", ylim=(len(OBJECTIVES) - 0.5, -0.5), xlim=(TICKS[0], TICKS[-1]))
+    axes.set_xticks(TICKS, [f"{tick:g}" for tick in TICKS])
+    axes.minorticks_off()
     axes.axvline(1, color="black", linewidth=1)
     for place, objective in enumerate(OBJECTIVES):
         separation = report["separation"][objective]
         if separation["ratio"] is None:
             axes.annotate(separation["status"].replace("_", " "), (1, place), (6, 0), textcoords="offset points")
             continue
-        axes.plot(separation["ratio"], place, "o", color="C0")
+        axes.plot(min(max(separation["ratio"], TICKS[0]), TICKS[-1]), place, "o", color="C0", clip_on=False)
         if separation["interval"] is not None:
-            low = max(separation["interval"]["low"], separation["ratio"] / 100)  # 0 has no place on this axis
-            high = separation["interval"]["high"] or separation["ratio"] * 100
+            low = max(separation["interval"]["low"], TICKS[0])  # 0 has no place on this axis
+            high = separation["interval"]["high"] or TICKS[-1]
             axes.plot([low, high], [place, place], color="C0")
     axes.set_yticks(range(len(OBJECTIVES)), OBJECTIVES.values())
     return figure

@@ -29,6 +29,7 @@ def main() -> None:
     with Phasegate() as client:
         two_ranks(client, "aligned", 0, "rank {rank}: 2 steps.")
         two_ranks(client, "hidden", 1, "rank {rank}: 0 steps. The gate says fail.")
+        two_ranks(client, "aligned", 1, "rank {rank}: 0 steps. The gate says unreachable.", PHASEGATE_URL=NOWHERE)
         tensors(client)
 
 
@@ -72,18 +73,20 @@ def made(sample: str) -> tuple[TwoTowers, Pairs]:
     return TwoTowers(pairs.x.shape[1], pairs.y.shape[1]), pairs
 
 
-def two_ranks(client: Phasegate, sample: str, code: int, said: str) -> None:
+def two_ranks(client: Phasegate, sample: str, code: int, said: str, **environment: str) -> None:
     """Both ranks start or stop, and only one of them has asked."""
     run = uuid.uuid4().hex
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
     program = [HERE / "with_lightning.py", SAMPLES / sample, "2", run]
-    ended = subprocess.run([*command, *program], capture_output=True, text=True, check=False)
+    ended = subprocess.run(
+        [*command, *program], capture_output=True, text=True, check=False, env=os.environ | environment
+    )
     assert ended.returncode == code, ended.stderr
     for rank in (0, 1):
         assert said.format(rank=rank) in ended.stdout, ended.stdout + ended.stderr
     asked = list(client.analyses(metadata={"run": run}))
-    assert len(asked) == 1, asked
-    print(f"two ranks, {sample}: exit code {ended.returncode}, one analysis")
+    assert len(asked) == (0 if environment else 1), asked
+    print(f"two ranks, {sample} {environment}: exit code {ended.returncode}, {len(asked)} analyses")
 
 
 def tensors(client: Phasegate) -> None:

@@ -50,10 +50,9 @@ def frame_of(source: object) -> Frame | None:
     return None
 
 
-def feature_rows(part: str, frame: Frame, id_column: str | None = None) -> Rows:
+def feature_rows(part: str, frame: Frame, ids: FrameColumn | None) -> Rows:
     """The columns of numbers as one table, column by column, without the ids.  Raises UnsupportedSource."""
-    columns = [column for column in frame.columns if column.name is None or column.name != id_column]
-    arrays = [_numbers(part, frame, column) for column in columns]
+    arrays = [_numbers(part, frame, column) for column in frame.columns if column is not ids]
     if not arrays:
         raise UnsupportedSource(f"{part} is a {frame.kind} without columns of numbers. Give one column per feature.")
     if len(arrays) == 1:

@@ -74,7 +74,7 @@ fuzz: .venv/dev ## Fuzz the readers and the API for long: make fuzz [EXAMPLES=30
 		$(BIN)/pytest -s --timeout 0 tests/properties/test_reader_properties.py tests/e2e/test_described_api.py
 
 test-bucket: .venv/dev ## Run what users do with a whole service over a real bucket's server (five minutes).
-	$(BIN)/pytest --store bucket $(addprefix tests/e2e/test_,analyses.py client.py command_line.py datasets.py examples.py simulations.py)
+	$(BIN)/pytest --store bucket $(addprefix tests/e2e/test_,analyses.py client.py command_line.py datasets.py examples.py gate.py simulations.py)
 
 test-real: .venv/dev ## Check the published values on real data: make test-real DATA=folder
 	@test -n "$(DATA)" || { echo "Say where the data sets are: make test-real DATA=folder"; exit 2; }

@@ -17,11 +17,13 @@ from pydantic import Field, NonNegativeInt, PositiveInt, ValidationInfo, field_v
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from service.access.hosts import read_names
+from service.access.targets import read_targets
 
 PREFIX = "PHASEGATE_"
 OTHER_VARIABLES = frozenset({"PHASEGATE_URL", "PHASEGATE_API_KEY", "PHASEGATE_API_KEY_OVER_HTTP"})
 """Of the commands that talk to a running service."""
 ALIKE = 0.9
+DECISION_RETENTION = timedelta(days=3 * 365)
 
 
 class Settings(BaseSettings):
@@ -111,6 +113,13 @@ class Settings(BaseSettings):
     body_silence_s: Annotated[float, Field(gt=0)] = Field(
         30.0, description="A request whose head or body pauses for longer is ended with 408 (seconds)."
     )
+    webhook_hosts: str = Field(
+        "",
+        description="Hosts that webhooks may reach, separated by commas: `hooks.example.org`, `*.example.org`, "
+        "`hooks.example.org:8443`, or with an inner network `hooks.internal=10.0.0.0/8`; without any there are no "
+        "webhooks.",
+    )
+    webhook_allow_http: bool = Field(False, description="Whether the address of a webhook may begin with http://.")
     max_wait_s: Annotated[float, Field(gt=0)] = Field(
         60.0, description="Longest wait that `Prefer: wait=N` may ask for (seconds)."
     )
@@ -119,8 +128,8 @@ class Settings(BaseSettings):
         description="A dataset with its label sets is removed this long after it came, an analysis with its report "
         "this long after it ended (seconds).",
     )
-    decision_retention_s: PositiveInt = Field(
-        3 * 365 * 24 * 3600,
+    decision_retention_s: PositiveInt | None = Field(
+        None,
         description="A decision is removed this long after it was made, with the figures that it rests on; no less "
         "than PHASEGATE_RETENTION_S (seconds).",
     )
@@ -150,14 +159,16 @@ class Settings(BaseSettings):
 
     @property
     def decision_retention(self) -> timedelta:
-        """`decision_retention_s` as a duration; that of reports where it is not set and they are kept for longer."""
-        return max(timedelta(seconds=self.decision_retention_s), self.retention)
+        """How long decisions are kept: three years if nothing is said, or as long as reports where that is longer."""
+        if self.decision_retention_s is None:
+            return max(DECISION_RETENTION, self.retention)
+        return timedelta(seconds=self.decision_retention_s)
 
     @field_validator("decision_retention_s")
     @classmethod
-    def _outlives_the_report(cls, decision_retention_s: int, info: ValidationInfo) -> int:
+    def _outlives_the_report(cls, decision_retention_s: int | None, info: ValidationInfo) -> int | None:
         retention_s = info.data.get("retention_s", 0)
-        if decision_retention_s < retention_s:
+        if decision_retention_s is not None and decision_retention_s < retention_s:
             raise ValueError(
                 f"decisions are kept for longer than the reports that they rest on: set it to {retention_s} "
                 "(PHASEGATE_RETENTION_S) or more"
@@ -169,6 +180,12 @@ class Settings(BaseSettings):
     def _are_names(cls, names: str) -> str:
         read_names(names)
         return names
+
+    @field_validator("webhook_hosts")
+    @classmethod
+    def _are_targets(cls, hosts: str) -> str:
+        read_targets(hosts)
+        return hosts
 
     @field_validator("redis_password_file")
     @classmethod

@@ -14,6 +14,7 @@ from service.analyses.claims import Claims
 from service.analyses.errors import StoreUnavailable
 from service.analyses.ports import Queue, Stores
 from service.analyses.tenancy import DEFAULT_TENANT
+from service.notifications.delivering import LEASE_S
 from service.settings import Settings
 from service.storage.bucket import Bucket
 from service.storage.bucket_address import BucketRefused, bucket_address
@@ -23,6 +24,7 @@ from service.storage.bucket_stores import BucketStores
 from service.storage.disk import DiskStores
 from service.storage.disk_keys import DiskKeys
 from service.storage.idempotency import RedisClaims
+from service.storage.leases import RedisLeases
 from service.storage.measures import Measures
 from service.storage.rates import CallRates
 from service.storage.redis_password import PasswordRefused, read_password, with_password
@@ -60,6 +62,7 @@ class Services(WorkerServices):
     """What the API works with; some of it has threads, and must not be forked."""
 
     claims: Claims
+    leases: RedisLeases
     rates: CallRates
     measure: Callable[[], Measures]
 
@@ -216,6 +219,7 @@ def build_api(settings: Settings) -> Services:
         stores=open_stores(settings, absence_s=ABSENCE_S, patience_s=API_PATIENCE_S),
         queue=RedisQueue(connection, time_limit_s=settings.analysis_time_limit_s, absence_s=ABSENCE_S),
         claims=RedisClaims(connection, ttl_s=settings.idempotency_s, absence_s=ABSENCE_S),
+        leases=RedisLeases(connection, ttl_s=LEASE_S, absence_s=ABSENCE_S),
         rates=CallRates(connection, per_minute=settings.rate_per_minute, absence_s=ABSENCE_S),
         redis_url=url,
         measure=open_measure(url),

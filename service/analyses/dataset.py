@@ -10,8 +10,10 @@ from service.estimation.labels import LabelType
 
 FEATURES = ("x", "y")
 ID_COLUMN = "id"  # what the ids of rows are called, unless something else is said
+SHOWN_IDS = 5  # of those that were not matched, in records and messages
 SHOWN_NAMES = 20  # of arrays and columns in the record of a file
 BESIDE = ("groups", "covariates")  # what a dataset may have beside its features, a line for every pair
+STORED_PARTS = (*FEATURES, *BESIDE, "x_ids", "y_ids", "ids")  # what files a dataset may have
 TypesAsSaid = dict[str, LabelType] | LabelType | None
 
 
@@ -98,6 +100,28 @@ class StoredArray(StoredFile):
 
 
 @dataclass(frozen=True)
+class Join:
+    """How the rows of x and y were paired by their ids, in the order of x; of the ids that only one has, the first."""
+
+    id_column: str
+    n_matched: int
+    n_only_x: int
+    n_only_y: int
+    only_x: tuple[str, ...]
+    only_y: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class LabelJoin:
+    """How labels were matched to the rows of their dataset by ids; of those of no row, the first."""
+
+    id_column: str
+    n_matched: int
+    n_left_out: int
+    left_out: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Dataset:
     """The features of both modalities, and what else is known of every pair."""
 
@@ -113,12 +137,26 @@ class Dataset:
     covariates: StoredFile | None = None
     covariate_types: TypesAsSaid = None
     """As said while it is open; the type of each covariate by name once it is ready."""
+    id_column: str | None = None
+    """What the ids of rows are called; None if that was not said, and they are called ID_COLUMN."""
+    x_ids: StoredFile | None = None
+    """Ids of the rows of x, if it has any; only while the dataset is open, like `y_ids`."""
+    y_ids: StoredFile | None = None
+    ids: StoredFile | None = None
+    """Ids of the pairs, if x and y were joined on them."""
+    join: Join | None = None
 
     @property
-    def files(self) -> dict[str, StoredFile]:
+    def inputs(self) -> dict[str, StoredFile]:
         """The parts that are here."""
         held = {"x": self.x, "y": self.y, "groups": self.groups, "covariates": self.covariates}
         return {part: file for part, file in held.items() if file is not None}
+
+    @property
+    def files(self) -> dict[str, StoredFile]:
+        """All that is stored: its parts, and the ids of their rows."""
+        held = {"x_ids": self.x_ids, "y_ids": self.y_ids, "ids": self.ids}
+        return self.inputs | {name: file for name, file in held.items() if file is not None}
 
     @property
     def missing_parts(self) -> tuple[str, ...]:
@@ -154,6 +192,7 @@ class LabelSet:
     label_types: dict[str, LabelType]
     n_labeled: int
     """Label rows, those without any value included."""
+    join: LabelJoin | None = None
 
     @property
     def files(self) -> dict[str, StoredFile]:

@@ -17,6 +17,7 @@ AnalysisError
 |   +-- InvalidMetadata     invalid_metadata
 |   +-- InvalidCursor       invalid_cursor
 |   +-- LabelSetMismatch    label_set_mismatch
+|   +-- TargetRefused       target_refused
 |   +-- IdempotencyKeyReused  idempotency_key_reused
 +-- MemoryLimitExceeded     memory_limit_exceeded
 +-- NotFound                what an id names does not exist
@@ -25,6 +26,8 @@ AnalysisError
 |   +-- LabelSetNotFound    label_set_not_found
 |   +-- PolicyNotFound      policy_not_found
 |   +-- DecisionNotFound    decision_not_found
+|   +-- WebhookNotFound     webhook_not_found
+|   +-- DeliveryNotFound    delivery_not_found
 +-- Conflict                what is asked for is not possible now
 |   +-- DatasetIncomplete   dataset_incomplete
 |   +-- DatasetImmutable    dataset_immutable
@@ -35,6 +38,9 @@ AnalysisError
 |   +-- TooManyDatasets     too_many_datasets
 |   +-- TooManyLabelSets    too_many_label_sets
 |   +-- TooManyPolicies     too_many_policies
+|   +-- TooManyWebhooks     too_many_webhooks
+|   +-- WebhooksOff         webhooks_off
+|   +-- WebhookDisabled     webhook_disabled
 |   +-- NotGateable         not_gateable
 |   +-- ReportOutdated      report_outdated
 +-- TooMuch                 more than the service takes now; `retry_after_s` says when to try again
@@ -167,6 +173,12 @@ class LabelSetMismatch(InvalidRequest):
     code = "label_set_mismatch"
 
 
+class TargetRefused(InvalidRequest):
+    """The address is not one that webhooks may reach."""
+
+    code = "target_refused"
+
+
 class IdempotencyKeyReused(InvalidRequest):
     """The key belongs to another call."""
 
@@ -211,6 +223,18 @@ class DecisionNotFound(NotFound):
     """There is no such decision."""
 
     code = "decision_not_found"
+
+
+class WebhookNotFound(NotFound):
+    """There is no such webhook."""
+
+    code = "webhook_not_found"
+
+
+class DeliveryNotFound(NotFound):
+    """There is no such delivery."""
+
+    code = "delivery_not_found"
 
 
 class Conflict(AnalysisError):
@@ -281,6 +305,24 @@ class ReportOutdated(Conflict):
     """The report was made by a version of the service whose reports cannot be judged any more."""
 
     code = "report_outdated"
+
+
+class TooManyWebhooks(Conflict):
+    """There are as many webhooks as the service keeps."""
+
+    code = "too_many_webhooks"
+
+
+class WebhooksOff(Conflict):
+    """The operator lets webhooks reach no host."""
+
+    code = "webhooks_off"
+
+
+class WebhookDisabled(Conflict):
+    """The webhook is told nothing any more."""
+
+    code = "webhook_disabled"
 
 
 class TooMuch(AnalysisError):

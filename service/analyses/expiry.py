@@ -13,6 +13,7 @@ from service.analyses.gate import sweep_decisions
 from service.analyses.intake import sweep_datasets
 from service.analyses.lifecycle import sweep_analyses
 from service.analyses.ports import Queue, Stores
+from service.analyses.webhooks import sweep_deliveries
 
 JUMP = timedelta(minutes=1)
 """By so much the wall clock may go ahead of the monotonic one between two rounds: clocks are set a little at times."""
@@ -62,6 +63,7 @@ class Expiry:
                 removed += sweep_datasets(store, now, self._retention)
                 removed += sweep_analyses(store, now, self._retention)
                 sweep_decisions(store, now, self._decision_retention)
+                sweep_deliveries(store.webhooks, now, self._retention)
             except (OSError, StoreUnavailable):
                 log.exception("tenant_not_swept", tenant=tenant)
             finally:

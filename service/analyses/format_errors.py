@@ -19,7 +19,6 @@ UploadError
 +-- InvalidIds              invalid_ids
     +-- NoSuchIdColumn      no_such_id_column
     +-- RepeatedIds         repeated_ids
-    +-- IdsOfTwoTypes       ids_of_two_types
     +-- IdsDoNotMatch       ids_do_not_match
     +-- IdsWithRows         ids_with_rows
     +-- IdsLacking          ids_lacking
@@ -130,12 +129,6 @@ class RepeatedIds(InvalidIds):
     """An id stands for more than one row."""
 
     code = "repeated_ids"
-
-
-class IdsOfTwoTypes(InvalidIds):
-    """The ids of one part are numbers, and those of another are text."""
-
-    code = "ids_of_two_types"
 
 
 class IdsDoNotMatch(InvalidIds):

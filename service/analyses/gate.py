@@ -13,9 +13,11 @@ from service.analyses.analysis import RECORD_VERSION, Estimation
 from service.analyses.decision import DecisionRecord, Question
 from service.analyses.errors import AnalysisNotFound, DecisionNotFound, NotGateable, StoreUnavailable
 from service.analyses.execution import digest_of
+from service.analyses.happenings import decision_made
 from service.analyses.identity import Kind, first_id, is_id, new_id
 from service.analyses.pages import Page, page_of
 from service.analyses.ports import Store
+from service.analyses.webhooks import owe
 from service.estimation.report import Report
 from service.gating.checking import check_policy
 from service.gating.deciding import decide
@@ -79,6 +81,8 @@ def gate(store: Store, analysis_id: str, asked: Policy | Reference, read_report:
         decision=decision,
         figures=figures_of(report),
     )
+    # First: what is owed for a decision that was not kept is that of whoever asks next, who gets the same one.
+    owe(store.webhooks, decision_made(record))
     is_new = store.decisions.keep(record)
     if is_new:
         log.info(

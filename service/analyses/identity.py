@@ -16,6 +16,8 @@ class Kind(StrEnum):
     LABEL_SET = "ls"
     ANALYSIS = "an"
     DECISION = "de"
+    WEBHOOK = "wh"
+    DELIVERY = "wd"
 
 
 def new_stem() -> str:

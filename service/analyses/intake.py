@@ -15,7 +15,17 @@ import structlog
 from numpy.typing import NDArray
 
 from service.analyses.analysis import RECORD_VERSION
-from service.analyses.dataset import BESIDE, FEATURES, Dataset, DatasetState, LabelSet, StoredArray, TypesAsSaid
+from service.analyses.dataset import (
+    BESIDE,
+    FEATURES,
+    ID_COLUMN,
+    Dataset,
+    DatasetState,
+    LabelJoin,
+    LabelSet,
+    StoredArray,
+    TypesAsSaid,
+)
 from service.analyses.errors import (
     DatasetImmutable,
     DatasetIncomplete,
@@ -26,13 +36,22 @@ from service.analyses.errors import (
     LabelSetNotFound,
     StoreUnavailable,
 )
+from service.analyses.format_errors import NoSuchIdColumn
 from service.analyses.identity import Kind, first_id, is_id, new_id
 from service.analyses.ports import Features, Labels, Source, Staged, Store
 from service.estimation import inputs as checks
 from service.estimation.covariates import check_covariates, covariate_columns
 from service.estimation.errors import InvalidOption
 from service.estimation.groups import check_group_ids, check_groups
-from service.estimation.labels import LabelColumn, LabelType, LabelTypes, has_label, label_columns
+from service.estimation.labels import (
+    CONTROLS,
+    MAX_NAME_CHARACTERS,
+    LabelColumn,
+    LabelType,
+    LabelTypes,
+    has_label,
+    label_columns,
+)
 
 OPEN_LIFETIME = timedelta(days=1)
 """An open dataset that is not complete by then is swept."""
@@ -47,30 +66,41 @@ def create_dataset(
     retention: timedelta,
     stem: str | None = None,
     media_types: Mapping[str, str] | None = None,
+    id_column: str | None = None,
 ) -> Dataset:
     """Receive a whole dataset, check its form, and keep it.  Nothing stays behind if it is refused.
 
     Arguments: stem, of its id; the dataset that has it already is the answer, for then this call was made before;
-    media_types, what the files are said to be.
+    media_types, what the files are said to be; id_column, what the ids of rows are called, None for ID_COLUMN if there
+    are any.
 
     Raises: UploadError for unreadable files; estimation InputError for shapes, types, groups and covariates that no
     method can take; StoreUnavailable.
     """
     if (known := _known(store, stem)) is not None:
         return known
-    with store.datasets.stage() as staged:
+    check_id_column(id_column)
+    with store.datasets.stage(id_column or ID_COLUMN) as staged:
         receive(staged, sources, media_types)
-        dataset = completed(described(staged, covariate_types, stem), staged.features(), retention)
+        dataset = joined(staged, covariate_types, id_column, stem)
+        dataset = completed(dataset, staged.features(), retention)
         staged.keep(dataset)
     log.info("dataset_created", dataset_id=dataset.id, n_pairs=dataset.n_pairs)
     return dataset
 
 
-def open_dataset(store: Store, beside: Iterable[str], covariate_types: TypesAsSaid, stem: str | None = None) -> Dataset:
+def open_dataset(
+    store: Store,
+    beside: Iterable[str],
+    covariate_types: TypesAsSaid,
+    stem: str | None = None,
+    id_column: str | None = None,
+) -> Dataset:
     """A dataset whose parts come one by one: x, y, and of groups and covariates those in `beside`.
 
-    Arguments: stem, as for `create_dataset`.
+    Arguments: stem and id_column, as for `create_dataset`.
     """
+    check_id_column(id_column)
     chosen = set(beside)
     parts = (*FEATURES, *(part for part in BESIDE if part in chosen))
     if covariate_types and "covariates" not in parts:
@@ -83,7 +113,13 @@ def open_dataset(store: Store, beside: Iterable[str], covariate_types: TypesAsSa
         return known
     now = datetime.now(UTC)
     dataset = Dataset(
-        RECORD_VERSION, new_id(Kind.DATASET, stem), now, now + OPEN_LIFETIME, parts, covariate_types=covariate_types
+        RECORD_VERSION,
+        new_id(Kind.DATASET, stem),
+        now,
+        now + OPEN_LIFETIME,
+        parts,
+        covariate_types=covariate_types,
+        id_column=id_column,
     )
     with store.datasets.stage() as staged:
         staged.keep(dataset)
@@ -109,18 +145,26 @@ def put_part(store: Store, dataset_id: str, part: str, staged: Staged, retention
     A part may be sent again while the dataset is open.  The bytes that a ready dataset has already are welcome, so that
     a client may repeat a call whose answer it has missed; others raise DatasetImmutable.  Raises as `create_dataset`.
     """
-    dataset = awaited(store, dataset_id, part)
+    dataset = before = awaited(store, dataset_id, part)
     if _is_there(dataset, part, staged):
         return dataset
-    staged.bring(part, dataset_id)
+    is_last = set(before.missing_parts) <= {part}
+    join = staged.join(before, is_id_named=before.id_column is not None) if is_last else None
+    staged.bring(dataset_id)
     with store.datasets.hold(dataset_id, alone=True):
         dataset = awaited(store, dataset_id, part)
         if _is_there(dataset, part, staged):
             return dataset
-        dataset = _with_part(dataset, part, staged)
-        if dataset.state is DatasetState.READY:
+        if is_last and dataset.files != before.files:
+            raise DatasetInUse("Another part of the dataset came at the same time. Send this one again.", part=part)
+        if not is_last and set(dataset.missing_parts) <= {part}:
+            is_last, join = True, staged.join(dataset, is_id_named=dataset.id_column is not None)
+        for each in staged.files:
+            dataset = _with_part(dataset, each, staged)
+        if is_last:
+            dataset = replace(dataset, x_ids=None, y_ids=None, ids=staged.files.get("ids"), join=join)
             dataset = completed(dataset, staged.features_with(dataset), retention)
-        staged.add_part(part, dataset)
+        staged.add_parts(dataset)
     log.info("dataset_part_received", dataset_id=dataset_id, part=part, state=dataset.state)
     return dataset
 
@@ -132,24 +176,40 @@ def add_label_set(
     label_types: LabelTypes,
     stem: str | None = None,
     media_types: Mapping[str, str] | None = None,
+    id_column: str | None = None,
 ) -> LabelSet:
     """Receive labels for a dataset, check them against it, and keep them.
 
     Arguments: stem, of its id; the label set that has it already is the answer, for then this call was made before;
-    media_types, as for `create_dataset`.
+    media_types, as for `create_dataset`; id_column, what the ids of the labels' rows are called, None for what those of
+    the dataset are.
 
     Raises: DatasetNotFound, DatasetIncomplete; UploadError; estimation InputError; StoreUnavailable.
     """
     known = store.datasets.find_label_set(new_id(Kind.LABEL_SET, stem)) if stem is not None else None
     if known is not None:
         return known
-    find_ready(store, dataset_id)
-    with store.datasets.stage() as staged:
+    check_id_column(id_column)
+    dataset = find_ready(store, dataset_id)
+    if id_column is not None and dataset.join is None:
+        raise NoSuchIdColumn(
+            "The rows of this dataset have no ids: x and y were not joined. Leave id_column out, and say with rows "
+            "which pairs the labels belong to.",
+            part="id_column",
+        )
+    with store.datasets.stage(id_column or dataset.id_column or ID_COLUMN) as staged:
         receive(staged, sources, media_types)
         with store.datasets.hold(dataset_id, alone=False):
             dataset = find_ready(store, dataset_id)
             groups = store.datasets.groups_of(dataset)
-            label_set, _ = labeled(dataset, groups, staged, staged.labels(), label_types, stem)
+            join = staged.match_labels(dataset)
+            if id_column is not None and join is None:
+                raise NoSuchIdColumn(
+                    f"labels have no column {id_column!r}. Name the one with the ids of their rows, or leave id_column "
+                    "out.",
+                    part="id_column",
+                )
+            label_set, _ = labeled(dataset, groups, staged, staged.labels(), label_types, stem, join)
             staged.add_label_set(label_set)
     log.info("label_set_created", dataset_id=dataset_id, label_set_id=label_set.id, n_labeled=label_set.n_labeled)
     return label_set
@@ -161,8 +221,26 @@ def receive(staged: Staged, sources: Mapping[str, Source], media_types: Mapping[
         staged.receive(part, source, (media_types or {}).get(part))
 
 
-def described(staged: Staged, covariate_types: TypesAsSaid, stem: str | None = None) -> Dataset:
-    """A new dataset of what has been received; neither checked nor kept.  Its id has the stem, or a fresh one."""
+def check_id_column(name: str | None) -> None:
+    """Raise InvalidRequest for what no column is called."""
+    if name is not None and (not name.strip() or len(name) > MAX_NAME_CHARACTERS or CONTROLS.search(name)):
+        raise InvalidRequest(
+            f"id_column is no name of a column: 1 to {MAX_NAME_CHARACTERS} characters on one line. Send that of the "
+            "column with the ids of the rows, or leave it out.",
+            part="id_column",
+        )
+
+
+def joined(
+    staged: Staged, covariate_types: TypesAsSaid, id_column: str | None = None, stem: str | None = None
+) -> Dataset:
+    """A new dataset of what has been received, its rows joined if x and y have ids; neither checked nor kept.
+
+    Its id has the stem, or a fresh one.  Raises UploadError.
+    """
+    for part in FEATURES:
+        checks.check_features(part, staged.array(part))
+    join = staged.join(is_id_named=id_column is not None)
     features = staged.features()
     now = datetime.now(UTC)
     return Dataset(
@@ -176,6 +254,9 @@ def described(staged: Staged, covariate_types: TypesAsSaid, stem: str | None = N
         groups=staged.files.get("groups"),
         covariates=staged.files.get("covariates"),
         covariate_types=covariate_types,
+        id_column=id_column,
+        ids=staged.files.get("ids"),
+        join=join,
     )
 
 
@@ -197,10 +278,11 @@ def labeled(
     labels: Labels,
     types: LabelTypes,
     stem: str | None = None,
+    join: LabelJoin | None = None,
 ) -> tuple[LabelSet, tuple[LabelColumn, ...]]:
     """A new label set of what has been received, checked against its dataset, with its typed columns.
 
-    Its id has the stem, or a fresh one.
+    Its id has the stem, or a fresh one.  Arguments: join, how they were matched by ids, if they were.
     """
     columns = label_columns(labels.columns, types)
     n_pairs = dataset.n_pairs or 0
@@ -216,6 +298,7 @@ def labeled(
         rows=staged.files.get("rows"),
         label_types={column.name: column.type for column in columns},
         n_labeled=len(rows),
+        join=join,
     )
     return label_set, columns
 
@@ -343,10 +426,12 @@ def _with_part(dataset: Dataset, part: str, staged: Staged) -> Dataset:
         return replace(dataset, groups=staged.files[part])
     if part == "covariates":
         return replace(dataset, covariates=staged.files[part])
+    if part not in FEATURES:
+        return dataset  # ids
     array = staged.array(part)
     checks.check_features(part, array)
-    stored = _described(staged, part, array)
-    return replace(dataset, x=stored) if part == "x" else replace(dataset, y=stored)
+    stored, ids = _described(staged, part, array), staged.files.get(f"{part}_ids")
+    return replace(dataset, x=stored, x_ids=ids) if part == "x" else replace(dataset, y=stored, y_ids=ids)
 
 
 def _described(staged: Staged, part: str, array: NDArray[Any]) -> StoredArray:

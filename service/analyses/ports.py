@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from service.analyses.analysis import Outcome, Progress, Submission
 from service.analyses.counting import EndedAnalysis
-from service.analyses.dataset import ID_COLUMN, Dataset, LabelSet, StoredFile
+from service.analyses.dataset import ID_COLUMN, Dataset, Join, LabelJoin, LabelSet, StoredFile
 from service.analyses.decision import DecisionRecord, Question
 from service.analyses.policy import StoredPolicy
+from service.analyses.webhook import Delivery, Owed, Webhook
 
 
 class QueueState(StrEnum):
@@ -102,6 +103,8 @@ class Features:
     y: NDArray[Any]
     groups: NDArray[Any] | None
     covariates: Mapping[str, NDArray[Any]] | None
+    ids: NDArray[Any] | None = None
+    """Of files that were opened where they are: the ids on which x and y were joined, if they were."""
 
 
 @dataclass(frozen=True)
@@ -157,11 +160,30 @@ class Staged(Protocol):
     def keep(self, dataset: Dataset, label_set: LabelSet | None = None) -> None:
         """Make the files a new dataset, perhaps with a label set among them."""
 
-    def bring(self, part: str, dataset_id: str) -> None:
-        """Bring a part to where a dataset is, before that is held: it may take long.  It belongs to nothing yet."""
+    def join(self, dataset: Dataset | None = None, *, is_id_named: bool = False) -> Join | None:
+        """Join x and y on the ids of their rows, if both have ids; else nothing is changed, and None returned.
 
-    def add_part(self, part: str, dataset: Dataset) -> None:
-        """Make a part that was brought the dataset's, and its new record the dataset's.  Only while it is held alone.
+        The files are those of the joined rows then, `ids` among them, and groups and covariates with ids in their
+        order.  Arguments: dataset, of which some parts are staged still; is_id_named, whether a column was asked for.
+
+        Raises: InvalidIds of some kind; UploadError.
+        """
+
+    def match_labels(self, dataset: Dataset | None = None) -> LabelJoin | None:
+        """Find the rows of the labels by ids, if the labels have a column of ids and the dataset's rows were joined.
+
+        Labels and rows are those that were found then.  Arguments: dataset, unless that is staged too.
+
+        Raises: InvalidIds of some kind; UploadError.
+        """
+
+    def bring(self, dataset_id: str) -> None:
+        """Bring what is staged to where a dataset is, before that is held: it may take long.  It belongs to nothing
+        yet.
+        """
+
+    def add_parts(self, dataset: Dataset) -> None:
+        """Make what was brought the dataset's, and its new record the dataset's.  Only while it is held alone.
 
         Raises DatasetInUse if that is not so any more.
         """
@@ -341,6 +363,46 @@ Chosen = Callable[[Sequence[str]], Sequence[str]]
 """Some of the ids of analyses, in their order; it is called with many at a time."""
 
 
+class WebhookStore(Protocol):
+    """Webhooks, and what they are told.  Calls that keep raise StoreUnavailable."""
+
+    def add(self, webhook: Webhook) -> bool:
+        """Keep a webhook; False if there is one with its id."""
+
+    def find(self, webhook_id: str) -> Webhook | None:
+        """A webhook, or None for an unknown one."""
+
+    def ids(self) -> Sequence[str]:
+        """Ids of all webhooks, newest first."""
+
+    def change(self, webhook_id: str, changed: Callable[[Webhook], Webhook]) -> Webhook | None:
+        """Put what `changed` makes of a webhook in its place, as one step; None for an unknown one."""
+
+    def remove(self, webhook_id: str) -> None:
+        """Remove a webhook with its deliveries."""
+
+    def owe(self, delivery: Delivery) -> None:
+        """Keep a new delivery; one that is there already is left alone.  Nothing if the webhook is gone."""
+
+    def update(self, before: Delivery, after: Delivery) -> None:
+        """Put a delivery in the place of what it was before."""
+
+    def find_delivery(self, webhook_id: str, delivery_id: str) -> Delivery | None:
+        """A delivery, or None for an unknown one."""
+
+    def find_deliveries(self, webhook_id: str, delivery_ids: Sequence[str]) -> Sequence[Delivery | None]:
+        """`find_delivery` for many."""
+
+    def delivery_ids(self, webhook_id: str, before: str | None = None, at_most: int | None = None) -> Sequence[str]:
+        """Ids of a webhook's deliveries, newest first; only those older than `before`, and so many of them."""
+
+    def remove_delivery(self, webhook_id: str, delivery_id: str) -> None:
+        """Remove a delivery."""
+
+    def drop(self, owed: Owed) -> None:
+        """Remove the mark that a delivery is due, which does not hold any more."""
+
+
 class Store(Protocol):
     """The truth about what one tenant has; nothing of another's is in reach."""
 
@@ -360,6 +422,10 @@ class Store(Protocol):
     def decisions(self) -> DecisionStore:
         """Decisions."""
 
+    @property
+    def webhooks(self) -> WebhookStore:
+        """Webhooks, and what they are told."""
+
     def check(self) -> None:
         """Raise StoreUnavailable unless the store can be written."""
 
@@ -378,6 +444,9 @@ class Stores(Protocol):
 
     def unsettled(self, chosen: Chosen | None = None) -> Iterator[Submission]:
         """Everybody's analyses without an outcome, oldest first; only those that are `chosen`, before they are read."""
+
+    def owed(self, until: datetime) -> Iterator[Owed]:
+        """Everybody's deliveries that are due by then, those first that have been for longest."""
 
     def mend(self) -> None:
         """Put right what a copy that was made while the service ran may lack, so that every analysis comes to its end.

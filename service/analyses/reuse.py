@@ -27,7 +27,7 @@ def fingerprint_of(subject: Estimation) -> str:
     """
     dataset, label_set = subject.dataset, subject.label_set
     decides = {
-        "files": {part: file.sha256 for part, file in (dataset.files | label_set.files).items()},
+        "files": {part: file.sha256 for part, file in (dataset.inputs | label_set.files).items()},
         "label_types": label_set.label_types,
         "covariate_types": dataset.typed_covariates,
         "options": as_dict(subject.options),

@@ -8,10 +8,18 @@ from datetime import UTC, datetime, timedelta
 import structlog
 
 from service.analyses.analysis import RECORD_VERSION, Analysis, Estimation, SimulatedProblem, Submission
-from service.analyses.dataset import TypesAsSaid
+from service.analyses.dataset import ID_COLUMN, TypesAsSaid
 from service.analyses.errors import LabelSetMismatch, NotFound, QueueUnavailable, StoreUnavailable
 from service.analyses.identity import Kind, new_id
-from service.analyses.intake import completed, described, find_label_set, find_ready, labeled, receive
+from service.analyses.intake import (
+    check_id_column,
+    completed,
+    find_label_set,
+    find_ready,
+    joined,
+    labeled,
+    receive,
+)
 from service.analyses.lifecycle import as_submitted, describe
 from service.analyses.memory_limit import check_memory, check_simulation_memory
 from service.analyses.metadata import check_metadata
@@ -88,11 +96,12 @@ def submit_upload(
     reuse_within: timedelta | None = None,
     memory_limit_bytes: int | None = None,
     media_types: Mapping[str, str] | None = None,
+    id_column: str | None = None,
 ) -> Analysis:
     """Receive dataset and label set at once, check their form, keep them, and queue an analysis of them.
 
     Arguments: stem, of the three ids; what has them already is taken as it is, for then this call was made before;
-    reuse_within, as for `submit`; media_types, what the files are said to be.
+    reuse_within, as for `submit`; media_types and id_column, as for `create_dataset`.
 
     Raises: UploadError for unreadable files; estimation InputError for options, shapes, types, rows, groups and missing
     labels that the method cannot take; InvalidMetadata, MemoryLimitExceeded; StoreUnavailable.  Nothing stays then.
@@ -115,11 +124,13 @@ def submit_upload(
             stem=stem,
             reuse_within=reuse_within,
         )
-    with store.datasets.stage() as staged:
+    check_id_column(id_column)
+    with store.datasets.stage(id_column or ID_COLUMN) as staged:
         receive(staged, sources, media_types)
-        features = staged.features()
-        dataset = completed(described(staged, covariate_types, stem), features, retention)
-        label_set, columns = labeled(dataset, features.groups, staged, staged.labels(), label_types, stem)
+        dataset = joined(staged, covariate_types, id_column, stem)
+        features, label_join = staged.features(), staged.match_labels()
+        dataset = completed(dataset, features, retention)
+        label_set, columns = labeled(dataset, features.groups, staged, staged.labels(), label_types, stem, label_join)
         checks.check_complete(columns, options.method)
         check_memory(dataset, label_set, options, lambda: columns, memory_limit_bytes)
         staged.keep(dataset, label_set)

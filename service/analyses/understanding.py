@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from service.analyses.dataset import FileFormat, Understood
+from service.analyses.dataset import Dataset, DatasetState, FileFormat, LabelJoin, Understood
 
 NAMES = {
     FileFormat.NPY: ".npy",
@@ -27,6 +27,40 @@ def sentence_of(found: Understood) -> str:
     return said + "."
 
 
+def sentence_of_join(dataset: Dataset) -> str | None:
+    """What became of the ids of rows that came with x or y, in a sentence; None without any, and before all is here."""
+    if dataset.state is not DatasetState.READY:
+        return None
+    if dataset.join is not None:
+        join = dataset.join
+        said = f"x and y were joined on {join.id_column}: {join.n_matched} pairs"
+        left_out = [
+            f"{count} rows of {part} ({_some(count, ids)})"
+            for part, count, ids in (("x", join.n_only_x, join.only_x), ("y", join.n_only_y, join.only_y))
+            if count
+        ]
+        return said + ("; left out: " + ", ".join(left_out) if left_out else "") + "."
+    for part, other, file in (("x", "y", dataset.x), ("y", "x", dataset.y)):
+        if file is not None and file.received is not None and file.received.understood.id_column is not None:
+            return (
+                f"Only {part} has ids ({file.received.understood.id_column}), which were not used: row i of x and of y "
+                f"are a pair. Send ids with {other} too to have them joined."
+            )
+    return None
+
+
+def sentence_of_label_join(join: LabelJoin) -> str:
+    """How labels were matched to rows, in a sentence."""
+    said = f"Labels were matched on {join.id_column}: {join.n_matched} have a row"
+    if join.n_left_out:
+        said += f"; left out: {join.n_left_out} without ({_some(join.n_left_out, join.left_out)})"
+    return said + "."
+
+
+def _some(count: int, names: tuple[str, ...]) -> str:
+    return ", ".join(names[:IN_SENTENCES]) + (", ..." if count > IN_SENTENCES else "")
+
+
 def _counted(thing: str, count: int, names: tuple[str, ...]) -> str:
-    some = ", ".join(names[:IN_SENTENCES]) + (", ..." if count > IN_SENTENCES else "")
+    some = _some(count, names)
     return f"{thing} {some}" if count == 1 else f"{count} {thing}s ({some})"

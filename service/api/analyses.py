@@ -309,6 +309,7 @@ async def _submit_upload(
                 stem=stem,
                 reuse_within=services.settings.retention if reuse else None,
                 media_types=form.media_types,
+                id_column=form.texts.get("id_column"),
             )
 
 

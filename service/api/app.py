@@ -14,6 +14,7 @@ from fastapi.concurrency import run_in_threadpool
 from fastapi_offline import FastAPIOffline
 
 from service import __version__
+from service.access.targets import read_targets
 from service.analyses.errors import QueueUnavailable, StoreUnavailable
 from service.analyses.expiry import Expiry
 from service.analyses.ports import Queue, Stores
@@ -30,6 +31,8 @@ from service.api import (
     once,
     policies,
     problems,
+    told,
+    webhooks,
 )
 from service.api.admission import Admission
 from service.api.body_limit import BodyLimit
@@ -40,6 +43,8 @@ from service.api.description import describe
 from service.api.queries import check_query
 from service.api.threads import kept_threads
 from service.api.waiting import Watches
+from service.notifications.delivering import Deliverer
+from service.notifications.sending import Sender
 from service.settings import Settings
 from service.wiring import Services, build_api, open_ring
 
@@ -83,6 +88,8 @@ def create_app(settings: Settings) -> FastAPI:
             asyncio.create_task(_repeat(expiry.sweep, services, SWEEP_INTERVAL_S)),
             asyncio.create_task(watches.run()),
         ]
+        if settings.webhook_hosts:
+            tasks.append(asyncio.create_task(_deliverer(services, app.state.metrics).run()))
         yield
         for task in tasks:
             task.cancel()
@@ -115,13 +122,21 @@ def create_app(settings: Settings) -> FastAPI:
         decisions.router,
         model.router,
         limits.router,
+        webhooks.router,
     )
     for router in of_calls:
         app.include_router(router, dependencies=[Depends(check_query), Depends(check_empty_body), Depends(check_rate)])
     for router in (health.router, metrics.router):
         app.include_router(router)
+    app.webhooks.include_router(told.router)
     app.openapi = cache(lambda: describe(app, settings))  # type: ignore[method-assign]  # the way that FastAPI documents
     return app
+
+
+def _deliverer(services: Services, counted: metrics.RequestMetrics) -> Deliverer:
+    settings = services.settings
+    sender = Sender(read_targets(settings.webhook_hosts), allow_http=settings.webhook_allow_http)
+    return Deliverer(services.stores, services.leases, sender, lambda outcome: counted.deliveries.labels(outcome).inc())
 
 
 async def _repeat(step: Callable[[Stores, Queue], None], services: Services, interval_s: float) -> None:

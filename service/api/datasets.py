@@ -10,7 +10,7 @@ from fastapi.concurrency import contextmanager_in_threadpool, run_in_threadpool
 from pydantic import TypeAdapter
 
 from service.analyses import intake
-from service.analyses.dataset import LabelSet
+from service.analyses.dataset import ID_COLUMN, LabelSet
 from service.analyses.expiry import erase
 from service.analyses.identity import Kind
 from service.analyses.pages import Page, page_of
@@ -87,13 +87,22 @@ async def create(
                 retention = services.settings.retention
                 async with _place(capacity, once):
                     dataset = await run_in_threadpool(
-                        intake.create_dataset, store, form.files, types, retention, stem, form.media_types
+                        intake.create_dataset,
+                        store,
+                        form.files,
+                        types,
+                        retention,
+                        stem,
+                        form.media_types,
+                        form.texts.get("id_column"),
                     )
     else:
         asked = await read_json(request, OPEN_DATASET)
         stem = await once.begin(await request.body())
         async with _place(capacity, once):
-            dataset = await run_in_threadpool(intake.open_dataset, store, asked.parts, asked.covariate_types, stem)
+            dataset = await run_in_threadpool(
+                intake.open_dataset, store, asked.parts, asked.covariate_types, stem, asked.id_column
+            )
     response.headers["Location"] = dataset_address(dataset.id)
     return view_dataset(dataset)
 
@@ -155,8 +164,8 @@ async def put_part(
 
     While the dataset is open a part may be sent again. What does not go with the other parts is not kept.
     """
-    await run_in_threadpool(intake.awaited, store, dataset_id, part)
-    async with contextmanager_in_threadpool(store.datasets.stage()) as staged:
+    awaiting = await run_in_threadpool(intake.awaited, store, dataset_id, part)
+    async with contextmanager_in_threadpool(store.datasets.stage(awaiting.id_column or ID_COLUMN)) as staged:
         receiver = await run_in_threadpool(staged.begin, part, request.headers.get("content-type"))
         with capacity.uploading():
             await _pour(request, receiver)
@@ -217,7 +226,14 @@ async def add_label_set(
             types = read_types(form.texts.get("label_types"), "label_types")
             stem = await once.begin(form)
             label_set = await run_in_threadpool(
-                intake.add_label_set, store, dataset_id, form.files, types, stem, form.media_types
+                intake.add_label_set,
+                store,
+                dataset_id,
+                form.files,
+                types,
+                stem,
+                form.media_types,
+                form.texts.get("id_column"),
             )
     response.headers["Location"] = label_set_address(label_set.id)
     return view_label_set(label_set)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 import yaml
@@ -14,6 +15,7 @@ from service.api.capacity import CHANGING
 from service.api.describing import RETRY_AFTER
 from service.api.problems import MEDIA_TYPE
 from service.estimation import inputs
+from service.schemas import policies
 from service.schemas.analyses import AnalysisProgress, AnalysisRequest
 from service.schemas.content_digest import CONTENT_DIGEST
 from service.schemas.datasets import OpenDataset
@@ -139,6 +141,11 @@ def describe(app: FastAPI, settings: Settings) -> dict[str, Any]:
                     response["headers"] = response.get("headers", {}) | REPLAYED
                 if MEDIA_TYPE in response.get("content", {}):
                     response["content"] = problem
+    for operations in description.get("webhooks", {}).values():
+        for operation in operations.values():
+            operation["responses"] = {
+                status: said for status, said in operation["responses"].items() if status not in ("200", "422")
+            }
     schemas = description["components"]["schemas"]
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)
@@ -154,13 +161,16 @@ def describe(app: FastAPI, settings: Settings) -> dict[str, Any]:
         for name, field in schemas[options]["properties"].items():
             field.setdefault("description", schemas["Options"]["properties"].get(name, {}).get("description"))
             _bound(field, OPTION_BOUNDS.get(name, {}))
+    for part, bounds in policies.BOUNDS.items():
+        for name, bound in bounds.items():
+            _bound(schemas[part]["properties"][name], bound)
     return description
 
 
-def _bound(field: dict[str, Any], bounds: dict[str, float]) -> None:
-    """Write bounds where the number is described, which may be one of several kinds of value."""
+def _bound(field: dict[str, Any], bounds: Mapping[str, Any]) -> None:
+    """Write bounds where the value is described that they are of, which null may stand for."""
     for kind in field.get("anyOf", [field]):
-        if kind.get("type") in ("integer", "number"):
+        if kind.get("type") != "null":
             kind |= bounds
 
 

@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
 from datetime import timedelta
-from typing import Annotated
+from typing import Annotated, Any
 
 from fastapi import APIRouter, Depends, Header, Request, Response
 from fastapi.concurrency import run_in_threadpool
@@ -16,14 +16,14 @@ from fastapi.responses import StreamingResponse
 from fastapi.sse import format_sse_event
 
 from service.analyses import lifecycle
-from service.analyses.analysis import Analysis
+from service.analyses.analysis import Analysis, State
 from service.api.access import CallerDep, ServicesDep, StoreDep
 from service.api.analyses import UNKNOWN, AnalysisId
 from service.api.capacity import CapacityDep
 from service.api.describing import RETRY_AFTER, problem
 from service.api.views import view_analysis
 from service.api.waiting import Watch, WatchesDep
-from service.schemas.analyses import AnalysisProgress
+from service.schemas.analyses import AnalysisProgress, AnalysisView
 
 router = APIRouter(prefix="/v1/analyses", tags=["analyses"])
 
@@ -34,14 +34,24 @@ LONGEST_S = 900.0
 RECONNECTION_MS = 2000
 HEARTBEAT = b":\n\n"
 
-STREAM = """event: progress
-data: {"state": "running", "stage": "posterior", "fraction": 0.25, "queue_position": null}
-id: 3f0c5a1d9b7e2468
-
-event: succeeded
-data: {"id": "an-01a20b62cd2890aa51d3c7e2b6f48013", "state": "succeeded", ...}
-id: 91ab0c7d5e3f2846
-"""
+EVENT: dict[str, Any] = {
+    "type": "object",
+    "required": ["event", "data", "id"],
+    "properties": {
+        "event": {"enum": ["progress", *(state for state in State if state.final)]},
+        "data": {
+            "type": "string",
+            "contentMediaType": "application/json",
+            "contentSchema": {
+                "anyOf": [
+                    {"$ref": f"#/components/schemas/{model.__name__}"} for model in (AnalysisProgress, AnalysisView)
+                ]
+            },
+        },
+        "id": {"type": "string"},
+        "retry": {"type": "integer", "description": "Milliseconds after which to reconnect; with the first event."},
+    },
+}
 
 
 class EventStream(StreamingResponse):
@@ -74,7 +84,7 @@ HeldDep = Annotated[AsyncExitStack, Depends(_held)]
             "description": "A stream of server-sent events: `progress` with an `AnalysisProgress`, whenever something "
             "has changed, and at last `succeeded`, `failed` or `cancelled` with the `AnalysisView`, after which the "
             "stream ends.",
-            "content": {"text/event-stream": {"schema": {"type": "string"}, "examples": {"stream": {"value": STREAM}}}},
+            "content": {"text/event-stream": {"schema": EVENT}},
         },
         204: {"description": "The analysis has ended, and `Last-Event-ID` is that of its last event."},
         404: UNKNOWN,
@@ -129,12 +139,13 @@ def event_id(analysis: Analysis) -> str:
 async def _followed(watch: Watch, retention: timedelta, last_id: str | None) -> AsyncIterator[bytes]:
     """The events of an analysis from what comes after `last_id` to its end."""
     until = time.monotonic() + LONGEST_S
-    yield format_sse_event(retry=RECONNECTION_MS)
+    yield HEARTBEAT  # the head goes out with the first bytes
     seen = watch.seen
+    retry_ms: int | None = RECONNECTION_MS
     while not seen.is_gone:
         if (this_id := event_id(seen.analysis)) != last_id:
-            yield _event(seen.analysis, retention, this_id)
-            last_id = this_id
+            yield _event(seen.analysis, retention, this_id, retry_ms)
+            last_id, retry_ms = this_id, None
         if (watch.is_over and seen is watch.seen) or time.monotonic() >= until:
             return
         known, seen = seen, await watch.news(seen, HEARTBEAT_S)
@@ -143,17 +154,17 @@ async def _followed(watch: Watch, retention: timedelta, last_id: str | None) -> 
 
 
 async def _ended(analysis: Analysis, retention: timedelta) -> AsyncIterator[bytes]:
-    yield _event(analysis, retention, event_id(analysis))
+    yield _event(analysis, retention, event_id(analysis), None)
 
 
-def _event(analysis: Analysis, retention: timedelta, this_id: str) -> bytes:
+def _event(analysis: Analysis, retention: timedelta, this_id: str, retry_ms: int | None) -> bytes:
     if analysis.state.final:
-        view = view_analysis(analysis, retention)
-        return format_sse_event(event=analysis.state, data_str=view.model_dump_json(by_alias=True), id=this_id)
+        view = view_analysis(analysis, retention).model_dump_json(by_alias=True)
+        return format_sse_event(event=analysis.state, data_str=view, id=this_id, retry=retry_ms)
     progress = AnalysisProgress(
         state=analysis.state,
         stage=analysis.progress.stage,
         fraction=analysis.progress.fraction,
         queue_position=analysis.queue_position,
     )
-    return format_sse_event(event="progress", data_str=progress.model_dump_json(), id=this_id)
+    return format_sse_event(event="progress", data_str=progress.model_dump_json(), id=this_id, retry=retry_ms)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from fastapi import APIRouter
 
 from service.analyses import metadata
+from service.analyses.dataset import FileFormat
 from service.analyses.intake import OPEN_LIFETIME
 from service.analyses.policies import MAX_VERSIONS
 from service.api.access import ServicesDep
@@ -24,6 +25,7 @@ from service.schemas.limits import (
 )
 from service.schemas.options import OPTIONS_BYTES
 from service.schemas.policies import POLICY_BYTES
+from service.storage.formats.typed_tables import MAX_FIELDS
 
 router = APIRouter(prefix="/v1", tags=["operations"])
 
@@ -38,6 +40,9 @@ def limits(services: ServicesDep) -> LimitsView:
             table_bytes=settings.max_label_bytes,
             json_bytes=OTHER_BYTES,
             text_bytes=OPTIONS_BYTES,
+            formats=list(FileFormat),
+            unpacked_bytes=settings.max_upload_bytes,
+            table_values=MAX_FIELDS,
             policy_bytes=POLICY_BYTES,
         ),
         data=DataLimits(

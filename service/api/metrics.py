@@ -41,6 +41,7 @@ class RequestMetrics:
     durations: Histogram
     in_progress: Gauge
     uploaded: Counter
+    deliveries: Counter
 
 
 def new_metrics(measure: Callable[[], Measures]) -> RequestMetrics:
@@ -51,7 +52,16 @@ def new_metrics(measure: Callable[[], Measures]) -> RequestMetrics:
     registry.register(QueueCollector(measure))
     build = Gauge("phasegate_build_info", "Always 1; the label says the version.", ["version"], registry=registry)
     build.labels(__version__).set(1)
+    deliveries = Counter(
+        "phasegate_webhook_attempts_total",
+        "Attempts to deliver an event to a webhook: delivered, to be retried, failed for good, or gone.",
+        ["outcome"],
+        registry=registry,
+    )
+    for outcome in ("delivered", "retried", "failed", "gone"):
+        deliveries.labels(outcome)
     return RequestMetrics(
+        deliveries=deliveries,
         registry=registry,
         requests=Counter(
             "phasegate_http_requests_total",

@@ -54,7 +54,7 @@ class Once:
     def __init__(self, claims: Claims, request: Request, tenant: str, key: str | None) -> None:
         self._claims, self._request, self._tenant, self._key = claims, request, tenant, key
         self._call: KeyedCall | None = None
-        self._is_repeatable = False
+        self._repeatable: int | None = None
         self._renewal: asyncio.Task[None] | None = None
         self.is_replay = False
         self.earlier_stem: str | None = None
@@ -69,10 +69,11 @@ class Once:
         """Whether the call was begun before."""
         return self._key is not None and await run_in_threadpool(self._claims.is_known, self.scope, self._key)
 
-    async def begin(self, content: Form | bytes, *, is_repeatable: bool = False) -> str:
+    async def begin(self, content: Form | bytes, *, repeatable: int | None = None) -> str:
         """The stem of the ids that the call gives.  To be called when the body is here, before anything is made of it.
 
-        Arguments: is_repeatable, whether an answer of 200 is a function of what was sent, and need not be kept.
+        Arguments: repeatable, the status of an answer that the call, made again under its stem, gets again: its body
+        need not be kept.
         Raises: Replay, IdempotencyKeyReused, IdempotencyKeyInUse, QueueUnavailable.
         """
         if self._key is None:
@@ -83,7 +84,7 @@ class Once:
         claim = await run_in_threadpool(self._claims.claim, call, offered)
         self.earlier_stem = claim.stem if claim.stem != offered else None
         if claim.answer is None:
-            self._call, self._is_repeatable = call, is_repeatable
+            self._call, self._repeatable = call, repeatable
             self._renewal = asyncio.create_task(self._renew(call))
         elif claim.answer.body is None:
             self.is_replay = True
@@ -96,7 +97,7 @@ class Once:
         """Keep an answer, the first one of the call."""
         call = self._ended()
         if call is not None:
-            needs_no_body = self._is_repeatable and status == 200
+            needs_no_body = status == self._repeatable
             kept = {name: headers[name] for name in KEPT_HEADERS if name in headers}
             answer = Answer(status, kept, None if needs_no_body else body.decode())
             with _tolerated():
@@ -165,7 +166,7 @@ OnceDep = Annotated[Once, Depends(_once)]
 
 async def begun(request: Request, once: OnceDep) -> str:
     """Dependency of routes whose body the framework reads, and whose answer of 200 is a function of it."""
-    return await once.begin(await request.body(), is_repeatable=True)
+    return await once.begin(await request.body(), repeatable=200)
 
 
 StemDep = Annotated[str, Depends(begun)]

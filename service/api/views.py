@@ -5,10 +5,10 @@ from __future__ import annotations
 from datetime import timedelta
 
 from service.analyses.analysis import Analysis, Estimation, SimulatedProblem
-from service.analyses.dataset import Dataset, LabelSet, StoredArray, StoredFile
+from service.analyses.dataset import ID_COLUMN, Dataset, Join, LabelJoin, LabelSet, StoredArray, StoredFile
 from service.analyses.decision import DecisionRecord
 from service.analyses.policy import StoredPolicy
-from service.analyses.understanding import sentence_of
+from service.analyses.understanding import sentence_of, sentence_of_join, sentence_of_label_join
 from service.api import problems
 from service.gating.presets import PRESETS
 from service.gating.references import Reference
@@ -18,6 +18,8 @@ from service.schemas.datasets import (
     DatasetLinks,
     DatasetView,
     FileView,
+    JoinView,
+    LabelJoinView,
     LabelSetLinks,
     LabelSetView,
     UnderstoodView,
@@ -65,6 +67,7 @@ def view_dataset(dataset: Dataset) -> DatasetView:
         groups=_optional(dataset.groups),
         covariates=_optional(dataset.covariates),
         covariate_types=dataset.typed_covariates,
+        join=_join(dataset),
         links=DatasetLinks(self=address, label_sets=f"{address}/label-sets"),
     )
 
@@ -79,6 +82,7 @@ def view_label_set(label_set: LabelSet) -> LabelSetView:
         labels=_file(label_set.labels),
         rows=_optional(label_set.rows),
         label_types=label_set.label_types,
+        join=None if label_set.join is None else _label_join(label_set.join),
         links=LabelSetLinks(self=label_set_address(label_set.id), dataset=dataset_address(label_set.dataset_id)),
     )
 
@@ -167,6 +171,8 @@ def _inputs(dataset: Dataset, label_set: LabelSet) -> InputsView:
         rows=_optional(label_set.rows),
         groups=_optional(dataset.groups),
         covariates=_optional(dataset.covariates),
+        join=_join(dataset),
+        label_join=None if label_set.join is None else _label_join(label_set.join),
     )
 
 
@@ -188,6 +194,33 @@ def _array(array: StoredArray) -> ArrayView:
         understood=_understood(array),
         shape=list(array.shape),
         dtype=array.dtype,
+    )
+
+
+def _join(dataset: Dataset) -> JoinView | None:
+    text = sentence_of_join(dataset)
+    if text is None:
+        return None
+    join = dataset.join or Join(dataset.id_column or ID_COLUMN, 0, 0, 0, (), ())
+    return JoinView(
+        text=text,
+        used=dataset.join is not None,
+        id_column=join.id_column,
+        n_matched=join.n_matched,
+        n_only_x=join.n_only_x,
+        n_only_y=join.n_only_y,
+        only_x=list(join.only_x),
+        only_y=list(join.only_y),
+    )
+
+
+def _label_join(join: LabelJoin) -> LabelJoinView:
+    return LabelJoinView(
+        text=sentence_of_label_join(join),
+        id_column=join.id_column,
+        n_matched=join.n_matched,
+        n_left_out=join.n_left_out,
+        left_out=list(join.left_out),
     )
 
 

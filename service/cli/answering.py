@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from enum import IntEnum
 from typing import Any, NoReturn
 
 import typer
 from typer.core import TyperCommand, TyperGroup
+from typer.rich_utils import rich_format_error
 
 NO_ANSWER = 3
 """There is no answer: a wrong command line, a missing file, an exception, a time-out."""
@@ -30,12 +32,9 @@ class AnsweringCommand(TyperCommand):
     """A command whose function returns an Answer, when it has written it; all other ends are 3, or 130 for Ctrl-C."""
 
     def make_context(self, *args: Any, **extra: Any) -> typer.Context:
-        """Read the command line; what is wrong with it is no answer."""
-        try:
+        """Read the command line; what is wrong with it is no answer, nor is help that nobody reads."""
+        with no_answer():
             return super().make_context(*args, **extra)  # type: ignore[return-value]
-        except typer.TyperException as error:
-            error.exit_code = NO_ANSWER
-            raise
 
     def invoke(self, ctx: Any) -> NoReturn:
         """Run the command and end the program with its answer."""
@@ -57,19 +56,28 @@ class ProgramGroup(TyperGroup):
 
     def make_context(self, *args: Any, **extra: Any) -> typer.Context:
         """Read what stands before the command."""
-        try:
+        with no_answer():
             return super().make_context(*args, **extra)  # type: ignore[return-value]
-        except typer.TyperException as error:
-            error.exit_code = NO_ANSWER
-            raise
 
     def resolve_command(self, *args: Any) -> Any:
         """Find the command."""
-        try:
+        with no_answer():
             return super().resolve_command(*args)
-        except typer.TyperException as error:
-            error.exit_code = NO_ANSWER
-            raise
+
+
+@contextmanager
+def no_answer() -> Iterator[None]:
+    """Ends the program with 3 when the command line is wrong, whether or not that can be said to anybody."""
+    try:
+        yield
+    except typer.TyperException as error:
+        with suppress(Exception, SystemExit):  # rich ends the program when nobody reads what it writes
+            rich_format_error(error)  # type: ignore[arg-type]
+        raise typer.Exit(NO_ANSWER) from error
+    except OSError as error:
+        raise typer.Exit(_ended(*_explained(error))) from error
+    except SystemExit as error:
+        raise typer.Exit(NO_ANSWER) from error
 
 
 def without_module(name: str) -> str:

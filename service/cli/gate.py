@@ -14,6 +14,7 @@ import typer
 from service.access.environment import ADDRESS_VARIABLE, DEFAULT_ADDRESS, KEY_VARIABLE
 from service.cli.answering import Answer, AnsweringCommand, write_answer
 from service.cli.app import app
+from service.cli.local import FORMATS
 
 if TYPE_CHECKING:  # loaded by the commands, and not to show a help text
     from rich.console import RenderableType
@@ -82,17 +83,25 @@ def gate(
     ],
     x: Annotated[
         Path | None,
-        typer.Argument(help="Features of modality x.", exists=True, dir_okay=False, show_default=False),
+        typer.Argument(help=f"Features of modality x ({FORMATS}).", exists=True, dir_okay=False, show_default=False),
     ] = None,
     y: Annotated[
         Path | None,
-        typer.Argument(help="Features of modality y.", exists=True, dir_okay=False, show_default=False),
+        typer.Argument(help=f"Features of modality y ({FORMATS}).", exists=True, dir_okay=False, show_default=False),
     ] = None,
-    labels: Annotated[Path | None, typer.Option(help="Labels.", exists=True, dir_okay=False)] = None,
+    labels: Annotated[
+        Path | None, typer.Option(help="Labels, in any of these formats.", exists=True, dir_okay=False)
+    ] = None,
     rows: Annotated[Path | None, typer.Option(help="Row of each label.", exists=True, dir_okay=False)] = None,
     groups: Annotated[Path | None, typer.Option(help="Group of each pair.", exists=True, dir_okay=False)] = None,
     covariates: Annotated[Path | None, typer.Option(help="Covariates.", exists=True, dir_okay=False)] = None,
     options: Annotated[str, typer.Option(help="Options as JSON; the README lists them.")] = "{}",
+    id_column: Annotated[
+        str | None,
+        typer.Option(
+            help="Column with the ids of the rows, on which x and y are joined and labels found.", show_default="id"
+        ),
+    ] = None,
     metadata: Annotated[
         list[str] | None,
         typer.Option(help="Something to find the analysis by; may be given several times.", metavar="KEY=VALUE"),
@@ -128,12 +137,15 @@ def gate(
         choice = choice_of(policy)
     place = _place(url)
     if analysis is not None:
-        if any(given is not None for given in (x, y, labels, rows, groups, covariates)):
-            _refuse("--analysis names what is judged already. Leave out the files, or leave out --analysis.")
+        of_files = (x, y, labels, rows, groups, covariates, id_column, metadata, options if options != "{}" else None)
+        if any(given is not None for given in of_files) or not reuse:
+            _refuse(
+                "--analysis names what is judged already. Leave out the files and what belongs to them, or --analysis."
+            )
         return _written(_gate_analysis(place, analysis, choice, timeout), output)
     if x is None or y is None or labels is None:
         _refuse("Give X, Y and --labels, or --analysis with the id of an analysis that the service has.")
-    upload = Upload(x, y, labels, rows, groups, covariates, options, metadata or (), reuse)
+    upload = Upload(x, y, labels, rows, groups, covariates, options, metadata or (), reuse, id_column)
     return _written(_gate_files(place, upload, choice, timeout), output)
 
 

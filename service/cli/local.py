@@ -13,6 +13,7 @@ import typer
 
 from service.cli.app import app, fail, read_settings, start_logging
 
+FORMATS = ".npy, .npz, safetensors, Parquet, Arrow, CSV"
 NETWORK_OPTION = "--let-anyone-on-the-network-use-this-service"
 
 LetAnyone = Annotated[
@@ -98,15 +99,19 @@ def demo(
 
 @app.command()
 def check(
-    x: Annotated[Path, typer.Argument(help="Features of modality x (.npy).", exists=True, dir_okay=False)],
-    y: Annotated[Path, typer.Argument(help="Features of modality y (.npy).", exists=True, dir_okay=False)],
-    labels: Annotated[Path, typer.Option(help="Labels (CSV or .npy).", exists=True, dir_okay=False)],
+    x: Annotated[Path, typer.Argument(help=f"Features of modality x ({FORMATS}).", exists=True, dir_okay=False)],
+    y: Annotated[Path, typer.Argument(help=f"Features of modality y ({FORMATS}).", exists=True, dir_okay=False)],
+    labels: Annotated[Path, typer.Option(help="Labels, in any of these formats.", exists=True, dir_okay=False)],
     rows: Annotated[Path | None, typer.Option(help="Row of each label.", exists=True, dir_okay=False)] = None,
     groups: Annotated[Path | None, typer.Option(help="Group of each pair.", exists=True, dir_okay=False)] = None,
     covariates: Annotated[Path | None, typer.Option(help="Covariates.", exists=True, dir_okay=False)] = None,
     options: Annotated[
         str, typer.Option(help="Options as JSON, as in an upload; the method counts for nothing.")
     ] = "{}",
+    id_column: Annotated[
+        str | None,
+        typer.Option(help="Column with the ids of the rows, on which x and y are joined.", show_default="id"),
+    ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON and nothing else.")] = False,
 ) -> None:
     """Look for accidents in paired data before an analysis: no server, nothing is stored.
@@ -126,7 +131,8 @@ def check(
 
     try:
         chosen = read_options(options)
-        given, labeled = open_features(x, y, groups, covariates), open_labels(labels, rows)
+        given = open_features(x, y, groups, covariates, id_column)
+        labeled = open_labels(labels, rows, given.ids, id_column)
         found = look(
             given.x,
             given.y,

@@ -12,6 +12,7 @@ import typer
 
 from service.access.environment import ADDRESS_VARIABLE, DEFAULT_ADDRESS, KEY_VARIABLE
 from service.cli.app import app, fail
+from service.cli.local import FORMATS
 
 if TYPE_CHECKING:
     from service.remote.commands import Place
@@ -55,13 +56,19 @@ class StateName(StrEnum):
 
 @app.command(rich_help_panel=PANEL, epilog=EXIT_CODES)
 def submit(
-    x: Annotated[Path, typer.Argument(help="Features of modality x (.npy).", exists=True, dir_okay=False)],
-    y: Annotated[Path, typer.Argument(help="Features of modality y (.npy).", exists=True, dir_okay=False)],
-    labels: Annotated[Path, typer.Option(help="Labels (CSV or .npy).", exists=True, dir_okay=False)],
+    x: Annotated[Path, typer.Argument(help=f"Features of modality x ({FORMATS}).", exists=True, dir_okay=False)],
+    y: Annotated[Path, typer.Argument(help=f"Features of modality y ({FORMATS}).", exists=True, dir_okay=False)],
+    labels: Annotated[Path, typer.Option(help="Labels, in any of these formats.", exists=True, dir_okay=False)],
     rows: Annotated[Path | None, typer.Option(help="Row of each label.", exists=True, dir_okay=False)] = None,
     groups: Annotated[Path | None, typer.Option(help="Group of each pair.", exists=True, dir_okay=False)] = None,
     covariates: Annotated[Path | None, typer.Option(help="Covariates.", exists=True, dir_okay=False)] = None,
     options: Annotated[str, typer.Option(help="Options as JSON; the README lists them.")] = "{}",
+    id_column: Annotated[
+        str | None,
+        typer.Option(
+            help="Column with the ids of the rows, on which x and y are joined and labels found.", show_default="id"
+        ),
+    ] = None,
     metadata: Annotated[
         list[str] | None,
         typer.Option(help="Something to find the analysis by; may be given several times.", metavar="KEY=VALUE"),
@@ -82,7 +89,7 @@ def submit(
     """
     from service.remote import commands
 
-    upload = commands.Upload(x, y, labels, rows, groups, covariates, options, metadata or (), reuse)
+    upload = commands.Upload(x, y, labels, rows, groups, covariates, options, metadata or (), reuse, id_column)
     with _ending():
         commands.submit(_place(url), upload, timeout if wait else None, as_json)
 

@@ -44,7 +44,8 @@ def csv_of(part: str, columns: Sequence[Column]) -> tuple[bytes, dict[str, Label
     texts = []
     for column in columns:
         written = _written(part, column)
-        if not column.is_id and (column.is_category or _is_disguised(part, column, written)):
+        is_disguised = _is_disguised(part, column, written)
+        if (column.is_category or is_disguised) and not column.is_id:
             types[column.name] = LabelType.CATEGORICAL
         texts.append(written)
     out = io.StringIO()

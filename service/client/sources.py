@@ -15,6 +15,8 @@ from typing import IO, Any, Protocol, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from service.analyses.dataset import ID_COLUMN
+from service.client.archives import archive
 from service.client.arrays import NpyStream, rows_of_array
 from service.client.columns import Column, csv_of
 from service.client.errors import UnsupportedSource
@@ -96,7 +98,7 @@ def opened_source(part: str, source: Source, id_column: str | None = None) -> Op
     if frame is not None:
         return _opened_frame(part, frame, id_column)
     if isinstance(source, Mapping):
-        return _opened_mapping(part, source)
+        return _opened_mapping(part, source, id_column)
     tensor = rows_of_tensor(part, source)
     if tensor is not None:
         return Opened(NpyStream(tensor))
@@ -122,36 +124,43 @@ def _borrowed(part: str, file: Any) -> Borrowed:
 
 
 def _opened_frame(part: str, frame: Frame, id_column: str | None) -> Opened:
+    name = id_column or ID_COLUMN
+    ids = None if frame.is_series else next((column for column in frame.columns if column.name == name), None)
     if part in FEATURES:
-        return Opened(NpyStream(feature_rows(part, frame)))
+        rows = feature_rows(part, frame, ids)
+        return Opened(NpyStream(rows) if ids is None else archive(part, rows, ids))
     if part == "rows":
         return _opened_array(part, np.asarray(frame.columns[0].values()))
-    return _opened_columns(part, [_column(part, place, column) for place, column in enumerate(frame.columns)])
+    return _opened_columns(part, [_column(part, place, each, each is ids) for place, each in enumerate(frame.columns)])
 
 
-def _column(part: str, place: int, column: FrameColumn) -> Column:
+def _column(part: str, place: int, column: FrameColumn, is_id: bool) -> Column:
     name = f"{SINGULAR[part]}_{place}" if column.name is None else column.name
-    return Column(name, column.values(), column.is_category)
+    return Column(name, column.values(), column.is_category, is_id)
 
 
-def _opened_mapping(part: str, source: Mapping[str, Any]) -> Opened:
+def _opened_mapping(part: str, source: Mapping[str, Any], id_column: str | None) -> Opened:
     if part not in TABLES:
         raise UnsupportedSource(
             f"{part} is {_kind(source)}. Only labels and covariates can be columns by name; give an array or a frame."
         )
-    columns = []
-    for name, values in source.items():
-        frame = frame_of(values)
-        if frame is not None:
-            columns.append(Column(str(name), frame.columns[0].values(), frame.columns[0].is_category))
-        elif isinstance(values, list | tuple):
-            columns.append(Column(str(name), values))
-        else:
-            columns.append(Column(str(name), _listed(part, array_of(part, values))))
+    columns = [_named(part, str(name), values, name == (id_column or ID_COLUMN)) for name, values in source.items()]
     lengths = {column.name: len(column.values) for column in columns}
     if len(set(lengths.values())) != 1:
         raise UnsupportedSource(f"The columns of {part} differ in length: {lengths}. Give as many values in each.")
     return _opened_columns(part, columns)
+
+
+def _named(part: str, name: str, values: Any, is_id: bool) -> Column:
+    """One column of columns by name."""
+    frame = frame_of(values)
+    if frame is not None:
+        return Column(name, frame.columns[0].values(), frame.columns[0].is_category, is_id)
+    if isinstance(values, list | tuple):
+        return Column(name, values, is_id=is_id)
+    tensor = rows_of_tensor(part, values)
+    array = array_of(part, values) if tensor is None else tensor.take(0, tensor.shape[0])
+    return Column(name, _listed(part, array), is_id=is_id)
 
 
 def _opened_columns(part: str, columns: Sequence[Column]) -> Opened:

@@ -22,7 +22,8 @@ def rows_of_tensor(part: str, source: Any) -> Rows | None:
     torch: Any = sys.modules.get("torch")
     if torch is None or not isinstance(source, torch.Tensor):
         return None
-    if source.layout is not torch.strided or source.is_complex() or source.is_quantized or source.ndim == 0:
+    is_dense = source.layout is torch.strided and not source.is_meta
+    if not is_dense or source.is_complex() or source.is_quantized or source.ndim == 0:
         raise UnsupportedSource(
             f"{part} is a tensor of {source.dtype} with layout {source.layout} and {source.ndim} dimensions. Give a "
             "dense tensor of real numbers with one row per sample: tensor.to_dense(), torch.view_as_real(tensor)."

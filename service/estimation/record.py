@@ -20,6 +20,7 @@ class Record:
         "use_attribute_docstrings": True,
         "alias_generator": wire_name,
         "extra": "forbid",
+        "defer_build": True,  # what reads a report is made when there is one to read
     }
 
 

@@ -12,7 +12,7 @@ import unicodedata
 from xml.etree import ElementTree  # written, never parsed  # nosec B405
 
 from service.figures.ruling import Ruling, found_regimes, observed, policy_of, required
-from service.gating.decision import Outcome, RuleOutcome
+from service.gating.decision import Outcome, RuleResult
 from service.gating.policy import OnUndetermined, Policy, Severity
 
 SUITE = "phasegate"
@@ -62,7 +62,7 @@ def _properties(ruling: Ruling) -> dict[str, object]:
     return {name: value for name, value in said.items() if value is not None}
 
 
-def _case(ruling: Ruling, rule: RuleOutcome) -> ElementTree.Element:
+def _case(ruling: Ruling, rule: RuleResult) -> ElementTree.Element:
     case = ElementTree.Element("testcase", _texts(classname=ruling.policy, name=rule.rule, time=0))
     facts = f"observed: {observed(rule)}\nrequired: {required(rule)}\n{rule.message}"
     kind = _kind(rule, ruling.decision.policy)
@@ -76,7 +76,7 @@ def _case(ruling: Ruling, rule: RuleOutcome) -> ElementTree.Element:
     return case
 
 
-def _kind(rule: RuleOutcome, policy: Policy) -> str | None:
+def _kind(rule: RuleResult, policy: Policy) -> str | None:
     """The element that says how a rule came out; None for one that has passed."""
     if rule.outcome is Outcome.FAIL:
         return "failure"

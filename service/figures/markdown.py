@@ -25,7 +25,8 @@ from service.gating.decision import Decided, Outcome
 
 DECIDED_MARKS = {Decided.PASS: "✅", Decided.FAIL: "❌", Decided.ABSTAIN: "❔"}
 OUTCOME_MARKS = {Outcome.PASS: "✅", Outcome.WARN: "⚠️", Outcome.FAIL: "❌", Outcome.UNDETERMINED: "❔"}
-_SPECIAL = re.compile(r"([\\`*_{}\[\]()#+!|~$]|:(?=//))")
+_SPECIAL = re.compile(r"([\\`*_\[\]|~$]|:(?=//))")
+_MENTION = re.compile(r"(?<!\w)@")
 _LONGEST_FENCE = re.compile(r"`{3,}")
 NO_MENTION = "@&#8203;"  # an invisible break: nobody is called into a discussion by the name of a label
 
@@ -79,7 +80,7 @@ def comparison_markdown(comparison: Comparison, names: tuple[str, str]) -> str:
 def plain(text: str) -> str:
     """The text on one line, as text: nothing in it is Markdown, HTML, a cell's end, or calls anybody."""
     as_html = printable(text).replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")
-    return _SPECIAL.sub(r"\\\1", as_html).replace("@", NO_MENTION)
+    return _MENTION.sub(NO_MENTION, _SPECIAL.sub(r"\\\1", as_html))
 
 
 def _table(ruling: Ruling) -> list[str]:

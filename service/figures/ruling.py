@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from service.estimation.report import Recommendation
 from service.estimation.separation_records import Regimes
 from service.estimation.terms import Direction, Objective
-from service.gating.decision import Decided, Decision, Outcome, RuleOutcome
+from service.gating.decision import Decided, Decision, Outcome, RuleResult
 from service.gating.finding import shown
 from service.gating.policy import Plan, Planned
 
@@ -78,7 +78,7 @@ def found_regimes(regimes: Regimes) -> str:
     return f"{regimes.x_to_y} ({ARROWS[Direction.X_TO_Y]}), {regimes.y_to_x} ({ARROWS[Direction.Y_TO_X]})"
 
 
-def observed(rule: RuleOutcome) -> str:
+def observed(rule: RuleResult) -> str:
     """What a rule saw: a dash for nothing, a number with as many digits as tell it from those that are required."""
     match rule.observed:
         case None:
@@ -89,11 +89,11 @@ def observed(rule: RuleOutcome) -> str:
     return shown(rule.observed, *bounds)
 
 
-def required(rule: RuleOutcome) -> str:
+def required(rule: RuleResult) -> str:
     """What a rule asks for."""
     return rule.required if isinstance(rule.required, str) else f"{rule.required:g}"
 
 
-def unmet(ruling: Ruling) -> tuple[RuleOutcome, ...]:
+def unmet(ruling: Ruling) -> tuple[RuleResult, ...]:
     """The rules that did not pass."""
     return tuple(rule for rule in ruling.decision.rules if rule.outcome is not Outcome.PASS)

@@ -62,8 +62,7 @@ def _circumstances(ruling: Ruling) -> RenderableType:
         grid.add_row("Analysis", "computed in process, kept nowhere")
     else:
         grid.add_row("Analysis", _said(ruling.analysis_id))
-    if ruling.report_at is not None:
-        grid.add_row("Report", _said(ruling.report_at))
+        grid.add_row("Report", f"`phasegate report {_said(ruling.analysis_id)}` shows it")  # an address may be too wide
     return grid
 
 

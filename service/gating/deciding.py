@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from service.estimation.report import Report
 from service.gating.candidates import ORDER, Candidate, candidates_of, is_recommended
 from service.gating.checking import AnyRule, check_policy, rules_of
-from service.gating.decision import Decided, Decision, Outcome, RuleOutcome
+from service.gating.decision import Decided, Decision, Outcome, RuleResult
 from service.gating.finding import Finding
 from service.gating.policy import (
     LossRule,
@@ -44,7 +44,7 @@ class Judged:
     """One way to train, held against every rule."""
 
     candidate: Candidate
-    rules: tuple[RuleOutcome, ...]
+    rules: tuple[RuleResult, ...]
     reasons: tuple[str, ...]
     """Of each rule, as a clause."""
 

@@ -31,7 +31,7 @@ class Outcome(StrEnum):
 
 
 @dataclass(frozen=True)
-class RuleOutcome(Record):
+class RuleResult(Record):
     """One rule, held against the report."""
 
     rule: str
@@ -57,7 +57,7 @@ class Decision(Record):
     """pass, fail or abstain."""
     plan: Plan
     """The run that was judged; where the policy left a choice, the objective and direction that satisfied it best."""
-    rules: tuple[RuleOutcome, ...]
+    rules: tuple[RuleResult, ...]
     """Every rule, in the policy's order."""
     summary: str
     """The decision and its reason in one sentence."""

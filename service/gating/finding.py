@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from service.gating.decision import Outcome, RuleOutcome
+from service.gating.decision import Outcome, RuleResult
 from service.gating.policy import Severity
 
 
@@ -23,7 +23,7 @@ class Finding:
     advice: str = ""
     """What to do, in sentences; empty where nothing needs to be done."""
 
-    def outcome(self, rule: str, severity: Severity) -> RuleOutcome:
+    def outcome(self, rule: str, severity: Severity) -> RuleResult:
         """The outcome of the rule with this name."""
         if self.held is None:
             outcome = Outcome.UNDETERMINED
@@ -33,7 +33,7 @@ class Finding:
             outcome = Outcome.WARN if severity is Severity.WARN else Outcome.FAIL
         sentence = f"{self.reason[:1].upper()}{self.reason[1:]}."
         message = f"{sentence} {self.advice}" if self.advice else sentence
-        return RuleOutcome(rule, severity, self.observed, self.required, outcome, message)
+        return RuleResult(rule, severity, self.observed, self.required, outcome, message)
 
 
 def shown(value: float, *bounds: float) -> str:

@@ -34,7 +34,10 @@ def recovery_probability(report: Report, candidate: Candidate, rule: MinimumRule
         reason = f"{candidate.name} does not recover the shared signal {numbers}"
         return Finding(False, found, required, reason, recommended(report))
     reason = f"whether {candidate.name} recovers the shared signal is not sure enough {numbers}"
-    return Finding(None, found, required, reason, _what_would_settle(report, candidate.separation(report)))
+    advice = _what_would_settle(report, candidate.separation(report))
+    if rule.min > SURE:
+        advice += f" To settle it means a probability of {SURE:g} here: {rule.min:g} may take more."
+    return Finding(None, found, required, reason, advice)
 
 
 def regimes(report: Report, candidate: Candidate, rule: RegimeRule) -> Finding:

@@ -1,1 +1,1 @@
-"""Tells others that an analysis has ended: signed webhooks."""
+"""Tells others that an analysis has ended or a decision was made: signed webhooks."""

@@ -15,7 +15,7 @@ from service.estimation.options import Options
 from service.estimation.report import Report
 from service.estimation.simulation_records import Simulation
 from service.estimation.spiked_model import SpikedModel
-from service.schemas.datasets import ArrayView, FileView
+from service.schemas.datasets import ArrayView, FileView, JoinView, LabelJoinView
 from service.schemas.options import EstimationOptions
 from service.schemas.wire import Problem, WireModel
 
@@ -81,6 +81,10 @@ class InputsView(WireModel):
     """Group ids; null when none were sent."""
     covariates: FileView | None
     """Covariates; null when none were sent."""
+    join: JoinView | None
+    """What became of the ids of the rows; null without any."""
+    label_join: LabelJoinView | None
+    """How the labels were matched to rows by ids; null if they were not."""
 
 
 class LinksView(WireModel):

@@ -53,6 +53,42 @@ class ArrayView(FileView):
     """Type of its values, as they are analysed."""
 
 
+class JoinView(WireModel):
+    """What became of the ids of rows that were sent with x or y."""
+
+    text: str
+    """In a sentence."""
+    used: bool
+    """Whether x and y were joined on them: when both have ids."""
+    id_column: str
+    """What they are called."""
+    n_matched: int
+    """Pairs: ids that both have."""
+    n_only_x: int
+    """Rows of x that were left out, since y has not their ids."""
+    n_only_y: int
+    """Rows of y that were left out."""
+    only_x: list[str]
+    """The first ids that only x has."""
+    only_y: list[str]
+    """The first ids that only y has."""
+
+
+class LabelJoinView(WireModel):
+    """How labels were matched to the rows of their dataset by ids."""
+
+    text: str
+    """In a sentence."""
+    id_column: str
+    """What the ids are called."""
+    n_matched: int
+    """Labels of rows of the dataset."""
+    n_left_out: int
+    """Labels that were left out, since the dataset has not their ids."""
+    left_out: list[str]
+    """The first ids of those."""
+
+
 class DatasetLinks(WireModel):
     """Where to go from a dataset."""
 
@@ -87,6 +123,8 @@ class DatasetView(WireModel):
     """Covariates; null when none were sent."""
     covariate_types: dict[str, LabelType]
     """Type of each covariate; empty without covariates, and while it is open."""
+    join: JoinView | None
+    """What became of the ids of the rows; null without any, and while it is open."""
     links: DatasetLinks
     """Where to go from here."""
 
@@ -107,6 +145,8 @@ class OpenDataset(WireModel):
     """The parts it will have; x and y always are among them."""
     covariate_types: dict[str, LabelType] | LabelType | None = None
     """Type of each covariate by name, or one type for all. Covariates of whole numbers need it."""
+    id_column: str | None = None
+    """Name of the column with the ids of the rows, on which x and y are joined when both have it; id if left out."""
 
 
 class LabelSetLinks(WireModel):
@@ -132,9 +172,11 @@ class LabelSetView(WireModel):
     labels: FileView
     """Labels."""
     rows: FileView | None
-    """Row of each label; null when the labels cover every pair."""
+    """Row of each label; null when the labels cover every pair. Made here when labels were matched by ids."""
     label_types: dict[str, LabelType]
     """Type of each label column."""
+    join: LabelJoinView | None
+    """How the labels were matched to rows by ids; null if they were not."""
     links: LabelSetLinks
     """Where to go from here."""
 

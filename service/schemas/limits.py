@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from service.analyses.dataset import FileFormat
 from service.schemas.wire import WireModel
 
 DEFAULT_PAGE = 50
@@ -19,6 +20,12 @@ class UploadLimits(WireModel):
     """Largest JSON body."""
     text_bytes: int
     """Largest text part of a form, such as its options."""
+    formats: list[FileFormat]
+    """What files may be."""
+    unpacked_bytes: int
+    """Largest x or y, once it is unpacked."""
+    table_values: int
+    """Most values of labels, rows, groups or covariates that are not .npy."""
     policy_bytes: int
     """Largest policy in YAML."""
 

@@ -3,22 +3,41 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 from pydantic import Field, TypeAdapter, ValidationError
 
 from service.analyses.errors import InvalidRequest
 from service.estimation.report import Recommendation
-from service.gating.checking import check_policy
-from service.gating.decision import Decided, Decision, RuleOutcome
+from service.gating.checking import (
+    EMBEDDING_BOUNDS,
+    MAX_DESCRIPTION_CHARACTERS,
+    MAX_LABEL_CHARACTERS,
+    check_policy,
+)
+from service.gating.decision import Decided, Decision, RuleResult
 from service.gating.errors import InvalidPolicy
 from service.gating.figures import Figures
-from service.gating.policy import Plan, Policy
+from service.gating.policy import SCHEMA_VERSION, Plan, Policy
 from service.gating.references import NAME_PATTERN, REFERENCE_PATTERN
 from service.schemas.documents import as_json
 from service.schemas.wire import WireModel, first_error
 
 POLICY_BYTES = 64 * 1024
+
+BOUNDS: dict[str, dict[str, dict[str, Any]]] = {
+    "Policy": {
+        "schema_version": {"const": SCHEMA_VERSION},
+        "description": {"maxLength": MAX_DESCRIPTION_CHARACTERS},
+    },
+    "Plan": {"embedding_dim": {"minimum": EMBEDDING_BOUNDS[0], "maximum": EMBEDDING_BOUNDS[1]}},
+    "MinimumRule": {"min": {"minimum": 0}},
+    "ScoreRule": {"min": {"maximum": 1}, "label": {"minLength": 1, "maxLength": MAX_LABEL_CHARACTERS}},
+    "LossRule": {"label": {"minLength": 1, "maxLength": MAX_LABEL_CHARACTERS}},
+    "RegimeRule": {"any_of": {"minItems": 1, "uniqueItems": True}},
+    "WarningRule": {"none_of": {"minItems": 1, "uniqueItems": True}},
+}
+"""What `check_policy` asks of single fields of a policy, in the words of JSON schema, for descriptions."""
 
 POLICY = TypeAdapter(Policy)
 DECISION = TypeAdapter(Decision)
@@ -84,7 +103,7 @@ class DecisionView(WireModel):
     """pass, fail or abstain."""
     plan: Plan
     """The run that was judged; where the policy left a choice, the objective and direction that satisfied it best."""
-    rules: list[RuleOutcome]
+    rules: list[RuleResult]
     """Every rule, in the policy's order."""
     summary: str
     """The decision and its reason in one sentence."""

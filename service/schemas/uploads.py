@@ -47,24 +47,32 @@ class FeatureParts(WireModel):
     """The parts of a dataset."""
 
     x: FilePart
-    """Features of modality x: .npy (n, dx), float16/32/64 or integers."""
+    """Features of modality x: a table (n, dx) of float16/32/64 or integers, as .npy, .npz, safetensors, Parquet or an
+    Arrow file (columns of numbers, or one of lists), or CSV with a header line."""
     y: FilePart
-    """Features of modality y: .npy (n, dy); row i belongs to row i of x."""
+    """Features of modality y, as for x: (n, dy). Row i belongs to row i of x, unless both have a column of ids: then
+    they are joined on it, in the order of x."""
     groups: OptionalFile = None
-    """Group id of each of the n pairs, such as its subject or site: .npy (n,) of integers or text, or CSV with a header
-    line and one column."""
+    """Group id of each of the n pairs, such as its subject or site: .npy (n,) of integers or text, or one column as CSV
+    with a header line, Parquet, Arrow, .npz or safetensors. With a column of ids, in any order."""
     covariates: OptionalFile = None
-    """Covariates of each of the n pairs, such as batch or depth: .npy (n,) or (n, C), or CSV with a header line, one
-    line per pair."""
+    """Covariates of each of the n pairs, such as batch or depth: .npy (n,) or (n, C), or columns in the formats of
+    groups. With a column of ids, in any order."""
+    id_column: str | None = None
+    """Name of the column, array or tensor with the ids of the rows, in every part that has them; id if left out."""
 
 
 class LabelParts(WireModel):
     """The parts of a label set."""
 
     labels: FilePart
-    """Labels: .npy (m,) or (m, L), or CSV with a header line, one line per label row."""
+    """Labels: .npy (m,) or (m, L), or columns as CSV with a header line, Parquet, Arrow, .npz or safetensors, one line
+    per label row. With a column of ids, and joined x and y, each belongs to the row with its id."""
     rows: OptionalFile = None
-    """0-based row of each label: .npy or CSV; left out, the labels cover all n rows in order."""
+    """0-based row of each label: .npy or CSV, or one column in the formats of labels; left out, the labels cover all n
+    rows in order, or have ids."""
+    id_column: str | None = None
+    """Name of the column with the ids of the rows; that of x and y if left out, or id."""
 
 
 class DatasetForm(FeatureParts):
@@ -84,6 +92,8 @@ class LabelSetForm(LabelParts):
 class UploadForm(LabelParts, FeatureParts):
     """Dataset and label set at once, and what is to be done with them."""
 
+    id_column: str | None = None
+    """Name of the column, array or tensor with the ids of the rows, in every part that has them; id if left out."""
     options: OptionsText = None
     """Options, label types and covariate types, as JSON."""
     metadata: MetadataText = None

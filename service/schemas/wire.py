@@ -8,7 +8,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 class WireModel(BaseModel):
     """What every wire model shares."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, defer_build=True)
 
 
 class Problem(WireModel):

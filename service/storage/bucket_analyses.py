@@ -11,7 +11,10 @@ from pydantic import TypeAdapter
 
 from service.analyses.analysis import Estimation, Outcome, Submission
 from service.analyses.errors import AnalysisNotFound, NotFound, StoreUnavailable
+from service.analyses.happenings import analysis_ended
 from service.analyses.identity import Kind
+from service.analyses.ports import WebhookStore
+from service.analyses.webhooks import owe
 from service.storage.bucket import Bucket
 from service.storage.bucket_layout import (
     OUTCOME_RECORD,
@@ -47,8 +50,8 @@ log = structlog.get_logger("phasegate.store")
 class BucketAnalyses:
     """`service.analyses.ports.AnalysisStore` on a bucket."""
 
-    def __init__(self, bucket: Bucket, layout: BucketLayout) -> None:
-        self._bucket, self._layout = bucket, layout
+    def __init__(self, bucket: Bucket, layout: BucketLayout, webhooks: WebhookStore) -> None:
+        self._bucket, self._layout, self._webhooks = bucket, layout, webhooks
         self._records = DatasetRecords(bucket, layout)  # which are confirmed here, and never claimed
 
     def add(self, submission: Submission) -> None:
@@ -127,7 +130,7 @@ class BucketAnalyses:
             if not self._bucket.exists(self._layout.submission(analysis_id)):
                 self._remove(analysis_id, submission.fingerprint)  # it was removed in between
                 return False
-            self._unmark(analysis_id)
+            self._tell(analysis_id, outcome)
         except StoreUnavailable:
             log.warning("objects_left", analysis_id=analysis_id)  # it has ended all the same
         return True
@@ -154,10 +157,16 @@ class BucketAnalyses:
 
     def find_unsettled(self, analysis_id: str) -> Submission | None:
         """What was submitted, of an analysis of this tenant that is marked as without an outcome and has none."""
-        if self._bucket.exists(self._layout.outcome(analysis_id)):
-            self._unmark(analysis_id)  # whoever settled it died before the mark was gone
+        outcome = self.outcome(analysis_id)
+        if outcome is not None:
+            self._tell(analysis_id, outcome)  # whoever settled it died before the mark was gone
             return None
         return self.find(analysis_id)
+
+    def _tell(self, analysis_id: str, outcome: Outcome) -> None:
+        """Owe the end of an analysis to the webhooks; its mark stays until that is done.  Raises StoreUnavailable."""
+        owe(self._webhooks, analysis_ended(analysis_id, outcome))
+        self._unmark(analysis_id)
 
     def mark_unsettled(self) -> None:
         """Mark the tenant's analyses without an outcome that have no mark."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import mmap
 import os
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -34,11 +34,11 @@ class BucketFiles:
         cached = self._cache.fetch(wanted, verified=True)
         with _let_go(cached):
             labels = read_labels(**_paths({part: cached[part] for part in label_set.files}))
-            return _mapped({part: cached[part] for part in dataset.files}), labels
+            return _mapped({part: cached[part] for part in dataset.inputs}), labels
 
     def features(self, dataset: Dataset) -> Features:
         """The features of a dataset; their files stay in the cache as long as the arrays live."""
-        cached = self._cache.fetch(self._wanted(self._layout.dataset(dataset.id), dataset.files))
+        cached = self._cache.fetch(self._wanted(self._layout.dataset(dataset.id), dataset.inputs))
         with _let_go(cached):
             return _mapped(cached)
 
@@ -46,10 +46,18 @@ class BucketFiles:
         """The features of a dataset of which some parts are local still; x and y that are not have no values."""
         kept = {"x": dataset.x, "y": dataset.y}
         arrays = {part: _outline(file) for part, file in kept.items() if part not in here and file}
-        read = {part: file for part, file in dataset.files.items() if part not in here and part not in arrays}
+        read = {part: file for part, file in dataset.inputs.items() if part not in here and part not in arrays}
         cached = self._cache.fetch(self._wanted(self._layout.dataset(dataset.id), read))
         with _let_go(cached):
             return map_features(**{**here, **_paths(cached), **arrays})
+
+    @contextmanager
+    def local(self, dataset: Dataset, parts: Collection[str]) -> Iterator[dict[str, Path]]:
+        """Copies of some of a dataset's files, as long as the context lasts."""
+        files = {part: file for part, file in dataset.files.items() if part in parts}
+        cached = self._cache.fetch(self._wanted(self._layout.dataset(dataset.id), files))
+        with _let_go(cached):
+            yield _paths(cached)
 
     def groups(self, dataset: Dataset) -> NDArray[Any] | None:
         """The group ids of a dataset, None without groups."""

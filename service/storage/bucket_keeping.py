@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 
@@ -40,27 +42,28 @@ class BucketKeeper:
         self._loose.clear()
         self._records.create(dataset)
 
-    def bring(self, received: Received, part: str, dataset_id: str) -> None:
-        """Put the file of a part into the folder of a dataset, under a name that its record does not know."""
-        self._upload(received, self._layout.dataset(dataset_id), [part])
+    def bring(self, received: Received, dataset_id: str) -> None:
+        """Put files into the folder of a dataset, under names that its record does not know."""
+        self._upload(received, self._layout.dataset(dataset_id), list(received.files))
 
-    def add_part(self, received: Received, part: str, dataset: Dataset) -> None:
-        """Have the record name a part that was brought, and remove the one that it named before."""
+    def add_parts(self, received: Received, dataset: Dataset) -> None:
+        """Have the record name what was brought, and remove what it named before."""
         folder = self._layout.dataset(dataset.id)
-        key = f"{folder}/{received.files[part].name}"
-        if key not in self._loose:
-            self._upload(received, folder, [part])
+        keys = {part: f"{folder}/{file.name}" for part, file in received.files.items()}
+        self._upload(received, folder, [part for part, key in keys.items() if key not in self._loose])
         before = self._records.find(dataset.id)
-        self._loose.remove(key)
+        for key in keys.values():
+            self._loose.remove(key)
         try:
             if not self._records.commit(dataset.id, lambda entry: replace(entry, dataset=dataset, claim=None)):
                 raise DatasetNotFound("The dataset has been removed meanwhile. Open another.")
         except (DatasetInUse, DatasetNotFound):
-            self._loose.append(key)
+            self._loose.extend(keys.values())
             raise
-        old = before.entry.dataset.files.get(part) if before and before.entry.dataset else None
-        if old is not None:
-            self._loose.append(f"{folder}/{old.name}")
+        named = {file.name for file in dataset.files.values()}
+        old = before.entry.dataset.files if before and before.entry.dataset else {}
+        self._loose.extend(f"{folder}/{file.name}" for file in old.values() if file.name not in named)
+        self._loose.extend(key for part, key in keys.items() if received.files[part].name not in named)
 
     def add_label_set(self, received: Received, label_set: LabelSet) -> None:
         """Make the files a label set of a dataset, if that is there still."""
@@ -72,9 +75,13 @@ class BucketKeeper:
             raise
         self._loose.clear()
 
+    def kept(self, dataset: Dataset, parts: Collection[str]) -> AbstractContextManager[Mapping[str, Path]]:
+        """Where files of a dataset are, as long as the context lasts."""
+        return self._files.local(dataset, parts)
+
     def features_with(self, received: Received, dataset: Dataset) -> Features:
         """The features of a dataset of which some parts are staged still."""
-        here: dict[str, Path] = {part: received.path(part) for part in dataset.files if part in received.files}
+        here: dict[str, Path] = {part: received.path(part) for part in dataset.inputs if part in received.files}
         return self._files.features_with(dataset, here)
 
     def end(self) -> None:

@@ -18,6 +18,9 @@ tenants/{tenant}/                                       the root of a tenant; th
 {root}reports/{fingerprint}.{backwards}                 for each analysis that has the report of the same
 {root}policies/{name}/{number}.json                     a version of a named policy, created once
 {root}decisions/{backwards}/decision.json               a decision, created once
+owed/{due}.{delivery}.{tenant}.{webhook}                 a mark for each delivery that is pending, see owed
+{root}webhooks/{backwards}/webhook.json                 a webhook with its secrets, replaced by who changes it
+{root}deliveries/{webhook}/{backwards}/delivery.json    what a webhook is told, and how that went
 {root}questions/{analysis}.{digest}                     the id of the decision on a question, created before that
 """
 
@@ -33,12 +36,15 @@ from service.analyses.tenancy import DEFAULT_TENANT, is_tenant
 
 TENANTS = "tenants"
 UNSETTLED = "unsettled"
+OWED = "owed"
 PROBE = "probe"
 LABEL_SETS = "label-sets"
 DATASET_RECORD = "dataset.json"
 SUBMISSION_RECORD = "submission.json"
 OUTCOME_RECORD = "outcome.json"
 DECISION_RECORD = "decision.json"
+WEBHOOK_RECORD = "webhook.json"
+DELIVERY_RECORD = "delivery.json"
 
 _BACKWARDS = str.maketrans("0123456789abcdef", "fedcba9876543210")
 
@@ -144,6 +150,23 @@ class BucketLayout:
     def question(self, question: Question) -> str:
         """What names the decision on a question."""
         return f"{self.questions}/{question.analysis_id}.{question.digest}"
+
+    @property
+    def webhooks(self) -> str:
+        """A folder for each webhook."""
+        return f"{self.root}webhooks"
+
+    def webhook(self, webhook_id: str) -> str:
+        """The record of a webhook."""
+        return f"{self.webhooks}/{backwards(webhook_id)}/{WEBHOOK_RECORD}"
+
+    def deliveries(self, webhook_id: str) -> str:
+        """A folder for each delivery to a webhook."""
+        return f"{self.root}deliveries/{webhook_id}"
+
+    def delivery(self, webhook_id: str, delivery_id: str) -> str:
+        """The record of a delivery."""
+        return f"{self.deliveries(webhook_id)}/{backwards(delivery_id)}/{DELIVERY_RECORD}"
 
     def mark(self, submission: Submission) -> str:
         """The mark of an analysis without an outcome."""

@@ -7,26 +7,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 from service.analyses.analysis import Submission
 from service.analyses.ports import Chosen
 from service.analyses.tenancy import DEFAULT_TENANT, is_tenant
+from service.analyses.webhook import Owed
 from service.storage.bucket import Bucket
 from service.storage.bucket_analyses import LOOKED_AT_ONCE, BucketAnalyses
 from service.storage.bucket_datasets import BucketDatasets
 from service.storage.bucket_decisions import BucketDecisions
 from service.storage.bucket_files import BucketFiles
-from service.storage.bucket_layout import PROBE, TENANTS, UNSETTLED, BucketLayout, Mark, read_mark
+from service.storage.bucket_layout import OWED, PROBE, TENANTS, UNSETTLED, BucketLayout, Mark, read_mark
 from service.storage.bucket_listing import beginning_with
 from service.storage.bucket_policies import BucketPolicies
 from service.storage.bucket_records import PATIENCE_S, DatasetRecords, Sightings
 from service.storage.bucket_sweep import sweep_marks, sweep_tenant
+from service.storage.bucket_webhooks import BucketWebhooks
 from service.storage.cache import FileCache
 from service.storage.chunks import chunks
 from service.storage.disk_files import check_writable
 from service.storage.disk_receiving import MAX_ARRAY_BYTES, Bounds
+from service.storage.owed import owed_until
 from service.storage.staging import sweep_staged
 
 ABANDONED = timedelta(hours=1)  # longer than anything takes from its first object to its record
@@ -48,7 +51,8 @@ class BucketStore:
         self._bucket, self._tmp = bucket, tmp
         files = BucketFiles(bucket, layout, cache)
         self.datasets = BucketDatasets(bucket, layout, records, files, tmp, bounds)
-        self.analyses = BucketAnalyses(bucket, layout)
+        self.webhooks = BucketWebhooks(bucket, layout)
+        self.analyses = BucketAnalyses(bucket, layout, self.webhooks)
         self.policies = BucketPolicies(bucket, layout)
         self.decisions = BucketDecisions(bucket, layout)
 
@@ -125,10 +129,18 @@ class BucketStores:
                 if found is not None:
                     yield found
 
+    def owed(self, until: datetime) -> Iterator[Owed]:
+        """Everybody's deliveries that are due by then, those first that have been for longest."""
+        return owed_until((item.key.removeprefix(f"{OWED}/") for item in self._bucket.listed(OWED)), until)
+
     def mend(self) -> None:
-        """Mark every analysis without an outcome: a copy may have its mark from before, or its folder from after."""
+        """Mark every analysis without an outcome: a copy may have its mark from before, or its folder from after.
+        Mark what webhooks are owed.
+        """
         for tenant in self.tenants():
-            self.of(tenant).analyses.mark_unsettled()
+            store = self.of(tenant)
+            store.analyses.mark_unsettled()
+            store.webhooks.mark_owed(datetime.now(UTC))
 
     def sweep(self) -> None:
         """Remove what processes that have died left behind, on this disk, and, seldom, on the bucket."""
@@ -146,4 +158,6 @@ class BucketStores:
         self.of(DEFAULT_TENANT).check()
 
     def _find_unsettled(self, mark: Mark) -> Submission | None:
-        return BucketAnalyses(self._bucket, BucketLayout(mark.tenant)).find_unsettled(mark.analysis_id)
+        layout = BucketLayout(mark.tenant)
+        analyses = BucketAnalyses(self._bucket, layout, BucketWebhooks(self._bucket, layout))
+        return analyses.find_unsettled(mark.analysis_id)

@@ -5,15 +5,18 @@ Files are fsynced before the rename that makes them known, so that an answer out
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from datetime import UTC, datetime
 from pathlib import Path
 
 from service.analyses.analysis import Submission
 from service.analyses.identity import Kind
 from service.analyses.ports import Chosen
 from service.analyses.tenancy import DEFAULT_TENANT, is_tenant
+from service.analyses.webhook import Owed
 from service.storage.chunks import chunks
 from service.storage.disk_analyses import DiskAnalyses
 from service.storage.disk_datasets import DiskDatasets
@@ -22,6 +25,8 @@ from service.storage.disk_files import check_there, check_writable, stored, sync
 from service.storage.disk_layout import Layout, ids_in
 from service.storage.disk_policies import DiskPolicies
 from service.storage.disk_receiving import MAX_ARRAY_BYTES, Bounds
+from service.storage.disk_webhooks import DiskWebhooks
+from service.storage.owed import owed_until
 from service.storage.staging import sweep_staged
 
 LOOKED_AT_ONCE = 500  # marks
@@ -34,7 +39,8 @@ class DiskStore:
     def __init__(self, layout: Layout, bounds: Bounds) -> None:
         self._layout = layout
         self.datasets = DiskDatasets(layout, bounds)
-        self.analyses = DiskAnalyses(layout)
+        self.webhooks = DiskWebhooks(layout)
+        self.analyses = DiskAnalyses(layout, self.webhooks)
         self.policies = DiskPolicies(layout)
         self.decisions = DiskDecisions(layout)
 
@@ -63,7 +69,7 @@ class DiskStores:
         """Create the folders that all share, and those of the default tenant, readable by their owner alone."""
         layout = self._layout
         layout.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-        for folder in (layout.tmp, layout.unsettled, layout.tenants, *layout.folders):
+        for folder in (layout.tmp, layout.unsettled, layout.owed, layout.tenants, *layout.folders):
             folder.mkdir(mode=0o700, exist_ok=True)
         sync_folder(layout.data_dir)
 
@@ -105,10 +111,18 @@ class DiskStores:
                 if found is not None:
                     yield found
 
+    def owed(self, until: datetime) -> Iterator[Owed]:
+        """Everybody's deliveries that are due by then, those first that have been for longest."""
+        return owed_until(sorted(os.listdir(self._layout.owed)), until)
+
     def mend(self) -> None:
-        """Mark every analysis without an outcome: a copy may have its mark from before, or its folder from after."""
+        """Mark every analysis without an outcome: a copy may have its mark from before, or its folder from after.
+        Mark what webhooks are owed.
+        """
         for tenant in self.tenants():
-            self.of(tenant).analyses.mark_unsettled()
+            store = self.of(tenant)
+            store.analyses.mark_unsettled()
+            store.webhooks.mark_owed(datetime.now(UTC))
 
     def sweep(self) -> None:
         """Remove what processes that have died left behind: received files, marks and links that lead nowhere.

@@ -9,9 +9,14 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 
+import structlog
+
 from service.analyses.analysis import Estimation, Outcome, Submission
 from service.analyses.errors import AnalysisNotFound, DatasetNotFound, LabelSetNotFound, StoreUnavailable
+from service.analyses.happenings import analysis_ended
 from service.analyses.identity import Kind, is_id
+from service.analyses.ports import WebhookStore
+from service.analyses.webhooks import owe
 from service.storage.disk_files import (
     locked,
     read_each,
@@ -25,6 +30,8 @@ from service.storage.disk_files import (
 from service.storage.disk_layout import Layout, ids_in
 from service.storage.records import OUTCOME, SUBMISSION, unreadable_outcome
 
+log = structlog.get_logger("phasegate.store")
+
 OUTCOME_FILES = {"report.json": "outcome.json", "failure.json": "failure.json"}
 """What decides that an analysis has ended, and the record of how."""
 DRAFT = "."  # what the names of fingerprints begin with before they are complete
@@ -33,8 +40,8 @@ DRAFT = "."  # what the names of fingerprints begin with before they are complet
 class DiskAnalyses:
     """`service.analyses.ports.AnalysisStore` on disk."""
 
-    def __init__(self, layout: Layout) -> None:
-        self._layout = layout
+    def __init__(self, layout: Layout, webhooks: WebhookStore) -> None:
+        self._layout, self._webhooks = layout, webhooks
 
     def add(self, submission: Submission) -> None:
         """Keep a submission, complete before it has its name.  Raises StoreUnavailable."""
@@ -124,7 +131,7 @@ class DiskAnalyses:
                 replace_file(folder / "outcome.json", record)
                 replace_file(folder / "report.json", report.encode())
             sync_folder(folder)
-            (self._layout.unsettled / analysis_id).unlink(missing_ok=True)
+            self._tell(analysis_id, outcome)
             if report is not None and (place := self._place_of(analysis_id)) is not None:
                 # Not synced, nor needed: one that is lost costs a run.  The folder's lock keeps `remove` from coming
                 # first.
@@ -157,9 +164,20 @@ class DiskAnalyses:
         """What was submitted, of an analysis of this tenant that is marked as without an outcome and has none."""
         if any((self._layout.analyses / analysis_id / name).exists() for name in OUTCOME_FILES):
             # Whoever settled it died before the mark was gone.
-            (self._layout.unsettled / analysis_id).unlink(missing_ok=True)
+            outcome = self.outcome(analysis_id)
+            if outcome is not None:
+                self._tell(analysis_id, outcome)
             return None
         return self.find(analysis_id)
+
+    def _tell(self, analysis_id: str, outcome: Outcome) -> None:
+        """Owe the end of an analysis to the webhooks; its mark stays until that is done."""
+        try:
+            owe(self._webhooks, analysis_ended(analysis_id, outcome))
+        except (OSError, StoreUnavailable):
+            log.warning("webhooks_not_told", analysis_id=analysis_id)
+            return
+        (self._layout.unsettled / analysis_id).unlink(missing_ok=True)
 
     def user_of(self, stored_id: str) -> str | None:
         """An analysis without an outcome that needs the dataset or label set with this id; None if there is none."""

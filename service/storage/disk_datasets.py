@@ -52,7 +52,7 @@ class DiskDatasets:
     def features_of(self, dataset: Dataset) -> Features:
         """The features of a dataset."""
         folder = self._layout.datasets / dataset.id
-        return map_features(**{part: folder / file.name for part, file in dataset.files.items()})
+        return map_features(**{part: folder / file.name for part, file in dataset.inputs.items()})
 
     def inputs_of(self, dataset: Dataset, label_set: LabelSet) -> tuple[Features, Labels]:
         """Features and labels, verified."""

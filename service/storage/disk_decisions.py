@@ -60,8 +60,7 @@ class DiskDecisions:
 
     def ids_of(self, analysis_id: str) -> Sequence[str]:
         """Ids of the decisions by the report of an analysis, newest first."""
-        names = [name for name in os.listdir(self._layout.questions) if name.startswith(f"{analysis_id}.")]
-        found = (self._id_in(name) for name in names)
+        found = (self._id_in(name) for name in self._questions() if name.startswith(f"{analysis_id}."))
         return sorted((an_id for an_id in found if an_id is not None), reverse=True)
 
     def remove(self, decision_id: str) -> None:
@@ -77,11 +76,18 @@ class DiskDecisions:
         """Remove what leads to decisions and was written before `latest`."""
         # No question was asked before its analysis was there.
         end = first_id(Kind.ANALYSIS, latest)
-        for name in os.listdir(self._layout.questions):
+        for name in self._questions():
             with suppress(FileNotFoundError):
                 place = self._layout.questions / name
                 if name < end and place.stat().st_mtime < latest.timestamp():
                     place.unlink()
+
+    def _questions(self) -> list[str]:
+        try:
+            return os.listdir(self._layout.questions)
+        except FileNotFoundError:
+            check_there(self._layout.questions)
+            return []  # it came between the two looks
 
     def _id_in(self, name: str) -> str | None:
         try:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-from contextlib import ExitStack
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from service.analyses.dataset import Dataset, LabelSet
+from service.analyses.dataset import STORED_PARTS, Dataset, LabelSet
 from service.analyses.ports import Features
 from service.storage.disk_files import replace_file, stored, sync_folder, write_file
 from service.storage.disk_layout import LABEL_SETS, Layout
@@ -34,19 +35,28 @@ class DiskKeeper:
             undone.pop_all()  # it is known from here on
             sync_folder(self._layout.datasets)
 
-    def bring(self, received: Received, part: str, dataset_id: str) -> None:
+    def bring(self, received: Received, dataset_id: str) -> None:
         """Nothing: what is on the same disk is there in no time."""
 
-    def add_part(self, received: Received, part: str, dataset: Dataset) -> None:
-        """Put a part where the dataset is, and its new record in place of the old."""
-        folder, name = self._layout.datasets / dataset.id, received.files[part].name
+    def add_parts(self, received: Received, dataset: Dataset) -> None:
+        """Put files where the dataset is, and its new record in place of the old."""
+        folder = self._layout.datasets / dataset.id
+        named = {file.name for file in dataset.files.values()}
         with stored():
-            os.rename(received.path(part), folder / name)
+            for part, file in received.files.items():
+                os.rename(received.path(part), folder / file.name)
             replace_file(folder / "dataset.json", DATASET.dump_json(dataset))
             sync_folder(folder)
-            for other in folder.glob(f"{part}-*"):
-                if other.name != name:
-                    other.unlink()
+            for part in STORED_PARTS:
+                for other in folder.glob(f"{part}-*"):
+                    if other.name not in named:
+                        other.unlink()
+
+    @contextmanager
+    def kept(self, dataset: Dataset, parts: Collection[str]) -> Iterator[Mapping[str, Path]]:
+        """Where files of a dataset are."""
+        folder = self._layout.datasets / dataset.id
+        yield {part: folder / file.name for part, file in dataset.files.items() if part in parts}
 
     def add_label_set(self, received: Received, label_set: LabelSet) -> None:
         """Make the files a label set of a dataset, complete before it has its name."""
@@ -69,7 +79,7 @@ class DiskKeeper:
         return map_features(
             **{
                 part: received.path(part) if part in received.files else kept / file.name
-                for part, file in dataset.files.items()
+                for part, file in dataset.inputs.items()
             }
         )
 

@@ -2,6 +2,7 @@
 
 {data_dir}/tmp/                                 received files, until they are kept; what is being removed
 {data_dir}/unsettled/{id}                       a mark for each analysis without an outcome: its tenant's name
+{data_dir}/owed/{due}.{delivery}.{tenant}.{webhook}  a mark for each delivery that is pending, see owed
 {data_dir}/keys/{id}.json                       API keys, see disk_keys
 {data_dir}/tenants/{tenant}/                    the root of a tenant; that of the default one is {data_dir} itself
 
@@ -19,6 +20,9 @@
 {root}/policies/{name}/{number}.json            a version of a named policy, created once
 {root}/decisions/{id}/decision.json             a decision, created once
 {root}/questions/{analysis}.{digest}            the id of the decision on a question, created before that
+{root}/webhooks/{id}/webhook.json               a webhook with its secrets, readable by the owner alone
+                     deliveries/{id}.json       what it is told, and how that went
+                     lock                       held by who changes the webhook
 
 {digest} are the first 16 hexadecimal digits of the SHA-256.
 """
@@ -102,6 +106,16 @@ class Layout:
         return self.root / "questions"
 
     @property
+    def webhooks(self) -> Path:
+        """A folder for each webhook."""
+        return self.root / "webhooks"
+
+    @property
+    def owed(self) -> Path:
+        """A mark for each delivery that is pending, everybody's."""
+        return self.data_dir / "owed"
+
+    @property
     def unsettled(self) -> Path:
         """A mark for each analysis without an outcome, everybody's, so that nobody has to look through all of them."""
         return self.data_dir / "unsettled"
@@ -112,7 +126,7 @@ class Layout:
         last.
         """
         before = (self.root, self.datasets, self.links, self.fingerprints, self.analyses)
-        return (*before, self.policies, self.decisions, self.questions)
+        return (*before, self.policies, self.decisions, self.questions, self.webhooks)
 
     def label_sets_of(self, dataset_id: str) -> Path:
         """A folder for each label set of a dataset."""

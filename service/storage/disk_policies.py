@@ -53,7 +53,7 @@ class DiskPolicies:
         return self._layout.policies / name / f"{number:09d}{SUFFIX}"
 
     def _listed(self, folder: Path) -> list[str]:
-        with suppress(FileNotFoundError):
+        with suppress(FileNotFoundError, NotADirectoryError):
             return os.listdir(folder)
         check_there(self._layout.policies)
         return []

@@ -7,49 +7,72 @@ The store's files are what `formats` has made of uploads: .npy, and tables also 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from service.analyses.dataset import FEATURES, ID_COLUMN, FileFormat
+from service.analyses.dataset import FEATURES, ID_COLUMN, FileFormat, StoredFile
 from service.analyses.ports import Features, Labels
 from service.estimation.labels import named_columns
 from service.estimation.roles import COVARIATES, LABELS, Role
+from service.storage.disk_receiving import Place
 from service.storage.formats.reading import converted
 from service.storage.formats.recognition import recognise
+from service.storage.joined_files import join_files, match_label_file, no_such_id_column
 from service.storage.npy import MAX_ARRAY_BYTES, is_npy, open_npy
 from service.storage.tables import read_columns, read_groups, read_rows
 
 
 def open_features(
-    x: Path, y: Path, groups: Path | None = None, covariates: Path | None = None, id_column: str = ID_COLUMN
+    x: Path, y: Path, groups: Path | None = None, covariates: Path | None = None, id_column: str | None = None
 ) -> Features:
     """Open x and y, and read groups and covariates, in any format that an upload may have, whatever their names.
 
-    What is no .npy file is converted first, to one in a temporary folder that goes with the array.
+    What is no .npy file is converted first, to one in a temporary folder that goes with the array.  If both have ids,
+    in `id_column` (ID_COLUMN if that is None), they are joined on them, and their ids stand in the answer.
 
     Raises: UploadError; ReadersBusy.
     """
-    with tempfile.TemporaryDirectory(prefix="phasegate-") as folder:
-        return map_features(
-            **{
-                part: _readable(path, part, Path(folder), id_column)
-                for part, path in (("x", x), ("y", y), ("groups", groups), ("covariates", covariates))
-                if path is not None
-            }
-        )
+    sources = {"x": x, "y": y, "groups": groups, "covariates": covariates}
+    with _opened(id_column) as place:
+        files: dict[str, StoredFile] = {}
+        paths: dict[str, Path] = {}
+        for part, source in sources.items():
+            if source is not None:
+                _read(source, part, place, paths, files)
+        with_ids = [part for part in FEATURES if f"{part}_ids" in paths]
+        if id_column is not None and not with_ids:
+            raise no_such_id_column(id_column)
+        if len(with_ids) == len(FEATURES):
+            made, _ = join_files(place, paths, files)
+            paths.update({part: place.folder / file.name for part, file in made.items()})
+        found = map_features(**{part: path for part, path in paths.items() if part in sources})
+        return replace(found, ids=np.load(paths["ids"]) if "ids" in paths else None)
 
 
-def open_labels(labels: Path, rows: Path | None = None, id_column: str = ID_COLUMN) -> Labels:
-    """Read labels and their rows, in any format that an upload may have.  Raises UploadError, ReadersBusy."""
-    with tempfile.TemporaryDirectory(prefix="phasegate-") as folder:
-        return read_labels(
-            _readable(labels, "labels", Path(folder), id_column),
-            None if rows is None else _readable(rows, "rows", Path(folder), id_column),
-        )
+def open_labels(
+    labels: Path, rows: Path | None = None, ids: NDArray[Any] | None = None, id_column: str | None = None
+) -> Labels:
+    """Read labels and their rows, in any format that an upload may have.  Raises UploadError, ReadersBusy.
+
+    Arguments: ids, those of the features, if they were joined; then labels that have ids belong to the rows with these.
+    """
+    with _opened(id_column) as place:
+        files: dict[str, StoredFile] = {}
+        paths: dict[str, Path] = {}
+        for part, source in {"labels": labels, "rows": rows}.items():
+            if source is not None:
+                _read(source, part, place, paths, files)
+        if ids is not None:
+            found = match_label_file(place, paths["labels"], files["labels"], ids, has_rows=rows is not None)
+            if found is not None:
+                paths.update({part: place.folder / file.name for part, file in found[0].items()})
+        return read_labels(**paths)
 
 
 def map_features(
@@ -77,14 +100,23 @@ def read_labels(labels: Path, rows: Path | None = None) -> Labels:
     return Labels(_columns(labels, LABELS), None if rows is None else _one_column(rows, "rows", read_rows))
 
 
-def _readable(path: Path, part: str, folder: Path, id_column: str) -> Path:
-    """The file itself, or what is made of it in a folder."""
-    found = recognise(path, part)
+@contextmanager
+def _opened(id_column: str | None) -> Iterator[Place]:
+    """A temporary folder for what is made of files; what is mapped from it lives on."""
+    with tempfile.TemporaryDirectory(prefix="phasegate-") as folder:
+        yield Place(Path(folder), "", id_column or ID_COLUMN)
+
+
+def _read(source: Path, part: str, place: Place, paths: dict[str, Path], files: dict[str, StoredFile]) -> None:
+    """Enter the file itself, or what is made of it, and the ids of its rows."""
+    found = recognise(source, part)
+    paths[part], files[part] = source, StoredFile(source.name, source.stat().st_size, "")
     if found is FileFormat.NPY or (found is FileFormat.CSV and part not in FEATURES):
-        return path
-    made = folder / part
-    converted(path, part, found, made, folder / f"{part}-ids", id_column, MAX_ARRAY_BYTES)
-    return made
+        return
+    paths[part], ids = place.folder / part, place.folder / f"{part}_ids"
+    converted(source, part, found, paths[part], ids, place.id_column, MAX_ARRAY_BYTES)
+    if ids.exists():
+        paths[ids.name] = ids
 
 
 def _columns(path: Path, role: Role) -> Mapping[str, NDArray[Any]]:

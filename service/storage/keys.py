@@ -25,6 +25,7 @@ Phasegate's own:
                                                                                                what it made
     phasegate:calls:<tenant>             zset    keys of a tenant's, by their time             with the last of them
     phasegate:callers                    set     tenants that have any                         with the last of them
+    phasegate:lease:<name>               string  who makes an attempt to deliver            with its time
     phasegate:rate:LIMITER/<caller>/...  list    times of a caller's calls, by `limits`        a minute after the last
     phasegate:calls-of:<stem>            set     keys of the calls whose answers name ids      with the last of them
                                                  that end in this stem
@@ -84,6 +85,7 @@ WORKER_TTL_S = 20
 COUNTED_TTL_S = 60
 """A command that counts may be sent again within this time, and counts once."""
 
+LEASE_PREFIX = "phasegate:lease:"
 RATE_PREFIX = "phasegate:rate"
 MOST_CALLS = 30_000
 """Calls with a key that are kept: some 50 MB, and 155 MB if every answer is of 4 kB.  One more costs the oldest of the

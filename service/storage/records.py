@@ -1,4 +1,6 @@
-"""Records as JSON text: what the store keeps of datasets, label sets, submissions, outcomes, policies and decisions."""
+"""Records as JSON text: what the store keeps of datasets, label sets, submissions, outcomes, policies, decisions and
+webhooks.
+"""
 
 from __future__ import annotations
 
@@ -14,6 +16,7 @@ from service.analyses.decision import DecisionRecord
 from service.analyses.errors import RecordUnreadable
 from service.analyses.identity import made_at_s
 from service.analyses.policy import StoredPolicy
+from service.analyses.webhook import Delivery, Webhook
 
 DATASET = TypeAdapter(Dataset)
 LABEL_SET = TypeAdapter(LabelSet)
@@ -21,6 +24,8 @@ SUBMISSION = TypeAdapter(Submission)
 OUTCOME = TypeAdapter(Outcome)
 STORED_POLICY = TypeAdapter(StoredPolicy)
 DECISION_RECORD = TypeAdapter(DecisionRecord)
+WEBHOOK = TypeAdapter(Webhook)
+DELIVERY = TypeAdapter(Delivery)
 
 Record = TypeVar("Record")
 

@@ -5,18 +5,19 @@ from __future__ import annotations
 import os
 import secrets
 import shutil
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any, Protocol
 
 from numpy.typing import NDArray
 
-from service.analyses.dataset import BESIDE, FEATURES, ID_COLUMN, Dataset, LabelSet, StoredFile
+from service.analyses.dataset import BESIDE, FEATURES, ID_COLUMN, Dataset, Join, LabelJoin, LabelSet, StoredFile
 from service.analyses.ports import Features, Labels, Source
-from service.storage.disk_files import locked, locked_if_unused, stored
+from service.storage.disk_files import LOCK, locked, locked_if_unused, stored
 from service.storage.disk_receiving import COPY_BYTES, Bounds, Place, ReceivedFile
 from service.storage.input_files import map_features, read_labels
+from service.storage.joined_files import join_files, match_label_file, no_such_id_column
 from service.storage.npy import open_npy
 
 LABEL_PARTS = ("labels", "rows")
@@ -45,11 +46,14 @@ class Keeper(Protocol):
     def keep(self, received: Received, dataset: Dataset, label_set: LabelSet | None) -> None:
         """As `Staged.keep`."""
 
-    def bring(self, received: Received, part: str, dataset_id: str) -> None:
+    def bring(self, received: Received, dataset_id: str) -> None:
         """As `Staged.bring`."""
 
-    def add_part(self, received: Received, part: str, dataset: Dataset) -> None:
-        """As `Staged.add_part`."""
+    def add_parts(self, received: Received, dataset: Dataset) -> None:
+        """As `Staged.add_parts`."""
+
+    def kept(self, dataset: Dataset, parts: Collection[str]) -> AbstractContextManager[Mapping[str, Path]]:
+        """Where files of a dataset are that is kept already, as long as the context lasts."""
 
     def add_label_set(self, received: Received, label_set: LabelSet) -> None:
         """As `Staged.add_label_set`."""
@@ -106,17 +110,65 @@ class StagedFiles:
         """Make the files a new dataset, perhaps with a label set among them."""
         self._keeper.keep(self, dataset, label_set)
 
-    def bring(self, part: str, dataset_id: str) -> None:
-        """Bring a part to where a dataset is."""
-        self._keeper.bring(self, part, dataset_id)
+    def join(self, dataset: Dataset | None = None, *, is_id_named: bool = False) -> Join | None:
+        """Join x and y on the ids of their rows, if both have ids; the files are those of the joined rows then."""
+        held = dict(dataset.files) if dataset is not None else {}
+        held = {part: file for part, file in held.items() if part.removesuffix("_ids") not in self.files} | self.files
+        with_ids = [part for part in FEATURES if f"{part}_ids" in held]
+        if is_id_named and not with_ids:
+            raise no_such_id_column(self._place.id_column)
+        join = None
+        if len(with_ids) == len(FEATURES):
+            here = {part: self.path(part) for part in self.files}
+            with ExitStack() as opened:
+                if dataset is not None:
+                    here = {**opened.enter_context(self._keeper.kept(dataset, held.keys() - here.keys())), **here}
+                made, join = join_files(self._place, here, held)
+            self.files.update(made)
+        for part in FEATURES:
+            self.files.pop(f"{part}_ids", None)
+        self._discard()
+        return join
 
-    def add_part(self, part: str, dataset: Dataset) -> None:
-        """Make a part that was brought the dataset's, and its new record the dataset's.  Only while held alone."""
-        self._keeper.add_part(self, part, dataset)
+    def match_labels(self, dataset: Dataset | None = None) -> LabelJoin | None:
+        """Find the rows of the labels by ids, if the labels have ids and so have the rows of the dataset."""
+        with ExitStack() as opened:
+            path = self.path("ids") if "ids" in self.files else None
+            if dataset is not None and dataset.ids is not None:
+                path = opened.enter_context(self._keeper.kept(dataset, ["ids"]))["ids"]
+            if path is None:
+                return None
+            found = match_label_file(
+                self._place,
+                self.path("labels"),
+                self.files["labels"],
+                open_npy(path, "labels"),
+                has_rows="rows" in self.files,
+            )
+        if found is None:
+            return None
+        self.files.update(found[0])
+        self._discard()
+        return found[1]
+
+    def bring(self, dataset_id: str) -> None:
+        """Bring what is staged to where a dataset is."""
+        self._keeper.bring(self, dataset_id)
+
+    def add_parts(self, dataset: Dataset) -> None:
+        """Make what was brought the dataset's, and its new record the dataset's.  Only while held alone."""
+        self._keeper.add_parts(self, dataset)
 
     def add_label_set(self, label_set: LabelSet) -> None:
         """Make the files a label set of a dataset.  Only while that is held."""
         self._keeper.add_label_set(self, label_set)
+
+    def _discard(self) -> None:
+        """Remove what has been replaced: the folder may become that of a dataset, as it is."""
+        named = {file.name for file in self.files.values()}
+        for path in self.folder.iterdir():
+            if path.is_file() and path.name not in named and path.name != LOCK:
+                path.unlink()
 
 
 @contextmanager

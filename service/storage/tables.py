@@ -52,12 +52,12 @@ def read_columns(path: Path, role: Role) -> dict[str, NDArray[Any]]:
     with leading zeros are text.  A table that says the types of its columns has those.  A column that lacks values is a
     masked array, or has NaN or empty text in their place.
     """
-    return _table(path, role.part, role.entry, role.max_targets)
+    return read_table(path, role.part, role.entry, role.max_targets)
 
 
 def read_groups(path: Path) -> NDArray[Any]:
     """Group ids from a CSV file with one column and a header line, typed as a column of `read_columns` is."""
-    columns = _table(path, "groups", "group id", MAX_TARGETS)
+    columns = read_table(path, "groups", "group id", MAX_TARGETS)
     if len(columns) > 1:
         raise TooManyColumns(
             f"groups has {len(columns)} columns. Send one, with the group id of each row.", part="groups"
@@ -85,8 +85,11 @@ def read_rows(path: Path) -> NDArray[Any]:
     return np.array([int(value) for value in values], dtype=np.int64)
 
 
-def _table(path: Path, part: str, entry: str, max_columns: int) -> dict[str, NDArray[Any]]:
-    """The typed columns of a CSV file with a header line; `entry` is what a line below it stands for."""
+def read_table(path: Path, part: str, entry: str, max_columns: int) -> dict[str, NDArray[Any]]:
+    """The typed columns of a CSV file with a header line; `entry` is what a line below it stands for.
+
+    Raises InvalidTable, LabelsTooLarge.
+    """
     lines = list(dropwhile(lambda line: not line, _lines(path, part)))
     kinds = kinds_in(lines[0]) if lines else None
     if kinds is not None:

@@ -34,6 +34,8 @@ def test_a_backup_of_a_running_service_is_restored_whole(own, tmp_path):
         first = http.post("/v1/analyses", files=Sample(1).files(), data={"options": PUBLISHED}).headers["location"]
         assert finished(http, first)["state"] == "succeeded"
         report = http.get(f"{first}/report").content
+        decision = http.post(f"{first}/gate", json={"policy": "alignment"}).json()
+        stored = http.post("/v1/policies", json={"name": "mine", "policy": decision["policy"]}).json()
         freeze_workers(running.process.pid)
         waiting = http.post("/v1/analyses", files=Sample(2).files(), data={"options": PUBLISHED}).headers["location"]
         opened = http.post("/v1/datasets", json={}).json()
@@ -51,6 +53,8 @@ def test_a_backup_of_a_running_service_is_restored_whole(own, tmp_path):
     try:
         with httpx2.Client(base_url=restored.address, timeout=30) as http:
             assert http.get(f"{first}/report").content == report
+            assert http.get(f"/v1/decisions/{decision['id']}").json() == decision
+            assert http.get("/v1/policies/mine").json() == stored
             assert finished(http, waiting)["state"] == "succeeded"
             assert http.get(f"/v1/datasets/{opened['id']}").json() == opened
     finally:

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import pytest
 from typer.testing import CliRunner, Result
 
@@ -27,10 +28,18 @@ def folder(tmp_path_factory):
         np.save(folder / f"{name}.npy", getattr(sample, name))
     np.save(folder / "constant.npy", np.ones((120, 3)))
     (folder / "labels.csv").write_bytes(sample.labels_csv())
+    ids = [f"s{row}" for row in range(120)]
+    x, y = pd.DataFrame(sample.x).add_prefix("x"), pd.DataFrame(sample.y).add_prefix("y")
+    x.assign(sample=ids).to_csv(folder / "ids-x.csv", index=False)
+    y.assign(sample=ids).iloc[::-1].to_parquet(folder / "ids-y.parquet", index=False)
+    labels = pd.read_csv(folder / "labels.csv").assign(sample=[ids[row] for row in sample.rows])
+    labels.iloc[::-1].to_csv(folder / "ids-labels.csv", index=False)
     for name, regimes in (("passes", ["both"]), ("fails", ["ca_only"])):  # by the published procedure it is both
         require = {"regimes": {"any_of": regimes}, "warnings": {"none_of": ["serious"], "severity": "warn"}}
         document = {"schema_version": "1.0", "planned": {"objective": "alignment"}, "require": require}
         (folder / f"{name}.json").write_text(json.dumps(document))
+    planned = {"objective": "any", "embedding_dim": 3}
+    (folder / "planned.json").write_text(json.dumps({**document, "planned": planned}))
     return folder
 
 
@@ -71,16 +80,29 @@ def test_a_service_and_this_process_answer_the_same(phasegate, policy, exit_code
             assert documents[0][name] == documents[1][name], name
 
 
+def test_files_joined_by_ids_are_judged_the_same_in_both_places(phasegate):
+    given = ("--labels", "ids-labels.csv", "--id-column", "sample", *PUBLISHED, "--policy", "passes.json")
+    there, here = (
+        phasegate("gate", "ids-x.csv", "ids-y.parquet", *given, "--output", "json", **where)
+        for where in ({}, {"address": ""})
+    )
+    assert (there.exit_code, here.exit_code) == (0, 0)
+    assert json.loads(there.stdout)["figures"] == json.loads(here.stdout)["figures"]
+
+
 def test_the_calibrated_estimate_decides_the_same_in_both_places(phasegate):
-    asked = ("gate", *FILES[:6], "--policy", "any-crossmodal", "--output", "json")
+    asked = ("gate", *FILES[:6], "--policy", "planned.json", "--output", "json")
     there, here = phasegate(*asked), phasegate(*asked, address="")
     assert there.exit_code == here.exit_code
     assert there.exit_code in (0, 1, 2)
     assert decision_of(there) == decision_of(here)
-    assert json.loads(there.stdout)["figures"] == json.loads(here.stdout)["figures"]
+    figures = json.loads(there.stdout)["figures"]
+    assert figures == json.loads(here.stdout)["figures"]
+    # What the policy plans was rehearsed, though the options say nothing of it.
+    assert {row["embedding_dim"] for row in figures["rehearsal"]["rows"] if row["encoder"] == "ca_x"} >= {3}
 
 
-def test_the_verdict_says_which_analysis_was_judged_and_that_can_be_judged_again(phasegate):
+def test_the_verdict_says_which_analysis_was_judged_and_that_can_be_judged_again(phasegate, http):
     first = phasegate("gate", *FILES, "--policy", "passes.json", "--no-reuse")
     assert first.exit_code == 0
     assert first.stdout.startswith("pass: ")
@@ -91,6 +113,9 @@ def test_the_verdict_says_which_analysis_was_judged_and_that_can_be_judged_again
     again = phasegate("gate", "--analysis", analysis_id, "--policy", "fails.json", "--output", "markdown")
     assert (again.exit_code, again.stderr) == (1, "")
     assert analysis_id in again.stdout
+    assert http.delete(f"/v1/analyses/{analysis_id}").status_code == 204
+    assert phasegate("gate", "--analysis", analysis_id, "--policy", "fails.json").exit_code == 1  # as it was decided
+    assert phasegate("gate", "--analysis", analysis_id, "--policy", "prediction").exit_code == 3
 
 
 def test_analyses_are_compared_with_each_other_and_with_files(phasegate, folder):

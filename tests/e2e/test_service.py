@@ -233,6 +233,7 @@ def valkey_address(tmp_path):
         ("docs/api.md", 0, "[{'ink': 'numeric'}, {'digit': 'categorical'}]"),
         ("docs/api.md", 1, "False\nTrue\nFalse\n"),
         ("docs/api.md", 2, "the same"),
+        ("docs/gating.md", 0, "pass towers@1\nrecovery_probability pass\nwarnings pass\n"),
     ],
 )
 def test_curl_sessions_work_as_printed(running, tmp_path, page, place, printed):

@@ -48,7 +48,8 @@ def folder(files, monkeypatch):
 
 
 def gate(*arguments, options=PUBLISHED):
-    return CliRunner().invoke(app, ["gate", *arguments, "--options", options])
+    given = () if "--analysis" in arguments else ("--options", options)
+    return CliRunner().invoke(app, ["gate", *arguments, *given])
 
 
 def found_regime(folder):
@@ -132,11 +133,15 @@ def test_a_preset_needs_no_file(folder):
         ((*FILES, "--policy", "alignment", "--url", ""), "--url is empty"),
         ((*FILES, "--policy", "alignment", "--url", "ftp://host"), "is no address of a server"),
         ((*FILES, "--policy", "alignment", "--analysis", "an-1"), "Leave out the files"),
+        (("--policy", "alignment", "--analysis", "an-1", "--no-reuse"), "Leave out the files"),
+        (("--policy", "alignment", "--analysis", "an-1", "--metadata", "a=b"), "Leave out the files"),
         (("--policy", "alignment", "--analysis", "an-1"), "names an analysis of a service"),
         (("--policy", "alignment", "--analysis", " "), "The id is empty"),
         (("constant.npy", *FILES[1:], "--policy", "alignment"), "[constant_modality]"),
         ((*FILES[:4], "--policy", "alignment"), "[label_count_mismatch]"),
         ((*FILES, "--policy", "alignment", "--groups", "x.npy"), "groups has shape (120, 6)"),
+        ((*FILES, "--policy", "alignment", "--id-column", "sample"), "sample"),
+        ((*FILES, "--policy", "alignment", "--id-column", ""), "id_column is no name of a column"),
         ((*FILES, "--policy", "alignment", "--timeout", "0"), "longer than 0 s"),
     ],
 )
@@ -201,17 +206,16 @@ def test_whatever_is_raised_is_no_decision(folder, monkeypatch, error, exit_code
     assert "Traceback" not in result.stderr
 
 
-def started(folder, *arguments, before="", **popen):
+def started(folder, *arguments, before="", asked=(*FILES, "--options", PUBLISHED), **popen):
     """The command in a process of its own, after some lines of Python."""
     program = f"import sys\n{before}\nsys.argv[0] = 'phasegate'\nfrom service.cli import main\nmain()"
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PHASEGATE_")}
     return subprocess.Popen(
-        [sys.executable, "-c", program, "gate", *FILES, "--options", PUBLISHED, *arguments],
+        [sys.executable, "-c", program, "gate", *asked, *arguments],
         cwd=folder,
         env=environment | {"PYTHONPATH": str(Path(__file__).parents[2])},
-        stderr=subprocess.PIPE,
         text=True,
-        **popen,
+        **{"stderr": subprocess.PIPE, **popen},
     )
 
 
@@ -238,6 +242,16 @@ def test_an_output_that_is_closed_is_no_decision(policies):
     _, err = process.communicate(timeout=60)
     assert process.returncode == 3
     assert "Standard output is closed" in err
+
+
+@pytest.mark.parametrize(("arguments", "unread"), [(("--help",), "stdout"), (("--wrong",), "stderr")])
+def test_help_and_usage_that_nobody_reads_are_no_decision(folder, arguments, unread):
+    reading, writing = os.pipe()
+    os.close(reading)
+    process = started(folder, *arguments, asked=(), **{"stdout": subprocess.PIPE, unread: writing})
+    os.close(writing)
+    process.communicate(timeout=60)
+    assert process.returncode == 3
 
 
 def test_without_what_estimates_it_is_said_what_to_install(folder):

@@ -17,6 +17,9 @@ from service.schemas.analyses import AnalysisView, ProgressView
 
 SOONEST_LOOK_S, LATEST_LOOK_S = 0.2, 2.0  # how long a waiting client sleeps between two looks
 WAITED_SHARE = 0.05  # it looks again after this share of the time that it has waited, within those bounds
+HEARTBEAT_S = 15.0
+"""Silence after which a stream shows that it is alive, and within which it cannot be left: what is left of a wait after
+that is spent looking."""
 
 OnChange = Callable[[AnalysisView], None]
 
@@ -41,7 +44,7 @@ async def wait_for(
             last = f"could not be watched for {timeout_s:g} s. {error}"
         else:
             on_change(analysis)
-            if not analysis.state.final:
+            if not analysis.state.final and deadline - time.monotonic() > HEARTBEAT_S:
                 analysis = await _follow(connection, analysis, deadline, on_change)
             if analysis.state is State.SUCCEEDED:
                 return analysis
@@ -65,28 +68,21 @@ async def _look(connection: AsyncConnection, analysis_id: str, deadline: float) 
 async def _follow(
     connection: AsyncConnection, analysis: AnalysisView, deadline: float, on_change: OnChange
 ) -> AnalysisView:
-    """The analysis as the last event has it, before the stream is over or the time is up.
+    """The analysis as the last event has it, before the stream is over or the time nearly up.
 
     Whatever is amiss with a stream, looking still tells how the analysis stands: an older service has none, one that is
     busy refuses it, one that restarts cuts it.
     """
-    last_event_id = None
-    while (left_s := deadline - time.monotonic()) > 0:
-        silence_s = min(connection.timeout_s, left_s)
-        try:
-            async with aclosing(one_stream(connection, analysis.id, last_event_id, silence_s)) as events:
-                async for event in events:
-                    if event is not None:
-                        analysis, last_event_id = _moved(analysis, event), event.id
-                        on_change(analysis)
-                        if analysis.state.final:
-                            return analysis
-                    if deadline - time.monotonic() < silence_s:
-                        break  # the next silence would go beyond the end of the wait
-                else:
-                    return analysis
-        except ClientError:
-            return analysis
+    try:
+        async with aclosing(one_stream(connection, analysis.id, None, 2 * HEARTBEAT_S)) as events:
+            async for event in events:
+                if event is not None:
+                    analysis = _moved(analysis, event)
+                    on_change(analysis)
+                if analysis.state.final or deadline - time.monotonic() <= HEARTBEAT_S:
+                    break
+    except ClientError:
+        pass
     return analysis
 
 

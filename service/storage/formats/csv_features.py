@@ -1,4 +1,8 @@
-"""Features from CSV: a header line, then a line of numbers for every row, read some lines at a time."""
+"""Features from CSV: a header line, then a line of numbers for every row, read some lines at a time.
+
+A library reads plain tables; what it does not take is read line by line, for the words that stand for missing values,
+and for messages that say where.
+"""
 
 from __future__ import annotations
 
@@ -9,10 +13,12 @@ from pathlib import Path
 from typing import Any, TextIO
 
 import numpy as np
+from arro3.core import DataType, Field, Schema
+from arro3.io import read_csv
 from numpy.typing import NDArray
 
 from service.analyses.dataset import FileFormat, Understood
-from service.analyses.errors import InvalidTable
+from service.analyses.errors import AnalysisError, InvalidTable
 from service.analyses.upload_errors import (
     EmptyTable,
     LineTooLong,
@@ -20,13 +26,15 @@ from service.analyses.upload_errors import (
     RaggedTable,
     RepeatedColumn,
     TableEncoding,
+    TooManyColumns,
     UnclosedQuote,
     UnnamedColumn,
     UnreadableNumber,
     WrongSeparator,
 )
+from service.storage.formats.arrow_columns import MAX_ROWS_AT_A_TIME, PANIC, VALUES_AT_A_TIME, numbers
 from service.storage.formats.naming import shown, shown_all
-from service.storage.formats.writing import Ids, RowsFile, Target
+from service.storage.formats.writing import MAX_COLUMNS, Ids, RowsFile, Target
 
 MAX_LINE_CHARACTERS = 16 * 1024**2
 CHUNK_CHARACTERS = 4 * 1024**2
@@ -43,7 +51,9 @@ def convert_features(source: Path, target: Target, id_column: str) -> Understood
             taken = [name for name in names if name != id_column]
             if not taken:
                 raise EmptyTable(f"{part} has no columns of numbers. Send one for every feature.", part=part)
-            n_rows = _convert_lines(file, names, target, id_column)
+            n_rows = _convert_quickly(source, names, target, id_column)
+            if n_rows is None:
+                n_rows = _convert_lines(file, names, target, id_column)
     except UnicodeDecodeError as error:
         raise TableEncoding(f"{part} is not UTF-8 text. Send CSV in UTF-8, or Parquet.", part=part) from error
     except csv.Error as error:
@@ -55,6 +65,42 @@ def convert_features(source: Path, target: Target, id_column: str) -> Understood
         n_taken=len(taken),
         id_column=id_column if id_column in names else None,
     )
+
+
+def _convert_quickly(source: Path, names: list[str], target: Target, id_column: str) -> int | None:
+    """Write what follows the header, three times as fast; None if there is anything but numbers, nothing, and ids.
+
+    A table of one column, in which an empty line is a missing value, is not taken.
+    """
+    if len(names) == 1:
+        return None
+    ids_at = names.index(id_column) if id_column in names else None
+    types = [DataType.string() if place == ids_at else DataType.float64() for place in range(len(names))]
+    schema = Schema([Field(str(place), kind) for place, kind in enumerate(types)])
+    ids = Ids(target.part, id_column)
+    at_a_time = max(1, min(MAX_ROWS_AT_A_TIME, VALUES_AT_A_TIME // len(names)))
+    with RowsFile(target, len(names) - (ids_at is not None), REAL) as written:
+        try:
+            for batch in read_csv(source, schema, has_header=True, batch_size=at_a_time):
+                places = [place for place in range(len(names)) if place != ids_at]
+                rows = np.empty((batch.num_rows, len(places)), dtype=REAL)
+                for to, place in enumerate(places):
+                    rows[:, to] = numbers(batch.column(place), REAL, names[place], target.part)
+                if ids_at is not None:
+                    ids.add([(an_id or "").strip() for an_id in batch.column(ids_at).to_pylist()])
+                written.add(rows)
+        except (AnalysisError, MemoryError, OSError):
+            raise
+        except BaseException as error:
+            if isinstance(error, Exception) or type(error).__name__ == PANIC:
+                return None  # the other reader says what it is, or takes it
+            raise
+        if written.n_rows == 0:
+            return None
+        written.finish()
+        if ids_at is not None:
+            ids.write(target.ids)
+        return written.n_rows
 
 
 def _convert_lines(file: TextIO, names: list[str], target: Target, id_column: str) -> int:
@@ -140,6 +186,10 @@ def _header(file: TextIO, part: str) -> list[str]:
     names = [name.strip() for name in next(csv.reader([line], strict=True), [])]
     if not names:
         raise EmptyTable(f"{part} is empty. Send a header line and one line per row.", part=part)
+    if len(names) > MAX_COLUMNS:
+        raise TooManyColumns(
+            f"{part} has {len(names)} columns, more than {MAX_COLUMNS}. Send fewer, or .npy.", part=part
+        )
     if len(names) == 1 and any(separator in names[0] for separator in ";\t|"):
         raise WrongSeparator(
             f"{part} has one column, named {shown(names[0])!r}. Separate columns by commas.", part=part

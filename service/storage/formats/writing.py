@@ -19,6 +19,7 @@ from service.storage.formats.typed_tables import ColumnKind, header_of
 
 HEADER_BYTES = 256  # room for any shape of two dimensions
 MAX_ID_BYTES = 200
+MAX_COLUMNS = 65_536  # of features, each named: every one costs memory and time of its own
 COPY_BYTES = 16 * 1024**2
 
 
@@ -114,7 +115,7 @@ class Ids:
         """Take further ids: an array of whole numbers or text, or a list of either.  Raises InvalidIds."""
         piece = values if isinstance(values, np.ndarray) else self._from_list(values)
         if piece.dtype.kind in "UT":
-            piece = self._encoded(list(piece))
+            piece = self._from_list(piece.tolist())
         if piece.dtype.kind == "u" and len(piece) and int(piece.max()) > np.iinfo(np.int64).max:
             raise self._refused("has a whole number of more than 63 bits. Write such ids as text")
         if piece.dtype.kind not in "iuS":
@@ -125,10 +126,14 @@ class Ids:
         self._is_text = is_text
         self._pieces.append(piece if is_text else piece.astype(np.int64))
 
+    def gathered(self) -> NDArray[Any]:
+        """All of them (n,): int64, or text as UTF-8."""
+        return np.concatenate(self._pieces)
+
     def write(self, path: Path) -> None:
-        """Keep them: int64, or text as UTF-8."""
+        """Keep them as a .npy file."""
         with path.open("wb") as file:
-            np.save(file, np.concatenate(self._pieces), allow_pickle=False)
+            np.save(file, self.gathered(), allow_pickle=False)
 
     def _from_list(self, values: Sequence[Any]) -> NDArray[Any]:
         if any(value is None or value == "" for value in values):

@@ -16,6 +16,7 @@ from structlog.testing import capture_logs
 from service.access.administration import create_key, revoke_key
 from service.access.callers import OPEN, OPEN_FOLDER, demanded
 from service.access.keys import id_in
+from service.api.admission import resource_of
 from service.api.app import create_app
 from service.api.describing import ID_EXAMPLES
 from service.api.description import description_yaml
@@ -345,6 +346,20 @@ def test_a_call_of_anyone_is_audited_too(free):
         free.post("/v1/model/separation", json={})
     (found,) = [line for line in lines if line["event"] == "audit"]
     assert (found["key_name"], found["tenant"], found["status"]) == ("anyone", "default", 422)
+
+
+@pytest.mark.parametrize(
+    ("route", "path", "location", "resource"),
+    [
+        ("/v1/analyses", "/v1/analyses", "/v1/analyses/an-1", "an-1"),
+        ("/v1/analyses/{analysis_id}/gate", "/v1/analyses/an-1/gate", "/v1/decisions/de-1", "de-1"),
+        ("/v1/analyses/{analysis_id}/gate", "/v1/analyses/an-1/gate", None, "an-1"),
+        ("/v1/policies", "/v1/policies", "/v1/policies/mine/versions/2", "mine/versions/2"),
+        ("/v1/policies", "/v1/policies", None, None),
+    ],
+)
+def test_the_audit_log_names_what_a_call_is_about(route, path, location, resource):
+    assert resource_of(route, path, location) == resource
 
 
 def test_making_and_revoking_a_key_are_audited(tmp_path):

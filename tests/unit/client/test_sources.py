@@ -315,3 +315,35 @@ def test_what_cannot_be_uploaded_is_refused_with_advice(part, source, words):
 def test_a_file_that_is_not_there_is_an_error_of_the_system():
     with pytest.raises(FileNotFoundError):
         opened_source("x", Path("not-there.npy"))
+
+
+@pytest.mark.parametrize("named", [{}, {"id_column": "subject"}])
+def test_features_go_with_the_ids_of_their_rows(named):
+    name, ids = named.get("id_column", "id"), ["s7", "07", "ü"]
+    values = RNG.standard_normal((3, 2))
+    for frame in (
+        pd.DataFrame({"a": values[:, 0], name: ids, "b": values[:, 1]}),
+        pl.DataFrame({name: ids, "a": values}),
+    ):
+        stream = opened_source("x", frame, **named).stream
+        archive = np.load(io.BytesIO(stream.read(1 << 20)), allow_pickle=False)
+        np.testing.assert_array_equal(archive["x"], values)
+        np.testing.assert_array_equal(archive[name], ids)
+        stream.close()
+    stream = opened_source("x", pa.table({name: [3, 1, 2], "a": [0.5, 1.5, 2.5]}), **named).stream
+    archive = np.load(io.BytesIO(stream.read(1 << 20)))
+    stream.close()
+    np.testing.assert_array_equal(archive[name], [3, 1, 2])
+    assert archive["x"].shape == (3, 1)
+
+
+def test_ids_of_labels_stay_ids(tmp_path):
+    columns = {"id": ["1", "2"], "kind": ["a", "b"]}
+    for labels in (columns, pd.DataFrame(columns)):
+        assert table_read("labels", labels, tmp_path) == ({"id": [1, 2], "kind": ["a", "b"]}, {})
+
+
+@pytest.mark.parametrize("ids", [[0.5, 1.5], ["a", None]])
+def test_ids_that_name_no_rows_are_refused(ids):
+    with pytest.raises(UnsupportedSource, match="Give every row an id"):
+        opened_source("x", pl.DataFrame({"id": ids, "a": [1.0, 2.0]}))

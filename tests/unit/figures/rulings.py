@@ -4,7 +4,7 @@ from service.estimation.report import Recommendation
 from service.estimation.separation_records import Regimes
 from service.estimation.terms import Direction, Objective, Regime
 from service.figures.ruling import Ruling
-from service.gating.decision import Decided, Decision, Outcome, RuleOutcome
+from service.gating.decision import Decided, Decision, Outcome, RuleResult
 from service.gating.policy import OnUndetermined, Plan, Planned, Severity
 from service.gating.presets import PRESETS
 
@@ -16,12 +16,12 @@ def rule(
     outcome: Outcome, name: str = "recovery_probability", observed: str | float | None = 0.79996, message="Words."
 ):
     severity = Severity.WARN if outcome is Outcome.WARN else Severity.FAIL
-    return RuleOutcome(name, severity, observed, ">= 0.8", outcome, message)
+    return RuleResult(name, severity, observed, ">= 0.8", outcome, message)
 
 
 def ruling(
     decided: Decided = Decided.PASS,
-    *rules: RuleOutcome,
+    *rules: RuleResult,
     on_undetermined: OnUndetermined = OnUndetermined.ABSTAIN,
     summary: str = "In a sentence.",
     reason: str = "For a reason.",

@@ -112,7 +112,7 @@ def test_markdown_says_the_same():
     assert "- **A:** a\\|b.json" in lines
     assert "- **B:** &lt;b&gt;" in lines
     assert (
-        "| align | yes, 1.50 \\(1.20–2.00\\) | yes, 4.00 \\(3.00–∞\\) | yes "
+        "| align | yes, 1.50 (1.20–2.00) | yes, 4.00 (3.00–∞) | yes "
         "| The second interval lies above the first: they have no value in common. |"
     ) in lines
     assert "- **Option seed:** 0 → 7" in lines

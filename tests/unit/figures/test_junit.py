@@ -5,7 +5,7 @@ from xml.etree import ElementTree
 import pytest
 
 from service.figures.junit import junit_xml
-from service.gating.decision import Decided, Outcome, RuleOutcome
+from service.gating.decision import Decided, Outcome, RuleResult
 from service.gating.policy import OnUndetermined, Severity
 from tests.unit.figures.rulings import HOSTILE, rule, ruling
 
@@ -104,7 +104,7 @@ def test_a_rule_that_warns_has_passed_and_says_so():
     ],
 )
 def test_an_open_rule_is_red_when_it_holds_the_run_up_and_skipped_when_it_does_not(on_undetermined, severity, kind):
-    found = RuleOutcome("warnings", severity, None, ">= 0.8", Outcome.UNDETERMINED, "Open.")
+    found = RuleResult("warnings", severity, None, ">= 0.8", Outcome.UNDETERMINED, "Open.")
     (case,) = parsed(ruling(Decided.ABSTAIN, found, on_undetermined=on_undetermined)).iter("testcase")
     assert kind_of(case) == kind
     assert case.find(kind).get("message") == "Open."

@@ -2,10 +2,13 @@
 
 import json
 import re
+from html.parser import HTMLParser
 
 import pytest
+from markdown_it import MarkdownIt
 
 from service.figures.markdown import plain, verdict_markdown
+from service.figures.printable import printable
 from service.gating.decision import Decided, Outcome
 from tests.unit.figures.rulings import HOSTILE, rule, ruling
 
@@ -65,11 +68,53 @@ def test_words_of_strangers_are_neither_markdown_nor_html_nor_calls():
         ("a_b*c`d", "a\\_b\\*c\\`d"),
         ("<img src=x>&", "&lt;img src=x&gt;&amp;"),
         ("a|b\nc", "a\\|b c"),
-        ("[x](y)", "\\[x\\]\\(y\\)"),
-        ("@all", "@&#8203;all"),
+        ("[x](y)", "\\[x\\](y)"),
+        ("@all (@all)", "@&#8203;all (@&#8203;all)"),
+        ("alignment@1", "alignment@1"),
         ("https://h", "https\\://h"),
         ("back\\slash", "back\\\\slash"),
     ],
 )
 def test_plain_text(text, shown):
     assert plain(text) == shown
+
+
+class Cells(HTMLParser):
+    """Tags of a page, and the text of its table's cells."""
+
+    def __init__(self, page: str) -> None:
+        super().__init__()
+        self.tags: set[str] = set()
+        self.cells: list[str] = []
+        self.feed(page)
+
+    def handle_starttag(self, tag, attributes):
+        self.tags.add(tag)
+        if tag == "td":
+            self.cells.append("")
+
+    def handle_data(self, data):
+        if self.cells:
+            self.cells[-1] += data
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        HOSTILE,
+        "**a** __b__ _c_ ~~d~~ `e` ``f``",
+        "[a](b) ![a](b) [a]: b <a@b.c> https://d www.e.f",
+        "a|b\\|c \\ \\\\",
+        "<script>x</script> <!-- y --> &lt; &copy; &#64;",
+        "$a$ \\(b\\) # c - d 1. e > f",
+    ],
+)
+def test_a_reader_of_markdown_shows_the_text_as_it_was(text):
+    page = (
+        MarkdownIt("commonmark")
+        .enable(["table", "strikethrough"])
+        .render(f"| rule | more |\n|---|---|\n| {plain(text)} | b |\n")
+    )
+    shown = Cells(page)
+    assert shown.tags == {"table", "thead", "tbody", "tr", "th", "td"}
+    assert [cell.replace("\u200b", "").strip() for cell in shown.cells] == [printable(text).strip(), "b"]

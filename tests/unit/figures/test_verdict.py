@@ -42,7 +42,7 @@ def test_what_was_judged_and_where_its_report_is():
     assert line_of(text, "Policy") == "Policy alignment@2"
     assert line_of(text, "Regime") == "Regime both (x → y), ca_only (y → x)"
     assert line_of(text, "Analysis") == f"Analysis an-{'0' * 32}"
-    assert line_of(text, "Report").startswith("Report http://127.0.0.1:8000/v1/analyses/an-000")
+    assert line_of(text, "Report") == f"Report `phasegate report an-{'0' * 32}` shows it"
     assert "recommends either: alignment, or prediction y → x" in text
     assert "  • For a reason." in text
 
@@ -50,7 +50,7 @@ def test_what_was_judged_and_where_its_report_is():
 def test_in_process_there_is_no_analysis_to_look_up():
     text = drawn(ruling(analysis_id=None))
     assert line_of(text, "Analysis") == "Analysis computed in process, kept nowhere"
-    assert "http" not in text
+    assert "phasegate report" not in text
 
 
 def test_every_rule_is_in_the_table_and_only_those_that_do_not_pass_say_why():

@@ -87,6 +87,11 @@ class TestRecovery:
         report = with_recovery(calibrated(), 0.5, 0.5, 0.5, would_settle=WouldSettle(None, None))
         assert "Even 16 times as many labels or pairs" in only(decide(report, uncertain())).message
 
+    def test_more_than_the_report_calls_sure_may_take_more_than_it_says(self):
+        report = with_recovery(calibrated(), 0.5, 0.5, 0.5, would_settle=SETTLE)
+        message = only(decide(report, a_policy(recovery_probability=MinimumRule(0.95)))).message
+        assert message.endswith("To settle it means a probability of 0.8 here: 0.95 may take more.")
+
     def test_without_a_claim_of_signal_the_message_says_so(self):
         report = no_claim(with_recovery(calibrated(), 0.5, 0.5, 0.5))
         assert "claims no signal" in only(decide(report, uncertain())).message

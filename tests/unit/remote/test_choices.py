@@ -7,9 +7,7 @@ import pytest
 from service.gating.errors import InvalidPolicy, InvalidPolicyName
 from service.gating.presets import PRESETS
 from service.gating.references import Reference
-from service.in_process import KnownPolicy, known_policy
 from service.remote.choices import choice_of
-from service.remote.endings import Ended
 
 POLICY = {
     "schema_version": "1.0",
@@ -30,29 +28,22 @@ def here(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("name", sorted(PRESETS))
-def test_a_preset_is_known_without_a_service_whatever_files_there_are(name):
+def test_a_preset_is_meant_whatever_files_there_are(name):
     choice = choice_of(name)
     assert (choice.label, choice.reference, choice.policy) == (name, Reference(name), None)
-    assert known_policy(choice) == known_policy(choice_of(f"{name}@1")) == KnownPolicy(PRESETS[name], name, 1)
 
 
 @pytest.mark.parametrize("text", ["gate.yaml", "gate.JSON", "./policy", "./gate.yaml"])
 def test_a_slash_or_a_suffix_means_a_file(text):
     choice = choice_of(text)
     assert (choice.reference, choice.label) == (None, text.removeprefix("./"))
-    assert known_policy(choice) == KnownPolicy(choice_of("gate.yaml").policy)
+    assert choice.policy == choice_of("gate.yaml").policy
     assert [regime.value for regime in choice.policy.require.regimes.any_of] == ["both", "ca_only"]
 
 
 def test_a_stored_policy_is_named_with_or_without_a_version():
     assert choice_of("ours@3").reference == Reference("ours", 3)
     assert choice_of("ours").reference == Reference("ours")
-
-
-@pytest.mark.parametrize("text", ["ours", "ours@3", "alignment@7"])
-def test_what_only_a_service_can_know_is_not_known_here(text):
-    with pytest.raises(Ended, match="presets are alignment, prediction, any-crossmodal"):
-        known_policy(choice_of(text))
 
 
 @pytest.mark.parametrize(

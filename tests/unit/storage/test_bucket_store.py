@@ -341,9 +341,9 @@ def test_a_part_of_who_came_second_does_not_take_the_place_of_the_first(store, b
     def put(store, n: int) -> Dataset:
         with store.datasets.stage() as staged:
             file = staged.receive("x", npy(np.zeros((n, 3))))
-            staged.bring("x", opened.id)
+            staged.bring(opened.id)
             dataset = replace(opened, x=StoredArray(**vars(file), shape=(n, 3), dtype="float64"))
-            staged.add_part("x", dataset)
+            staged.add_parts(dataset)
         return dataset
 
     with store.datasets.hold(opened.id, alone=True):

@@ -58,7 +58,7 @@ def test_a_part_that_is_sent_again_takes_the_place_of_the_other_with_its_record_
             changed = replace(opened, x=StoredArray(**vars(file), shape=values.shape, dtype="float64"))
             if fails:
                 patched.setattr("service.storage.disk_keeping.replace_file", no_space)
-            staged.add_part("x", changed)
+            staged.add_parts(changed)
         return changed
 
     first = sent(np.zeros((20, 3)))

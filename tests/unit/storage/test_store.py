@@ -128,8 +128,8 @@ def test_a_dataset_is_filled_part_by_part(store):
             dataset = replace(dataset, **{part: StoredArray(**vars(file), shape=(20, d), dtype="float64")})
             if part == "x":
                 assert staged.features_with(dataset).y.shape == (20, 4)
-            staged.bring(part, opened.id)
-            staged.add_part(part, dataset)
+            staged.bring(opened.id)
+            staged.add_parts(dataset)
     assert store.datasets.find(opened.id) == dataset
     assert (dataset.state, dataset.n_pairs) == (DatasetState.READY, 20)
     assert store.datasets.features_of(dataset).x.shape == (20, 3)
@@ -275,8 +275,8 @@ def test_a_part_that_is_sent_again_takes_the_place_of_the_other(store, small_pla
         with store.datasets.stage() as staged:
             file = staged.receive("x", npy(np.zeros((n, 3))))
             dataset = replace(opened, x=StoredArray(**vars(file), shape=(n, 3), dtype="float64"))
-            staged.bring("x", opened.id)
-            staged.add_part("x", dataset)
+            staged.bring(opened.id)
+            staged.add_parts(dataset)
     assert store.datasets.find(opened.id) == dataset
     assert [name for name in small_place.contents() if name.endswith(".npy")] != []
     assert len([name for name in small_place.contents() if name.endswith(".npy")]) == 1

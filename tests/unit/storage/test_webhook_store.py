@@ -1,0 +1,218 @@
+"""What every store promises of webhooks and of what they are owed."""
+
+from __future__ import annotations
+
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from service.analyses import webhooks
+from service.analyses.analysis import RECORD_VERSION, Outcome
+from service.analyses.identity import Kind, new_id
+from service.analyses.ports import Stores
+from service.analyses.tenancy import DEFAULT_TENANT
+from service.analyses.webhook import SUBSCRIBED, DeliveryState, EventType, Webhook
+from service.notifications.schedule import abandoned
+from tests.places import DiskPlace, Place
+from tests.unit.notifications.samples import a_delivery, a_secret, a_webhook
+from tests.unit.storage.samples import FAILURE, REPORT, committed
+
+LATER = timedelta(hours=1)
+
+
+@pytest.fixture
+def stores(place: Place) -> Stores:
+    return place.open()
+
+
+def kept(stores: Stores, tenant: str = DEFAULT_TENANT, **changed: object) -> Webhook:
+    webhook = replace(a_webhook(), **changed)
+    assert stores.of(tenant).webhooks.add(webhook)
+    return webhook
+
+
+def owed_ids(stores: Stores, ahead: timedelta = timedelta()) -> list[str]:
+    return [one.delivery_id for one in stores.owed(datetime.now(UTC) + ahead)]
+
+
+def test_a_webhook_is_read_back_on_another_host_and_changed_there(stores: Stores, place: Place) -> None:
+    webhook = kept(stores)
+    other = place.open("elsewhere").of(DEFAULT_TENANT).webhooks
+    assert other.find(webhook.id) == webhook
+    assert not other.add(replace(webhook, description="another"))
+    rotated = other.change(webhook.id, lambda it: replace(it, secrets=(a_secret(2), *it.secrets)))
+    assert stores.of(DEFAULT_TENANT).webhooks.find(webhook.id) == rotated != webhook
+    assert stores.of(DEFAULT_TENANT).webhooks.ids() == [webhook.id]
+    assert stores.of("other").webhooks.ids() == []
+    assert other.change(new_id(Kind.WEBHOOK), lambda it: it) is None
+
+
+def test_changes_at_the_same_time_are_all_made(stores: Stores) -> None:
+    webhook, store = kept(stores, secrets=()), stores.of(DEFAULT_TENANT).webhooks
+
+    def add(seed: int) -> None:
+        store.change(webhook.id, lambda it: replace(it, secrets=(*it.secrets, a_secret(seed))))
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(add, range(4)))
+    found = store.find(webhook.id)
+    assert found is not None
+    assert sorted(secret.made_by for secret in found.secrets) == ["0", "1", "2", "3"]
+
+
+def test_what_is_owed_is_due_at_once_and_owed_once(stores: Stores) -> None:
+    webhook, store = kept(stores), stores.of(DEFAULT_TENANT).webhooks
+    delivery = a_delivery(webhook)
+    for _ in range(2):
+        store.owe(delivery)
+    assert owed_ids(stores) == [delivery.id]
+    assert store.find_delivery(webhook.id, delivery.id) == delivery
+    assert store.delivery_ids(webhook.id) == [delivery.id]
+
+
+def test_what_is_delivered_is_not_owed_again_by_who_did_not_know(stores: Stores) -> None:
+    webhook, store = kept(stores), stores.of(DEFAULT_TENANT).webhooks
+    delivery = a_delivery(webhook)
+    store.owe(delivery)
+    done = replace(delivery, state=DeliveryState.DELIVERED, n_attempts=1, next_attempt_at=None)
+    store.update(delivery, done)
+    assert owed_ids(stores, LATER) == []
+    store.owe(delivery)
+    assert store.find_delivery(webhook.id, delivery.id) == done
+
+
+def test_what_is_put_off_is_due_then_and_not_before(stores: Stores) -> None:
+    webhook, store = kept(stores), stores.of(DEFAULT_TENANT).webhooks
+    first, second = a_delivery(webhook), replace(a_delivery(webhook), id=new_id(Kind.DELIVERY))
+    store.owe(first)
+    store.owe(second)
+    put_off = replace(first, n_attempts=1, next_attempt_at=datetime.now(UTC) + LATER)
+    store.update(first, put_off)
+    assert owed_ids(stores) == [second.id]
+    assert owed_ids(stores, 2 * LATER) == [second.id, first.id], "in the order in which they are due"
+    store.update(put_off, abandoned(put_off))
+    assert owed_ids(stores, 2 * LATER) == [second.id]
+
+
+def test_marks_name_the_tenant(stores: Stores) -> None:
+    ours, theirs = kept(stores), kept(stores, "theirs")
+    stores.of(DEFAULT_TENANT).webhooks.owe(a_delivery(ours))
+    stores.of("theirs").webhooks.owe(a_delivery(theirs))
+    found = {(one.tenant, one.webhook_id) for one in stores.owed(datetime.now(UTC))}
+    assert found == {(DEFAULT_TENANT, ours.id), ("theirs", theirs.id)}
+
+
+def test_with_a_webhook_go_its_deliveries(stores: Stores, place: Place) -> None:
+    webhook, store = kept(stores), stores.of(DEFAULT_TENANT).webhooks
+    delivery = a_delivery(webhook)
+    store.owe(delivery)
+    store.remove(webhook.id)
+    assert (store.find(webhook.id), store.find_delivery(webhook.id, delivery.id)) == (None, None)
+    for one in stores.owed(datetime.now(UTC)):
+        store.drop(one)
+    assert [name for name in place.contents() if "wh-" in name] == []
+
+
+def test_old_deliveries_are_removed(stores: Stores) -> None:
+    webhook, store = kept(stores), stores.of(DEFAULT_TENANT).webhooks
+    delivery = a_delivery(webhook)
+    store.owe(delivery)
+    webhooks.sweep_deliveries(store, delivery.created_at + LATER, LATER + timedelta(seconds=1))
+    assert store.delivery_ids(webhook.id) == [delivery.id]
+    webhooks.sweep_deliveries(store, delivery.created_at + LATER, LATER - timedelta(seconds=1))
+    assert store.delivery_ids(webhook.id) == []
+
+
+@pytest.mark.parametrize(("outcome", "report"), [REPORT, FAILURE])
+def test_the_end_of_an_analysis_is_owed_with_its_outcome(stores: Stores, outcome: Outcome, report: str | None) -> None:
+    store = stores.of(DEFAULT_TENANT)
+    webhook, deaf, gone = kept(stores), kept(stores), kept(stores, disabled_at=datetime.now(UTC))
+    store.webhooks.change(deaf.id, lambda it: replace(it, events=(EventType.DECISION_MADE,)))
+    analysis_id = committed(store).id
+    assert store.analyses.settle(analysis_id, outcome, report)
+    (owed,) = stores.owed(datetime.now(UTC) + LATER)
+    assert owed.webhook_id == webhook.id != gone.id
+    delivery = store.webhooks.find_delivery(webhook.id, owed.delivery_id)
+    assert delivery is not None
+    assert delivery.event.type == f"analysis.{outcome.state}"
+    assert delivery.event.data["analysis_id"] == analysis_id
+    assert not store.analyses.settle(analysis_id, *FAILURE)
+    assert len(list(stores.owed(datetime.now(UTC) + LATER))) == 1
+
+
+def test_what_a_dead_process_has_settled_and_not_told_is_told_by_the_next_that_looks(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = stores.of(DEFAULT_TENANT)
+    webhook = kept(stores)
+    analysis_id = committed(store).id
+    module = type(store.analyses).__module__
+
+    class Killed(BaseException):
+        pass
+
+    def killed(*arguments: object) -> None:
+        raise Killed
+
+    with monkeypatch.context() as patched:
+        patched.setattr(f"{module}.owe", killed)
+        with pytest.raises(Killed):
+            store.analyses.settle(analysis_id, *REPORT)
+    assert store.analyses.outcome(analysis_id) is not None
+    assert owed_ids(stores, LATER) == []
+    assert list(stores.unsettled()) == []
+    (owed,) = stores.owed(datetime.now(UTC) + LATER)
+    assert owed.webhook_id == webhook.id
+    list(stores.unsettled())
+    assert len(owed_ids(stores, LATER)) == 1, "and once"
+
+
+def test_a_store_that_cannot_be_written_keeps_no_analysis_from_its_end(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from service.analyses.errors import StoreUnavailable
+
+    store = stores.of(DEFAULT_TENANT)
+    kept(stores)
+    analysis_id = committed(store).id
+
+    def away(*arguments: object) -> None:
+        raise StoreUnavailable("The array store cannot be written. Tell the operator.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(store.webhooks), "owe", away)
+        assert store.analyses.settle(analysis_id, *FAILURE)
+    assert list(stores.unsettled()) == []
+    assert len(owed_ids(stores, LATER)) == 1
+
+
+def test_a_copy_that_lacks_the_marks_is_mended(stores: Stores) -> None:
+    webhook, store = kept(stores), stores.of(DEFAULT_TENANT).webhooks
+    now = datetime.now(UTC)
+    fresh = replace(a_delivery(webhook), id=new_id(Kind.DELIVERY), next_attempt_at=now)
+    done = replace(a_delivery(webhook), id=new_id(Kind.DELIVERY), next_attempt_at=None, state=DeliveryState.DELIVERED)
+    for delivery in (fresh, done):
+        store.owe(delivery)
+    for one in list(stores.owed(now + LATER)):
+        store.drop(one)
+    stores.mend()
+    assert owed_ids(stores, LATER) == [fresh.id]
+
+
+def test_secrets_are_readable_by_the_owner_of_the_data_directory_alone(place: Place) -> None:
+    if not isinstance(place, DiskPlace):
+        pytest.skip("a bucket has no such modes")
+    webhook = kept(place.open())
+    record = place.folder / "webhooks" / webhook.id / "webhook.json"
+    assert record.stat().st_mode & 0o777 == 0o600
+    place.open().of(DEFAULT_TENANT).webhooks.change(webhook.id, lambda it: replace(it, description="changed"))
+    assert record.stat().st_mode & 0o777 == 0o600
+    assert webhook.secrets[0].text not in repr(webhook)
+
+
+def test_records_of_webhooks_have_a_version(stores: Stores) -> None:
+    webhook = kept(stores)
+    assert (webhook.version, a_delivery(webhook).version) == (RECORD_VERSION, RECORD_VERSION)
+    assert set(SUBSCRIBED) == set(EventType) - {EventType.WEBHOOK_TEST}

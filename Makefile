@@ -74,7 +74,7 @@ fuzz: .venv/dev ## Fuzz the readers and the API for long: make fuzz [EXAMPLES=30
 		$(BIN)/pytest -s --timeout 0 tests/properties/test_reader_properties.py tests/e2e/test_described_api.py
 
 test-bucket: .venv/dev ## Run what users do with a whole service over a real bucket's server (five minutes).
-	$(BIN)/pytest --store bucket $(addprefix tests/e2e/test_,analyses.py client.py command_line.py datasets.py examples.py simulations.py)
+	$(BIN)/pytest --store bucket $(addprefix tests/e2e/test_,analyses.py client.py command_line.py datasets.py examples.py gate.py simulations.py)
 
 test-real: .venv/dev ## Check the published values on real data: make test-real DATA=folder
 	@test -n "$(DATA)" || { echo "Say where the data sets are: make test-real DATA=folder"; exit 2; }
@@ -83,10 +83,11 @@ test-real: .venv/dev ## Check the published values on real data: make test-real 
 RECIPE := OMP_NUM_THREADS=1 $(BIN)/python -m examples.run_recipe
 RECIPE_PYTHON ?= python3.11
 RECIPE_PIP := python -m pip --disable-pip-version-check install --quiet
-LOCK_RECIPE := uv pip compile --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --quiet
+LOCK_RECIPE := uv pip compile --emit-build-options --python-version 3.11 --generate-hashes --no-header --no-emit-index-url --quiet
 
 .PRECIOUS: examples/%/.venv/locked examples/%/.venv/made
-.PHONY: recipe-airflow recipe-ci recipe-mlflow recipe-pretrain lock-recipes
+.PHONY: recipe-airflow recipe-ci recipe-mlflow recipe-pretrain recipe-prefect recipe-dagster recipe-dvc recipe-argo \
+	lock-recipes
 
 recipe-airflow: examples/airflow/.venv/made ## Run the Airflow recipe against a live service: make recipe-airflow [RECORD=1]
 	$(RECIPE) airflow $(RECORD:%=--record)
@@ -99,6 +100,18 @@ recipe-mlflow: examples/mlflow/.venv/made ## The same for MLflow.
 
 recipe-pretrain: examples/pretrain/.venv/made ## The same for the hooks of Lightning and of Hugging Face Trainer.
 	$(RECIPE) pretrain $(RECORD:%=--record)
+
+recipe-prefect: examples/prefect/.venv/made ## The same for Prefect.
+	$(RECIPE) prefect $(RECORD:%=--record)
+
+recipe-dagster: examples/dagster/.venv/made ## The same for Dagster.
+	$(RECIPE) dagster $(RECORD:%=--record)
+
+recipe-dvc: examples/dvc/.venv/made ## The same for DVC.
+	$(RECIPE) dvc $(RECORD:%=--record)
+
+recipe-argo: examples/argo/.venv/made ## The same for Argo Workflows, without Kubernetes.
+	$(RECIPE) argo $(RECORD:%=--record)
 
 image: ## Build the container image (needs Docker).
 	docker compose build api
@@ -117,9 +130,9 @@ sbom: .venv/dev ## Write sbom.json: what the service is made of, as CycloneDX.
 		--output-reproducible --of JSON --output-file sbom.json
 
 lock-recipes: ## Resolve the requirements of the recipes anew (needs uv).
-	$(LOCK_RECIPE) examples/airflow/requirements.in pyproject.toml --output-file examples/airflow/requirements.lock
+	for recipe in airflow argo dagster dvc mlflow prefect; do $(LOCK_RECIPE) examples/$$recipe/requirements.in pyproject.toml \
+		--output-file examples/$$recipe/requirements.lock || exit; done
 	$(LOCK_RECIPE) examples/ci/requirements.in pyproject.toml --extra server --output-file examples/ci/requirements.lock
-	$(LOCK_RECIPE) examples/mlflow/requirements.in pyproject.toml --output-file examples/mlflow/requirements.lock
 	$(LOCK_RECIPE) examples/pretrain/requirements.in pyproject.toml --excludes examples/pretrain/torch.txt \
 		--output-file examples/pretrain/requirements.lock
 

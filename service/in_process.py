@@ -9,7 +9,7 @@ import queue
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from threadpoolctl import threadpool_limits
@@ -37,7 +37,6 @@ from service.remote.commands import Upload, pairs_of
 from service.remote.endings import Ended, ExitCode, explained
 from service.remote.gating import Gated
 from service.remote.progress import stages_shown
-from service.schemas.options import read_options
 from service.schemas.policies import DecisionView
 from service.storage.input_files import open_features, open_labels
 
@@ -64,9 +63,10 @@ def gate_files(upload: Upload, choice: Choice, timeout_s: float) -> Gated:
         known = known_policy(choice)
         metadata = pairs_of(upload.metadata)
         check_metadata(metadata)
+        planned = replace(upload, embedding_dim=known.policy.planned.embedding_dim)
         # BLAS is limited for all threads, by the one that waits: while it holds the limits, no other can change them.
         with threadpool_limits(limits=THREADS), stages_shown(safe_console(stderr=True)) as show:
-            report = within(timeout_s, show, lambda progress: estimate_files(upload, progress))
+            report = within(timeout_s, show, lambda progress: estimate_files(planned, progress))
         decision, figures = decide(report, known.policy), figures_of(report)
     document = {
         **dict.fromkeys(DecisionView.model_fields),
@@ -98,7 +98,7 @@ def known_policy(choice: Choice) -> KnownPolicy:
 
 def estimate_files(upload: Upload, progress: Progress) -> Report:
     """The report that the service would make of the upload.  Raises EstimationError, AnalysisError, OSError."""
-    chosen = read_options(upload.options)
+    chosen = upload.submitted_options()
     options = chosen.options()
     checks.check_options(options)
     check_id_column(upload.id_column)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
 import secrets
 from collections.abc import Sequence
 from dataclasses import replace
@@ -24,11 +23,19 @@ from service.analyses.errors import (
 from service.analyses.identity import Kind, first_id, is_id, new_id, new_stem
 from service.analyses.pages import Page, page_of
 from service.analyses.ports import WebhookStore
-from service.analyses.webhook import SUBSCRIBED, Delivery, DeliveryState, Event, EventType, Secret, Webhook
+from service.analyses.webhook import (
+    MAX_DESCRIPTION_CHARACTERS,
+    ONE_LINE,
+    SUBSCRIBED,
+    Delivery,
+    DeliveryState,
+    Event,
+    EventType,
+    Secret,
+    Webhook,
+)
 
 MOST_WEBHOOKS = 16  # of one tenant
-MAX_DESCRIPTION_CHARACTERS = 256
-ONE_LINE = re.compile(r"[^\x00-\x1f\x7f-\x9f]*")
 SECRET_BYTES = 32
 SECRET_PREFIX = "whsec_"  # noqa: S105 - what every secret begins with  # nosec B105
 BOTH_COUNT = timedelta(hours=24)

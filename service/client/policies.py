@@ -9,9 +9,11 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from service.estimation.record import as_dict
+from service.estimation.terms import Method
 from service.gating.checking import check_policy
 from service.gating.policy import Policy
 from service.gating.references import read_reference
+from service.schemas.options import SubmittedOptions
 from service.schemas.policies import read_policy
 
 PolicySource: TypeAlias = str | Policy | Mapping[str, Any] | os.PathLike[str]
@@ -37,6 +39,16 @@ def full_policy(policy: PolicySource) -> dict[str, Any]:
     if isinstance(policy, Mapping):
         return as_dict(read_policy(json.dumps(policy, default=dict)))
     return as_dict(read_policy(policy if isinstance(policy, str) else Path(policy).read_bytes()))
+
+
+def rehearsing(
+    options: SubmittedOptions | Mapping[str, Any] | None, embedding_dim: int | None
+) -> SubmittedOptions | Mapping[str, Any]:
+    """`SubmittedOptions.rehearsing`, of options in either form."""
+    if isinstance(options, Mapping):
+        is_open = options.get("embedding_dim") is None and options.get("method") != Method.REFERENCE
+        return {**options, "embedding_dim": embedding_dim} if is_open and embedding_dim is not None else options
+    return (options or SubmittedOptions()).rehearsing(embedding_dim)
 
 
 def _is_document(text: str) -> bool:

@@ -21,7 +21,7 @@ from service.remote.listing import analysis_table
 from service.remote.progress import upload_bar, wait_showing
 from service.schemas.analyses import AnalysisView
 from service.schemas.limits import LARGEST_PAGE
-from service.schemas.options import read_options
+from service.schemas.options import SubmittedOptions, read_options
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,12 @@ class Upload:
     metadata: Sequence[str] = ()
     reuse: bool = True
     id_column: str | None = None
+    embedding_dim: int | None = None
+    """What a policy plans, rehearsed unless the options name another."""
+
+    def submitted_options(self) -> SubmittedOptions:
+        """The options as they are sent.  Raises InvalidOption, InvalidRequest."""
+        return read_options(self.options).rehearsing(self.embedding_dim)
 
 
 def submit(place: Place, upload: Upload, wait_s: float | None, as_json: bool) -> None:
@@ -125,7 +131,7 @@ def pairs_of(texts: Sequence[str]) -> dict[str, str]:
 
 def send(client: Phasegate, upload: Upload) -> AnalysisView:
     """Upload and submit, showing how far it is.  Raises Ended on Ctrl-C, and what `Phasegate.submit` raises."""
-    options, metadata = read_options(upload.options), pairs_of(upload.metadata)
+    options, metadata = upload.submitted_options(), pairs_of(upload.metadata)
     maybe = "Interrupted. `phasegate list` shows the analysis if the upload was complete by then."
     with _interruption(maybe), upload_bar(safe_console(stderr=True)) as show:
         return client.submit(

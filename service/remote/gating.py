@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from service.analyses.errors import ReportNotReady
 from service.client import Phasegate, ProblemReceived
 from service.figures.printable import printable, safe_console
 from service.figures.ruling import Ruling
+from service.gating.policy import Policy
 from service.remote.choices import Choice
 from service.remote.commands import Place, Upload, send, wait_for
 from service.remote.endings import explained
@@ -29,8 +30,8 @@ class Gated:
 def gate_upload(place: Place, upload: Upload, choice: Choice, timeout_s: float) -> Gated:
     """Upload, wait and judge.  A policy that is not there is said before anything is sent.  Raises Ended."""
     with explained(), place.client() as client:
-        _look_at(client, choice)
-        analysis = send(client, upload)
+        planned = _looked_at(client, choice).planned
+        analysis = send(client, replace(upload, embedding_dim=planned.embedding_dim))
         safe_console(stderr=True).print(f"Analysis {printable(analysis.id)} is submitted.", markup=False)
         return _judged(client, place, analysis.id, choice, timeout_s)
 
@@ -70,7 +71,6 @@ def _gated(place: Place, view: DecisionView, choice: Choice) -> Gated:
     return Gated(ruling, view.model_dump(mode="json", by_alias=True))
 
 
-def _look_at(client: Phasegate, choice: Choice) -> None:
-    """Ask for a policy that is only named: what does not exist must not cost an upload."""
-    if choice.reference is not None:
-        client.policy(choice.label)
+def _looked_at(client: Phasegate, choice: Choice) -> Policy:
+    """The policy; one that is only named is asked for: what does not exist must not cost an upload."""
+    return choice.policy or client.policy(choice.label).policy

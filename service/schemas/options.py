@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, TypeAdapter, ValidationError
@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, TypeAdapter, ValidationError
 from service.estimation.errors import InvalidOption
 from service.estimation.labels import LabelType
 from service.estimation.options import UNSCALED, Options, Scalings
-from service.estimation.terms import Scaling
+from service.estimation.terms import Method, Scaling
 from service.schemas.strict_json import check_json
 from service.schemas.wire import first_error
 
@@ -43,6 +43,14 @@ class SubmittedOptions(EstimationOptions):
     """Type of each label column by name, or one type for all. Columns of whole numbers need it."""
     covariate_types: dict[str, LabelType] | LabelType | None = None
     """Type of each covariate by name, or one type for all. Covariates of whole numbers need it."""
+
+    def rehearsing(self, embedding_dim: int | None) -> SubmittedOptions:
+        """The options with the dimension that a policy plans, where they name none themselves: what is not rehearsed
+        cannot be judged.  Method reference rehearses nothing.
+        """
+        if embedding_dim is None or self.embedding_dim is not None or self.method is Method.REFERENCE:
+            return self
+        return replace(self, embedding_dim=embedding_dim)
 
 
 OPTIONS = TypeAdapter(SubmittedOptions)

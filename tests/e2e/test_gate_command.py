@@ -38,6 +38,8 @@ def folder(tmp_path_factory):
         require = {"regimes": {"any_of": regimes}, "warnings": {"none_of": ["serious"], "severity": "warn"}}
         document = {"schema_version": "1.0", "planned": {"objective": "alignment"}, "require": require}
         (folder / f"{name}.json").write_text(json.dumps(document))
+    planned = {"objective": "any", "embedding_dim": 3}
+    (folder / "planned.json").write_text(json.dumps({**document, "planned": planned}))
     return folder
 
 
@@ -89,12 +91,15 @@ def test_files_joined_by_ids_are_judged_the_same_in_both_places(phasegate):
 
 
 def test_the_calibrated_estimate_decides_the_same_in_both_places(phasegate):
-    asked = ("gate", *FILES[:6], "--policy", "any-crossmodal", "--output", "json")
+    asked = ("gate", *FILES[:6], "--policy", "planned.json", "--output", "json")
     there, here = phasegate(*asked), phasegate(*asked, address="")
     assert there.exit_code == here.exit_code
     assert there.exit_code in (0, 1, 2)
     assert decision_of(there) == decision_of(here)
-    assert json.loads(there.stdout)["figures"] == json.loads(here.stdout)["figures"]
+    figures = json.loads(there.stdout)["figures"]
+    assert figures == json.loads(here.stdout)["figures"]
+    # What the policy plans was rehearsed, though the options say nothing of it.
+    assert {row["embedding_dim"] for row in figures["rehearsal"]["rows"] if row["encoder"] == "ca_x"} >= {3}
 
 
 def test_the_verdict_says_which_analysis_was_judged_and_that_can_be_judged_again(phasegate, http):

@@ -39,7 +39,8 @@ class Running:
 def start(data_dir: Path, *options: str, place: Place | None = None, **environment: str) -> Running:
     """`phasegate serve` on a free port, ready; `place` is the data directory unless it is given."""
     command = [sys.executable, "-m", "service.cli", "serve", "--port", "0", "--data-dir", str(data_dir), *options]
-    unbounded = {"PHASEGATE_RATE_PER_MINUTE": "0"}  # a test is a caller in a hurry
+    # A test is a caller in a hurry, and its webhooks lead nowhere.
+    unbounded = {"PHASEGATE_RATE_PER_MINUTE": "0", "PHASEGATE_WEBHOOK_HOSTS": "hooks.invalid"}
     with (data_dir.parent / f"{data_dir.name}.log").open("ab") as log:
         process = subprocess.Popen(command, env={**os.environ, **unbounded, **environment}, stderr=log)
     deadline = time.monotonic() + 30

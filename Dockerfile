@@ -17,8 +17,8 @@ RUN --mount=type=cache,target=/var/cache/pip \
  && find /opt/phasegate/lib -depth -type d \( -name tests -o -name include \) -exec rm -rf {} + \
  && find /opt/phasegate/lib -type f \( -name '*.pyi' -o -name '*.pxd' -o -name '*.pyx*' -o -name '*.h' -o -name '*.a' \) -delete \
  && find /opt/phasegate/lib -name '*.so' -not -path '*.libs/*' -exec strip --strip-unneeded {} + \
- && /opt/phasegate/bin/python -c "import fastapi_offline, http_sf, httptools, httpx2, limits.strategies, obstore.store, python_multipart, pydantic_settings, redis.asyncio, \
-      rich.console, rich.table, rq.worker, scipy.linalg, scipy.special, scipy.stats, sklearn.linear_model, structlog, \
+ && /opt/phasegate/bin/python -c "import arro3.core, arro3.io, fastapi_offline, http_sf, httptools, httpx2, limits.strategies, obstore.store, python_multipart, pydantic_settings, redis.asyncio, \
+      rich.console, rich.table, rq.worker, safetensors, scipy.linalg, scipy.special, scipy.stats, sklearn.linear_model, structlog, \
       threadpoolctl, typer, uvicorn.lifespan.on, uvicorn.protocols.http.httptools_impl, uvloop, yaml"
 
 FROM requirements AS package

@@ -18,6 +18,8 @@ from urllib.parse import urlsplit
 import httpx2
 import numpy as np
 
+from benchmarks import hostile_formats
+
 SILENCE_S = 2.0
 SETTINGS = {
     "PHASEGATE_BODY_SILENCE_S": str(SILENCE_S),
@@ -59,6 +61,10 @@ def inputs() -> Iterator[Hostile]:
     """All of them, made when they are asked for: some are large."""
     yield from _arrays()
     yield from _tables()
+    for name, content, status, code in hostile_formats.features():
+        yield Hostile(name, _put(content), status, code)
+    for name, content, status, code in hostile_formats.tables():
+        yield Hostile(name, _labels(content), status, code)
     yield from _json()
     yield from _bodies()
     yield from _lines()
@@ -98,7 +104,7 @@ def _arrays() -> Iterator[Hostile]:
     refused = {
         "array of objects": (npy(np.array([{}], dtype=object)), "npy_pickled"),
         "pickle": (pickle.dumps([0] * 1000), "npy_pickled"),
-        ".npz, 1 GB unpacked": (bomb.getvalue(), "npz_archive"),
+        ".npz of no arrays": (bomb.getvalue(), "invalid_npy"),
         "header claims 2^60 numbers": (_headed(_shaped(f"({2**60},)")), "npy_impossible_size"),
         "header claims 10^6000 numbers": (_headed(_shaped(f"({10**3000}, {10**3000})")), "npy_impossible_size"),
         "header longer than the file": (_headed("{", length=60_000), "npy_header_beyond_file"),
@@ -111,7 +117,8 @@ def _arrays() -> Iterator[Hostile]:
         "no values": (npy(np.zeros((0, 4_000_000))), "npy_empty"),
         "truncated array": (whole[:-1000], "npy_truncated"),
         "array and more": (whole + bytes(1000), "npy_trailing_bytes"),
-        "no array": (b"hello" * 1000, "invalid_npy"),
+        "text without lines": (b"hello" * 1000, "csv_empty"),
+        "no format": (b"\x00hello" * 1000, "unknown_format"),
         "empty file": (b"", "npy_empty"),
     }
     for name, (content, code) in refused.items():

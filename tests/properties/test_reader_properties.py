@@ -16,10 +16,15 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.feather
+import pyarrow.parquet
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from safetensors.numpy import save
 
+from service.analyses.dataset import FileFormat
 from service.analyses.errors import UploadError
 from service.estimation.covariates import covariate_columns
 from service.estimation.errors import EstimationError
@@ -27,7 +32,11 @@ from service.estimation.groups import check_group_ids
 from service.estimation.inputs import check_label_rows, check_pairs
 from service.estimation.labels import label_columns
 from service.estimation.roles import COVARIATES, LABELS
-from service.storage.input_files import open_features, open_labels, read_group_ids
+from service.storage.formats.__main__ import convert
+from service.storage.formats.order import Order
+from service.storage.formats.reading import converted
+from service.storage.formats.recognition import recognise
+from service.storage.input_files import map_features, read_group_ids, read_labels
 from service.storage.npy import MAGIC, open_npy
 from service.storage.tables import read_columns, read_groups, read_rows
 
@@ -160,11 +169,11 @@ def test_any_bytes_are_read_as_an_array_or_refused(path, content):
 @given(content=ARRAYS)
 def test_any_array_is_checked_as_features_groups_rows_and_labels_or_refused(path, content):
     path.write_bytes(content)
-    outcome(lambda: check_pairs(*(open_features(path, path).x,) * 2))
+    outcome(lambda: check_pairs(*(map_features(path, path).x,) * 2))
     outcome(lambda: check_group_ids(read_group_ids(path), 4))
-    outcome(lambda: check_label_rows(10, 4, open_labels(path, path).rows))
-    outcome(lambda: label_columns(open_labels(path).columns, "categorical"))
-    outcome(lambda: label_columns(open_labels(path).columns))
+    outcome(lambda: check_label_rows(10, 4, read_labels(path, path).rows))
+    outcome(lambda: label_columns(read_labels(path).columns, "categorical"))
+    outcome(lambda: label_columns(read_labels(path).columns))
 
 
 FIELDS = st.one_of(
@@ -217,7 +226,88 @@ def test_any_bytes_are_read_as_a_table_or_refused(path, content):
 @given(content=ANY_TABLE, types=st.sampled_from([None, "categorical", "numeric"]))
 def test_any_table_is_typed_as_labels_covariates_groups_and_rows_or_refused(path, content, types):
     path.write_bytes(content)
-    outcome(lambda: label_columns(open_labels(path).columns, types))
+    outcome(lambda: label_columns(read_labels(path).columns, types))
     outcome(lambda: covariate_columns(read_columns(path, COVARIATES), types))
     outcome(lambda: check_group_ids(read_group_ids(path), 3))
-    outcome(lambda: check_label_rows(10, 3, open_labels(path, path).rows))
+    outcome(lambda: check_label_rows(10, 3, read_labels(path, path).rows))
+
+
+def archive(**arrays: np.ndarray) -> bytes:
+    file = io.BytesIO()
+    np.savez_compressed(file, **arrays)
+    return file.getvalue()
+
+
+def columnar(table: pa.Table, **how: Any) -> bytes:
+    file = io.BytesIO()
+    if how:
+        pa.parquet.write_table(table, file, **how)
+    else:
+        pa.feather.write_feather(table, file, compression="zstd")
+    return file.getvalue()
+
+
+SMALL = np.arange(12, dtype=np.float32).reshape(4, 3)
+TABLES_OF_NUMBERS = [
+    archive(x=SMALL),
+    archive(x=np.asfortranarray(SMALL), id=np.array(["a", "b", "c", "d"])),
+    archive(kind=np.array(["u", "v"]), dose=np.array([0.5, 1.5])),
+    save({"x": SMALL}),
+    save({"a": SMALL, "b": SMALL[:, :2], "id": np.arange(4)}),
+    save({"flag": np.array([True, False])}),
+    b"a,b,id\n1,2,s1\n3,,s2\n",
+    b"a\n1\n\n3\n",
+]
+LIMIT = 1_000_000
+
+
+@FUZZED
+@given(content=mutated(TABLES_OF_NUMBERS), part=st.sampled_from(["x", "labels"]))
+def test_any_archive_tensors_or_csv_are_converted_or_refused(path, content, part):
+    path.write_bytes(content)
+    made = path.with_name("made")
+
+    def read() -> Any:
+        found = recognise(path, part)
+        if found is FileFormat.NPY or (found is FileFormat.CSV and part == "labels"):
+            return None
+        order = Order(part, found, str(path), str(made), str(path.with_name("ids")), "id", LIMIT, 0, 0)
+        if found in (FileFormat.PARQUET, FileFormat.ARROW):
+            return None
+        return convert(order)
+
+    found = outcome(read)
+    if isinstance(found, UploadError):
+        assert found.part == part
+    elif found is not None:
+        assert made.stat().st_size <= LIMIT + 256
+        if part == "x":
+            assert len(open_npy(made, "x")) == found.n_rows
+
+
+COLUMNAR = [
+    columnar(table, **how)
+    for table in (
+        pa.table({"a": SMALL[:, 0], "id": np.arange(4)}),
+        pa.table({"e": pa.FixedSizeListArray.from_arrays(pa.array(SMALL.ravel()), 3)}),
+        pa.table({"t": pa.array(["u", None]).dictionary_encode(), "flag": [True, None]}),
+    )
+    for how in ({"compression": "snappy"}, {"compression": "none", "use_dictionary": False}, {})
+]
+
+
+@settings(FUZZED, max_examples=EXAMPLES or 12)
+@given(content=mutated(COLUMNAR), part=st.sampled_from(["x", "labels"]))
+def test_any_parquet_or_arrow_file_is_converted_or_refused(path, content, part):
+    path.write_bytes(content)
+    made = path.with_name("made")
+
+    def read() -> Any:
+        found = recognise(path, part)
+        if found not in (FileFormat.PARQUET, FileFormat.ARROW):
+            return None
+        return converted(path, part, found, made, path.with_name("ids"), "id", LIMIT)
+
+    found = outcome(read)
+    if isinstance(found, UploadError):
+        assert found.part == part

@@ -26,7 +26,7 @@ from service.storage.formats.arrow_columns import (
     unequal,
 )
 from service.storage.formats.naming import listed, shown, shown_all
-from service.storage.formats.writing import Ids, RowsFile, Target
+from service.storage.formats.writing import MAX_COLUMNS, Ids, RowsFile, Target
 
 INDEX = re.compile(r"__index_level_[0-9]+__")  # what pandas calls a table's index, which no reader asked for
 
@@ -89,6 +89,10 @@ def _convert_batches(
 def _check_columns(schema: Schema, places: list[int], part: str) -> bool:
     """Whether the columns are one of lists; numbers, otherwise.  Raises UnsupportedColumns."""
     fields = [schema.field(place) for place in places]
+    if len(fields) > MAX_COLUMNS:
+        raise UnsupportedColumns(
+            f"{part} has {len(fields)} columns, more than {MAX_COLUMNS}. Send fewer, or one column of lists.", part=part
+        )
     if not fields:
         raise UnsupportedColumns(f"{part} has no columns of numbers. Send one for every feature.", part=part)
     refused = [field for field in fields if not is_number(field.type) and not is_list(field.type)]

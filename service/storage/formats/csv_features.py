@@ -26,6 +26,7 @@ from service.analyses.upload_errors import (
     RaggedTable,
     RepeatedColumn,
     TableEncoding,
+    TooManyColumns,
     UnclosedQuote,
     UnnamedColumn,
     UnreadableNumber,
@@ -33,7 +34,7 @@ from service.analyses.upload_errors import (
 )
 from service.storage.formats.arrow_columns import MAX_ROWS_AT_A_TIME, PANIC, VALUES_AT_A_TIME, numbers
 from service.storage.formats.naming import shown, shown_all
-from service.storage.formats.writing import Ids, RowsFile, Target
+from service.storage.formats.writing import MAX_COLUMNS, Ids, RowsFile, Target
 
 MAX_LINE_CHARACTERS = 16 * 1024**2
 CHUNK_CHARACTERS = 4 * 1024**2
@@ -185,6 +186,10 @@ def _header(file: TextIO, part: str) -> list[str]:
     names = [name.strip() for name in next(csv.reader([line], strict=True), [])]
     if not names:
         raise EmptyTable(f"{part} is empty. Send a header line and one line per row.", part=part)
+    if len(names) > MAX_COLUMNS:
+        raise TooManyColumns(
+            f"{part} has {len(names)} columns, more than {MAX_COLUMNS}. Send fewer, or .npy.", part=part
+        )
     if len(names) == 1 and any(separator in names[0] for separator in ";\t|"):
         raise WrongSeparator(
             f"{part} has one column, named {shown(names[0])!r}. Separate columns by commas.", part=part

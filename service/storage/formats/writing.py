@@ -19,6 +19,7 @@ from service.storage.formats.typed_tables import ColumnKind, header_of
 
 HEADER_BYTES = 256  # room for any shape of two dimensions
 MAX_ID_BYTES = 200
+MAX_COLUMNS = 65_536  # of features, each named: every one costs memory and time of its own
 COPY_BYTES = 16 * 1024**2
 
 

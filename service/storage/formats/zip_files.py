@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import zipfile
 import zlib
 from collections.abc import Iterator
@@ -35,6 +36,10 @@ def array_archive(path: Path, part: str) -> Iterator[zipfile.ZipFile]:
             yield archive
     except BROKEN as error:
         raise _broken(part) from error
+    except OSError as error:
+        if error.errno == errno.EINVAL:  # a place before the file's beginning was looked for
+            raise _broken(part) from error
+        raise
 
 
 @contextmanager

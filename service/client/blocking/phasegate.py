@@ -47,8 +47,7 @@ class Phasegate:
 
     Threads, or the tasks of one event loop, may share one.  Every call raises ClientError: NotReachable,
     UnexpectedAnswer, or ProblemReceived when the service refuses.  Calls that send something raise also OSError for a
-    file that cannot be read, UnsupportedSource for what cannot be sent.  Lists are fetched a page at a time, as they are
-    used.
+    file that cannot be read, UnsupportedSource for what cannot be sent.  Lists are fetched a page at a time, as needed.
     """
 
     def __init__(

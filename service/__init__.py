@@ -10,8 +10,10 @@ client         typed HTTP client
 wiring         puts the parts together from settings
 storage        files that are the truth; a queue in Redis that can be rebuilt from them
 analyses       datasets, label sets and analyses: intake, submission, execution, lifecycle
+gating         may this run start? policies and decisions, pure functions of a report
 estimation     the numerical core: start at estimation/estimate.py
-figures        draws a report
+notifications  signed webhooks
+figures        draws a report, a verdict, a difference
 """
 
 __version__ = "0.1.0"

@@ -6,7 +6,7 @@ Whoever gives a frame has imported its library, so `sys.modules` has it.
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -51,26 +51,37 @@ def frame_of(source: object) -> Frame | None:
 
 
 def feature_rows(part: str, frame: Frame, ids: FrameColumn | None) -> Rows:
-    """The columns of numbers as one table, column by column, without the ids.  Raises UnsupportedSource."""
-    arrays = [_numbers(part, frame, column) for column in frame.columns if column is not ids]
-    if not arrays:
+    """The columns of numbers as one table, column by column, without the ids.  Raises UnsupportedSource.
+
+    A column that its library keeps in another form is made an array when its turn has come, and let go after it.
+    """
+    columns = [column for column in frame.columns if column is not ids]
+    shapes, dtypes = [], []
+    for column in columns:
+        array = _numbers(part, frame, column)
+        shapes.append(array.shape)
+        dtypes.append(array.dtype)
+    if not columns:
         raise UnsupportedSource(f"{part} is a {frame.kind} without columns of numbers. Give one column per feature.")
-    if len(arrays) == 1:
-        return rows_of_array(arrays[0] if arrays[0].ndim == 2 or frame.is_series else arrays[0][:, None])
-    lines = [line for array in arrays for line in _lines(array)]
-    dtype = np.result_type(*(array.dtype for array in arrays))
-    n = len(arrays[0])
+    if len(columns) == 1:
+        return rows_of_array(array if array.ndim == 2 or frame.is_series else array[:, None])
+    places = [(column, place) for column, shape in zip(columns, shapes, strict=True) for place in range(_width(shape))]
+    dtype = np.result_type(*dtypes)
 
     def take(start: int, stop: int) -> NDArray[Any]:
-        if stop - start == 1:
-            return np.asarray(lines[start], dtype=dtype)[None]
-        return np.stack([np.asarray(line, dtype=dtype) for line in lines[start:stop]])
+        lines = np.empty((stop - start, shapes[0][0]), dtype)
+        taken, now = None, array
+        for line, (column, place) in zip(lines, places[start:stop], strict=True):
+            if column is not taken:
+                taken, now = column, _numbers(part, frame, column)
+            line[:] = now if now.ndim == 1 else now[:, place]
+        return lines
 
-    return Rows((len(lines), n), dtype, take, is_transposed=True)
+    return Rows((len(places), shapes[0][0]), dtype, take, is_transposed=True)
 
 
-def _lines(array: NDArray[Any]) -> Iterator[NDArray[Any]]:
-    yield from array[None] if array.ndim == 1 else array.T
+def _width(shape: tuple[int, ...]) -> int:
+    return 1 if len(shape) == 1 else shape[1]
 
 
 def _numbers(part: str, frame: Frame, column: FrameColumn) -> NDArray[Any]:

@@ -27,9 +27,10 @@ def memory_map(folder: Path) -> np.ndarray:
         lambda folder: memory_map(folder)[::2],
         lambda folder: memory_map(folder).T,
         lambda folder: pd.DataFrame(memory_map(folder), copy=False),
+        lambda folder: pd.DataFrame({place: np.zeros(SHAPE[0]) for place in range(SHAPE[1])}).astype("Float64"),
         lambda folder: pl.DataFrame({str(place): np.zeros(SHAPE[0]) for place in range(SHAPE[1])}),
     ],
-    ids=["C order", "every second row", "F order", "pandas", "polars"],
+    ids=["C order", "every second row", "F order", "pandas", "nullable", "polars"],
 )
 def test_a_body_is_made_of_chunks(given, tmp_path):
     source = given(tmp_path)

@@ -1,15 +1,18 @@
 """Policies are read from JSON and YAML alike, strictly; what is wrong is told with its place."""
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 
 from service.estimation.record import as_dict, to_json
 from service.gating.errors import InvalidPolicy
-from service.gating.policy import OnUndetermined, Plan, Planned, Severity
+from service.gating.policy import OnUndetermined, Plan, Planned, Requirements, Severity
 from service.gating.presets import PRESETS
 from service.schemas.policies import POLICY_BYTES, read_policy
 
+PAGE = (Path(__file__).parents[3] / "docs/gating.md").read_text(encoding="utf-8")
 YAML = """\
 # What the vision team asks.
 schema_version: 1.0
@@ -103,3 +106,14 @@ def test_anything_else_is_refused_with_its_place(text, words):
 def test_what_it_is_called_stands_in_the_message():
     with pytest.raises(InvalidPolicy, match=r"^gate\.yaml, line 1: "):
         read_policy("a: [b", "gate.yaml")
+
+
+def test_every_policy_of_the_documentation_is_one():
+    blocks = re.findall(r"^```(?:yaml|json)\n(.*?)^```$", PAGE, re.MULTILINE | re.DOTALL)
+    policies = [read_policy(block) for block in blocks if re.search(r"^\W*schema_version\b", block, re.MULTILINE)]
+    assert len(policies) >= 1
+
+
+def test_every_rule_and_preset_is_documented():
+    for name in (*Requirements.__dataclass_fields__, *PRESETS):
+        assert f"`{name}" in PAGE, name

@@ -35,7 +35,8 @@ from service.gating.presets import PRESETS
 from service.gating.references import Reference, read_reference
 from service.schemas.analyses import read_report
 from service.storage import disk_files
-from tests.places import Place
+from service.storage.disk_layout import Layout
+from tests.places import DiskPlace, Place
 from tests.unit.gating.samples import a_policy, published
 from tests.unit.storage.samples import NOW, committed
 
@@ -391,3 +392,14 @@ def test_what_is_being_created_on_disk_has_no_name_before_it_is_complete(tmp_pat
     assert not disk_files.create_file(tmp_path / "it", b"something else", tmp)
     assert seen == [(b"all of it", False), (b"something else", True)]
     assert ((tmp_path / "it").read_bytes(), list(tmp.iterdir())) == (b"all of it", [])
+
+
+def test_a_tenant_of_an_earlier_release_gets_the_folders_that_came_later(tmp_path):
+    place = DiskPlace(tmp_path / "data", max_label_bytes=1_000_000)
+    assert committed(place.open().of("other"))
+    layout = Layout(tmp_path / "data", "other")
+    for folder in layout.folders[layout.folders.index(layout.analyses) + 1 :]:
+        folder.rmdir()
+    other = place.open().of("other")
+    assert policies.create(other, "mine", policy_of(0.5))[1]
+    assert gate.gate(other, succeeded(other), Reference("mine"), read_report).is_new

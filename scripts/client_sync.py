@@ -23,6 +23,7 @@ NOTICE = "# Translated from {source} by `make client-sync`: edit that.\n"
 WORDS = {
     "AsyncPhasegate": "Phasegate",
     "AsyncConnection": "Connection",
+    "AsyncWebhooks": "Webhooks",
     "AsyncClient": "Client",
     "AsyncIterator": "Iterator",
     "__aenter__": "__enter__",

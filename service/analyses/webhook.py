@@ -10,6 +10,8 @@ from typing import Any
 
 from service.analyses.identity import made_at_s
 
+MAX_DESCRIPTION_CHARACTERS = 256
+
 
 class EventType(StrEnum):
     """What is told."""

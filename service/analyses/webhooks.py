@@ -23,10 +23,18 @@ from service.analyses.errors import (
 from service.analyses.identity import Kind, first_id, is_id, new_id, new_stem
 from service.analyses.pages import Page, page_of
 from service.analyses.ports import WebhookStore
-from service.analyses.webhook import SUBSCRIBED, Delivery, DeliveryState, Event, EventType, Secret, Webhook
+from service.analyses.webhook import (
+    MAX_DESCRIPTION_CHARACTERS,
+    SUBSCRIBED,
+    Delivery,
+    DeliveryState,
+    Event,
+    EventType,
+    Secret,
+    Webhook,
+)
 
 MOST_WEBHOOKS = 16  # of one tenant
-MAX_DESCRIPTION_CHARACTERS = 256
 SECRET_BYTES = 32
 SECRET_PREFIX = "whsec_"  # noqa: S105 - what every secret begins with  # nosec B105
 BOTH_COUNT = timedelta(hours=24)

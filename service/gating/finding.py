@@ -43,3 +43,8 @@ def shown(value: float, *bounds: float) -> str:
         if all((float(text) == bound) == (value == bound) for bound in bounds):
             break
     return text
+
+
+def exact(bound: float) -> str:
+    """A bound with all its digits, and no others."""
+    return repr(float(bound)).removesuffix(".0")

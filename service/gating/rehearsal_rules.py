@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from service.estimation.rehearsal_records import Rehearsal, RehearsalRow
 from service.estimation.report import Report
 from service.gating.candidates import Candidate
-from service.gating.finding import Finding, shown
+from service.gating.finding import Finding, exact, shown
 from service.gating.policy import LossRule, ScoreRule
 from service.gating.rules import USE_CALIBRATED
 
@@ -33,13 +33,13 @@ def rehearsed_score(report: Report, candidate: Candidate, rule: ScoreRule) -> It
     """For each label: holds from `min` on, for the score less its standard error; does not hold where the score with
     its standard error stays below.
     """
-    required = f">= {rule.min!r}"
+    required = f">= {exact(rule.min)}"
 
     def held(looked: RehearsalRow, what: str) -> Finding:
         score, error = looked.score, looked.standard_error
         numbers = (
-            f"({looked.metric} {shown(score, rule.min)} with a standard error of {error:.2g}, at least {rule.min:g} "
-            "is required)"
+            f"({looked.metric} {shown(score, rule.min)} with a standard error of {error:.2g}, at least "
+            f"{exact(rule.min)} is required)"
         )
         if score - error >= rule.min:
             return Finding(True, score, required, f"{what} scores high enough {numbers}")
@@ -56,13 +56,13 @@ def single_modality_loss(report: Report, candidate: Candidate, rule: LossRule) -
     """For each label: holds up to `max`, for the loss with its standard error; does not hold where the loss less its
     standard error is above.  The loss is the score of the better single modality on the label less the encoder's.
     """
-    required = f"<= {rule.max!r}"
+    required = f"<= {exact(rule.max)}"
 
     def held(looked: RehearsalRow, what: str) -> Finding:
         loss, error = 0.0 - looked.difference, looked.difference_se  # never -0.0
         numbers = (
             f"(loss {shown(loss, rule.max)} of {looked.metric} with a standard error of {error:.2g}, at most "
-            f"{rule.max:g} is allowed)"
+            f"{exact(rule.max)} is allowed)"
         )
         if loss + error <= rule.max:
             return Finding(True, loss, required, f"{what} keeps up with the better single modality {numbers}")

@@ -11,7 +11,7 @@ from service.estimation.terms import Objective, RatioStatus, Regime, Verdict
 from service.estimation.verdicts import SURE, SURELY_NOT, probability_of, verdict
 from service.estimation.warning_codes import SERIOUS as SERIOUS_CODES
 from service.gating.candidates import Candidate
-from service.gating.finding import Finding, shown
+from service.gating.finding import Finding, exact, shown
 from service.gating.policy import SERIOUS, MinimumRule, RegimeRule, WarningRule
 
 USE_CALIBRATED = "Analyse the data again with method calibrated, which gives them."
@@ -21,12 +21,12 @@ def recovery_probability(report: Report, candidate: Candidate, rule: MinimumRule
     """Holds from `min` on; does not hold below it where the report itself says that the objective does not recover the
     signal (a probability of 0.2 or less); open between, and with method reference, which knows no probabilities.
     """
-    required = f">= {rule.min!r}"
+    required = f">= {exact(rule.min)}"
     found = candidate.recovery_probability(report)
     if found is None:
         return Finding(None, None, required, "method reference gives no recovery probabilities", USE_CALIBRATED)
     said = verdict(found)
-    numbers = f"(recovery probability {shown(found, rule.min)}, at least {rule.min:g} is required)"
+    numbers = f"(recovery probability {shown(found, rule.min)}, at least {exact(rule.min)} is required)"
     if found >= rule.min:
         does = "recovers the shared signal" if said is Verdict.RECOVERS else "is likely enough to recover the signal"
         return Finding(True, found, required, f"{candidate.name} {does} {numbers}")
@@ -36,7 +36,7 @@ def recovery_probability(report: Report, candidate: Candidate, rule: MinimumRule
     reason = f"whether {candidate.name} recovers the shared signal is not sure enough {numbers}"
     advice = _what_would_settle(report, candidate.separation(report))
     if rule.min > SURE:
-        advice += f" To settle it means a probability of {SURE:g} here: {rule.min:g} may take more."
+        advice += f" To settle it means a probability of {SURE:g} here: {exact(rule.min)} may take more."
     return Finding(None, found, required, reason, advice)
 
 
@@ -68,7 +68,7 @@ def ratio_lower_bound(report: Report, candidate: Candidate, rule: MinimumRule) -
     """Holds where the whole interval of the ratio is at `min` or above it, and without nuisance; does not hold where
     the interval ends below it, and without signal; open where the minimum lies inside, and without an interval.
     """
-    required = f">= {rule.min!r}"
+    required = f">= {exact(rule.min)}"
     found = candidate.separation(report)
     if found.status is RatioStatus.NO_NUISANCE:
         return Finding(
@@ -83,7 +83,7 @@ def ratio_lower_bound(report: Report, candidate: Candidate, rule: MinimumRule) -
     low, high = found.interval.low, found.interval.high
     to = "unbounded" if high is None else shown(high, rule.min)
     numbers = (
-        f"({found.interval.level:.4g} of probability from {shown(low, rule.min)} to {to}, at least {rule.min:g} is "
+        f"({100 * found.interval.level:.4g} % interval {shown(low, rule.min)} to {to}, at least {exact(rule.min)} is "
         "required)"
     )
     if low >= rule.min:

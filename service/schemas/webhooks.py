@@ -9,8 +9,7 @@ from pydantic import Field
 
 from service.access.targets import MAX_URL_CHARACTERS
 from service.analyses.analysis import State
-from service.analyses.webhook import DeliveryState, EventType
-from service.analyses.webhooks import MAX_DESCRIPTION_CHARACTERS
+from service.analyses.webhook import MAX_DESCRIPTION_CHARACTERS, DeliveryState, EventType
 from service.gating.decision import Decided
 from service.schemas.wire import WireModel
 

@@ -181,6 +181,25 @@ def test_a_service_is_not_asked_about_what_cannot_be_uploaded(client):
         client.triage(object(), SAMPLE.y, LABELS)
 
 
+def test_rows_with_ids_are_joined_on_them(client):
+    ids = [f"s{row:03}" for row in range(SAMPLE.n)]
+    x = pd.DataFrame(SAMPLE.x).assign(subject=ids)
+    y = pl.DataFrame(SAMPLE.y).with_columns(subject=pl.Series(ids)).reverse()
+    labels = pd.DataFrame(LABELS | {"subject": [ids[row] for row in SAMPLE.rows]})
+    triage = client.triage(x, y, labels, options=PUBLISHED, id_column="subject", timeout_s=60)
+    assert client.dataset(triage.analysis.dataset_id).join.n_matched == SAMPLE.n
+    assert figures(triage.report) == expected()
+    opened = client.open_dataset(id_column="subject")
+    for part, source in (("x", x), ("y", y)):
+        ready = client.put_part(opened.id, part, source, id_column="subject")
+    assert ready.join.n_matched == SAMPLE.n
+
+
+def test_a_look_may_wait_for_the_end(client):
+    submitted = client.submit(SAMPLE.x, SAMPLE.y, LABELS, SAMPLE.rows, PUBLISHED | {"seed": randbelow(2**31)})
+    assert client.analysis(submitted.id, wait_s=30).state is State.SUCCEEDED
+
+
 class Held(io.BytesIO):
     """A file that gives nothing before it is told to."""
 

@@ -18,6 +18,7 @@ from service.client.blocking.connection import Connection
 from service.client.blocking.following import events_of
 from service.client.blocking.runtime import in_thread
 from service.client.blocking.waiting import wait_for
+from service.client.blocking.webhooks import Webhooks
 from service.client.errors import ClientError
 from service.client.event_stream import AnalysisEvent
 from service.client.policies import PolicySource, asked_policy, full_policy, rehearsing
@@ -72,6 +73,8 @@ class Phasegate:
             (environment.api_key() if api_key is None else api_key) or None,
             environment.key_over_http() if key_over_http is None else key_over_http,
         )
+        self.webhooks = Webhooks(self._connection)
+        """Who is told when an analysis has ended or a decision was made."""
 
     def __enter__(self) -> Self:
         return self
@@ -107,20 +110,31 @@ class Phasegate:
             texts = {"covariate_types": upload.types_of("covariates", covariate_types), "id_column": id_column}
             return self._connection.send_form(DatasetView, "/v1/datasets", upload, texts)
 
-    def open_dataset(self, parts: Sequence[str] = ("x", "y"), covariate_types: TypesAsSaid = None) -> DatasetView:
+    def open_dataset(
+        self,
+        parts: Sequence[str] = ("x", "y"),
+        covariate_types: TypesAsSaid = None,
+        id_column: str | None = None,
+    ) -> DatasetView:
         """Begin a dataset whose parts will be sent one by one."""
-        body = {"parts": list(parts), "covariate_types": covariate_types}
+        body = {"parts": list(parts), "covariate_types": covariate_types, "id_column": id_column}
         return self._connection.read(DatasetView, "POST", "/v1/datasets", json=body)
 
     def put_part(
-        self, dataset_id: str, part: str, source: Source, on_progress: OnProgress | None = None
+        self,
+        dataset_id: str,
+        part: str,
+        source: Source,
+        on_progress: OnProgress | None = None,
+        id_column: str | None = None,
     ) -> DatasetView:
         """Send a part of an open dataset; the last one makes it ready.
 
-        It is read once before it is sent, for its digest: what arrives is what was read, or is refused.
+        It is read once before it is sent, for its digest: what arrives is what was read, or is refused.  `id_column` as
+        the dataset was opened with.
         """
         path = f"/v1/datasets/{step(dataset_id)}/{step(part)}"
-        with in_thread(Upload, {part: source}, on_progress) as upload:
+        with in_thread(Upload, {part: source}, on_progress, id_column) as upload:
             return self._connection.send_part(DatasetView, path, upload, part)
 
     def dataset(self, dataset_id: str) -> DatasetView:
@@ -226,9 +240,10 @@ class Phasegate:
         query = {**wanted, "state": states or None, "limit": page_size}
         return self._connection.items(AnalysisPage, "/v1/analyses", query)
 
-    def analysis(self, analysis_id: str) -> AnalysisView:
-        """The analysis as it stands."""
-        return self._connection.read(AnalysisView, "GET", f"/v1/analyses/{step(analysis_id)}")
+    def analysis(self, analysis_id: str, wait_s: int | None = None) -> AnalysisView:
+        """The analysis as it stands; with `wait_s`, when it has ended, or after that many seconds."""
+        path = f"/v1/analyses/{step(analysis_id)}"
+        return self._connection.read(AnalysisView, "GET", path, **self._waiting(wait_s))
 
     def report(self, analysis_id: str) -> Report:
         """The report of a finished estimation."""

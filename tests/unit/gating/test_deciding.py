@@ -72,7 +72,7 @@ class TestRecovery:
         report = with_recovery(calibrated(), probability, 0.5, 0.5)
         rule = only(decide(report, a_policy(recovery_probability=MinimumRule(minimum))))
         assert (rule.rule, rule.outcome, rule.observed) == ("recovery_probability", outcome, probability)
-        assert rule.required == f">= {minimum}"
+        assert rule.required == f">= {minimum:g}"
 
     def test_method_reference_has_no_probabilities(self):
         decision = decide(published(), a_policy(**RECOVERY))
@@ -95,6 +95,11 @@ class TestRecovery:
     def test_without_a_claim_of_signal_the_message_says_so(self):
         report = no_claim(with_recovery(calibrated(), 0.5, 0.5, 0.5))
         assert "claims no signal" in only(decide(report, uncertain())).message
+
+    def test_a_bound_is_said_with_all_its_digits(self):
+        report = with_recovery(calibrated(), 0.79999995, 0.5, 0.5)
+        summary = decide(report, a_policy(recovery_probability=MinimumRule(0.7999999))).summary
+        assert "recovery probability 0.8, at least 0.7999999 is required" in summary
 
     def test_a_number_that_rounds_to_the_bound_is_told_from_it(self):
         report = with_recovery(calibrated(), 0.79999, 0.5, 0.5)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -11,6 +12,7 @@ from typing import Any
 from service.analyses.identity import made_at_s
 
 MAX_DESCRIPTION_CHARACTERS = 256
+ONE_LINE = re.compile(r"[^\x00-\x1f\x7f-\x9f]*")
 
 
 class EventType(StrEnum):

@@ -25,6 +25,7 @@ from service.analyses.pages import Page, page_of
 from service.analyses.ports import WebhookStore
 from service.analyses.webhook import (
     MAX_DESCRIPTION_CHARACTERS,
+    ONE_LINE,
     SUBSCRIBED,
     Delivery,
     DeliveryState,
@@ -57,7 +58,7 @@ def create(
         raise InvalidRequest(
             f"A webhook is told of some of {known}, each named once. Name at least one.", part="events"
         )
-    if len(description) > MAX_DESCRIPTION_CHARACTERS or not description.isprintable():
+    if len(description) > MAX_DESCRIPTION_CHARACTERS or not ONE_LINE.fullmatch(description):
         raise InvalidRequest(
             f"A description is one line of at most {MAX_DESCRIPTION_CHARACTERS} characters. Send a shorter one.",
             part="description",

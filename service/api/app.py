@@ -31,7 +31,6 @@ from service.api import (
     once,
     policies,
     problems,
-    told,
     webhooks,
 )
 from service.api.admission import Admission
@@ -128,7 +127,6 @@ def create_app(settings: Settings) -> FastAPI:
         app.include_router(router, dependencies=[Depends(check_query), Depends(check_empty_body), Depends(check_rate)])
     for router in (health.router, metrics.router):
         app.include_router(router)
-    app.webhooks.include_router(told.router)
     app.openapi = cache(lambda: describe(app, settings))  # type: ignore[method-assign]  # the way that FastAPI documents
     return app
 

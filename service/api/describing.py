@@ -13,9 +13,9 @@ ID_EXAMPLES = {
     "dataset_id": "ds-01a20b62cd262eca6696b11f016bef10",
     "label_set_id": "ls-01a20b62cd27c1b7d0a2f0b4c8e94d15",
     "analysis_id": "an-01a20b62cd2890aa51d3c7e2b6f48013",
+    "decision_id": "de-01a20b62cd2a4d17e90b36c8f25a7be1",
     "webhook_id": "wh-01a20b62cd2a4f61b0c9d8e7f6a5b4c3",
     "delivery_id": "wd-01a20b62cd2a5e70c1d2e3f4a5b6c7d8",
-    "decision_id": "de-01a20b62cd2a4d17e90b36c8f25a7be1",
 }
 LOCATION = {"Location": {"description": "Where it is.", "schema": {"type": "string"}}}
 RETRY_AFTER = {"Retry-After": {"description": "Seconds after which to look again.", "schema": {"type": "integer"}}}

@@ -14,6 +14,7 @@ from service.analyses.dataset import FEATURES
 from service.api.capacity import CHANGING
 from service.api.describing import RETRY_AFTER
 from service.api.problems import MEDIA_TYPE
+from service.api.told import described_webhooks
 from service.estimation import inputs
 from service.schemas import policies
 from service.schemas.analyses import AnalysisProgress, AnalysisRequest
@@ -24,6 +25,7 @@ from service.schemas.model import ModelParameters, PhaseDiagramRequest, Simulati
 from service.schemas.options import OPTIONS_BYTES, SubmittedOptions
 from service.schemas.policies import GateRequest, PolicyRequest
 from service.schemas.uploads import DatasetForm, LabelSetForm, UploadForm, parts_of
+from service.schemas.webhooks import AnalysisEvent, DecisionEvent, TrialEvent
 from service.settings import Settings
 
 
@@ -91,6 +93,9 @@ BODIES = {
         OpenDataset,
         AnalysisProgress,
         AnalysisRequest,
+        AnalysisEvent,
+        DecisionEvent,
+        TrialEvent,
         PolicyRequest,
         GateRequest,
         ModelParameters,
@@ -141,11 +146,7 @@ def describe(app: FastAPI, settings: Settings) -> dict[str, Any]:
                     response["headers"] = response.get("headers", {}) | REPLAYED
                 if MEDIA_TYPE in response.get("content", {}):
                     response["content"] = problem
-    for operations in description.get("webhooks", {}).values():
-        for operation in operations.values():
-            operation["responses"] = {
-                status: said for status, said in operation["responses"].items() if status not in ("200", "422")
-            }
+    description["webhooks"] = described_webhooks()
     schemas = description["components"]["schemas"]
     for name in ("HTTPValidationError", "ValidationError"):
         schemas.pop(name, None)

@@ -2,59 +2,55 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-from fastapi import APIRouter, Header
+from pydantic import BaseModel
 
 from service.analyses.webhook import EventType
 from service.schemas.webhooks import AnalysisEvent, DecisionEvent, TrialEvent
 
-router = APIRouter()
-
-ANSWERS: dict[int | str, dict[str, Any]] = {
+ENDED = "An analysis has ended"
+TOLD: dict[EventType, tuple[str, str, type[BaseModel]]] = {
+    EventType.ANALYSIS_SUCCEEDED: (ENDED, "It has a report, which is where `links` says.", AnalysisEvent),
+    EventType.ANALYSIS_FAILED: (ENDED, "It has no report; `error` says why.", AnalysisEvent),
+    EventType.ANALYSIS_CANCELLED: (ENDED, "Somebody has cancelled it.", AnalysisEvent),
+    EventType.DECISION_MADE: ("A decision was made", "By the report of an analysis.", DecisionEvent),
+    EventType.WEBHOOK_TEST: ("A webhook is tried", "It says nothing else.", TrialEvent),
+}
+HEADERS = {
+    "webhook-id": ("string", "Id of the delivery: the same whenever it is sent again."),
+    "webhook-timestamp": ("integer", "When this attempt was made: seconds since 1970."),
+    "webhook-signature": (
+        "string",
+        "`v1,` and the base64 of the HMAC-SHA256 of `id.timestamp.body` under the secret; two of them, separated by a "
+        "space, for 24 hours after the secret was rotated.",
+    ),
+}
+ANSWERS = {
     "2XX": {"description": "Taken. The body is not read."},
-    410: {"description": "Gone for good: the webhook is disabled."},
+    "410": {"description": "Gone for good: the webhook is disabled."},
     "default": {"description": "Not taken: it is sent again later, after the time in `Retry-After` if there is one."},
 }
-DeliveryHeader = Annotated[
-    str, Header(alias="webhook-id", description="Id of the delivery: the same whenever it is sent again.")
-]
-TimestampHeader = Annotated[
-    int, Header(alias="webhook-timestamp", description="When this attempt was made: seconds since 1970.")
-]
-SignatureHeader = Annotated[
-    str,
-    Header(
-        alias="webhook-signature",
-        description="`v1,` and the base64 of the HMAC-SHA256 of `id.timestamp.body` under the secret; two of them, "
-        "separated by a space, for 24 hours after the secret was rotated.",
-    ),
-]
 
 
-def analysis_ended(
-    event: AnalysisEvent, delivery: DeliveryHeader, timestamp: TimestampHeader, signature: SignatureHeader
-) -> None:
-    """An analysis has ended. Its report, if it has one, is where `links` says."""
+def described_webhooks() -> dict[str, Any]:
+    """The section `webhooks` of the description; the schemas that it names stand among the others."""
+    return {kind.value: {"post": _described(kind, *told)} for kind, told in TOLD.items()}
 
 
-def decision_made(
-    event: DecisionEvent, delivery: DeliveryHeader, timestamp: TimestampHeader, signature: SignatureHeader
-) -> None:
-    """A decision was made by the report of an analysis."""
-
-
-def webhook_tested(
-    event: TrialEvent, delivery: DeliveryHeader, timestamp: TimestampHeader, signature: SignatureHeader
-) -> None:
-    """Somebody tries the webhook."""
-
-
-for kind in (EventType.ANALYSIS_SUCCEEDED, EventType.ANALYSIS_FAILED, EventType.ANALYSIS_CANCELLED):
-    router.post(kind.value, summary="An analysis has ended", responses=ANSWERS, tags=["webhooks"])(analysis_ended)
-router.post(EventType.DECISION_MADE.value, summary="A decision was made", responses=ANSWERS, tags=["webhooks"])(
-    decision_made
-)
-router.post(EventType.WEBHOOK_TEST.value, summary="A webhook is tried", responses=ANSWERS, tags=["webhooks"])(
-    webhook_tested
-)
+def _described(kind: EventType, summary: str, description: str, model: type[BaseModel]) -> dict[str, Any]:
+    return {
+        "tags": ["webhooks"],
+        "summary": summary,
+        "description": description,
+        "operationId": kind.value.replace(".", "_"),
+        "parameters": [
+            {"name": name, "in": "header", "required": True, "description": said, "schema": {"type": of}}
+            for name, (of, said) in HEADERS.items()
+        ],
+        "requestBody": {
+            "required": True,
+            "content": {"application/json": {"schema": {"$ref": f"#/components/schemas/{model.__name__}"}}},
+        },
+        "responses": ANSWERS,
+    }

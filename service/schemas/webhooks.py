@@ -9,7 +9,7 @@ from pydantic import Field
 
 from service.access.targets import MAX_URL_CHARACTERS
 from service.analyses.analysis import State
-from service.analyses.webhook import MAX_DESCRIPTION_CHARACTERS, DeliveryState, EventType
+from service.analyses.webhook import MAX_DESCRIPTION_CHARACTERS, ONE_LINE, DeliveryState, EventType
 from service.gating.decision import Decided
 from service.schemas.wire import WireModel
 
@@ -25,7 +25,7 @@ class WebhookRequest(WireModel):
     """Where events are sent: on a host that the operator has listed, over TLS unless he allows otherwise."""
     events: list[SubscribedEvent] = Field(min_length=1, max_length=4, json_schema_extra={"uniqueItems": True})
     """What is told."""
-    description: str = Field("", max_length=MAX_DESCRIPTION_CHARACTERS)
+    description: str = Field("", max_length=MAX_DESCRIPTION_CHARACTERS, pattern=f"^{ONE_LINE.pattern}$")
     """One line for those who read the list."""
 
 

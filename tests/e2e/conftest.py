@@ -16,6 +16,7 @@ from tests.bucket_server import BucketServer
 from tests.places import BucketPlace, DiskPlace, Place
 
 MAX_LABEL_BYTES = 64 * 1024**2
+WEBHOOK_HOSTS = "localhost:9=127.0.0.0/8,localhost:9=::1/128"
 
 
 @dataclass(frozen=True)
@@ -39,8 +40,8 @@ class Running:
 def start(data_dir: Path, *options: str, place: Place | None = None, **environment: str) -> Running:
     """`phasegate serve` on a free port, ready; `place` is the data directory unless it is given."""
     command = [sys.executable, "-m", "service.cli", "serve", "--port", "0", "--data-dir", str(data_dir), *options]
-    # A test is a caller in a hurry, and its webhooks lead nowhere.
-    unbounded = {"PHASEGATE_RATE_PER_MINUTE": "0", "PHASEGATE_WEBHOOK_HOSTS": "hooks.invalid"}
+    # A test is a caller in a hurry; nobody listens where its webhooks lead.
+    unbounded = {"PHASEGATE_RATE_PER_MINUTE": "0", "PHASEGATE_WEBHOOK_HOSTS": WEBHOOK_HOSTS}
     with (data_dir.parent / f"{data_dir.name}.log").open("ab") as log:
         process = subprocess.Popen(command, env={**os.environ, **unbounded, **environment}, stderr=log)
     deadline = time.monotonic() + 30

@@ -1,6 +1,7 @@
 """Every example of openapi.yaml is sent as it stands there, and answered as it says."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +35,10 @@ def examples() -> list[Any]:
 
 
 @pytest.fixture
-def ids(http) -> dict[str, str]:
-    """A ready dataset, a label set of it, a finished analysis of both and a decision; an open dataset for `part`."""
+def ids(http) -> Iterator[dict[str, str]]:
+    """A ready dataset, a label set of it, a finished analysis of both and a decision; an open dataset for `part`; a
+    webhook with a delivery.
+    """
     options = json.dumps({"method": "reference", "label_types": "categorical"})
     upload = {part: (part, FILES[name]) for part, name in (("x", "x.npy"), ("y", "y.npy"), ("labels", "labels.csv"))}
     upload["rows"] = ("rows", FILES["rows.npy"])
@@ -43,20 +46,25 @@ def ids(http) -> dict[str, str]:
     analysis = answer.json()
     assert analysis["state"] == "succeeded", analysis
     decision = http.post(f"/v1/analyses/{analysis['id']}/gate", json={"policy": "alignment"}).json()
-    return {
+    asked = {"url": "https://localhost:9/", "events": ["analysis.failed"]}
+    webhook = http.post("/v1/webhooks", json=asked).json()
+    yield {
         "dataset_id": analysis["dataset_id"],
         "label_set_id": analysis["label_set_id"],
         "analysis_id": analysis["id"],
         "decision_id": decision["id"],
+        "webhook_id": webhook["id"],
+        "delivery_id": http.post(f"/v1/webhooks/{webhook['id']}/test").json()["id"],
         "open": http.post("/v1/datasets", json={}).json()["id"],
     }
+    http.delete(f"/v1/webhooks/{webhook['id']}")
 
 
 def filled_in(text: str, ids: dict[str, str]) -> str:
     """The example with ids of this service in place of those that it names."""
     for name, example in ID_EXAMPLES.items():
         text = text.replace(example, ids[name])
-    return text
+    return text.replace("https://hooks.example.org/phasegate", "https://localhost:9/phasegate")
 
 
 @pytest.mark.parametrize(("method", "path", "media_type", "example"), examples())
@@ -99,6 +107,8 @@ def test_every_example_is_answered_as_described(http, ids, method, path, media_t
 
 
 def test_no_id_of_an_example_is_one_of_this_service(http):
-    addresses = ("datasets", "label-sets", "analyses", "decisions")
+    addresses = ("datasets", "label-sets", "analyses", "decisions", "webhooks", None)
     for name, address in zip(ID_EXAMPLES, addresses, strict=True):
+        if address is None:  # a delivery has none of its own
+            continue
         assert http.get(f"/v1/{address}/{ID_EXAMPLES[name]}").status_code == 404

@@ -29,7 +29,11 @@ UNKNOWN = {
     "label_set_id": "ls-01a20b62cd27c1b7d0a2f0b4c8e94d15",
     "analysis_id": "an-01a20b62cd2890aa51d3c7e2b6f48013",
     "decision_id": "de-01a20b62cd2a4d17e90b36c8f25a7be1",
+    "webhook_id": "wh-01a20b62cd2a4f61b0c9d8e7f6a5b4c3",
+    "delivery_id": "wd-01a20b62cd2a5e70c1d2e3f4a5b6c7d8",
 }
+HOSTS = "localhost:9=127.0.0.0/8"
+WEBHOOK = {"url": "https://localhost:9/", "events": ["analysis.failed"]}
 GATE = {"json": {"policy": "alignment"}}
 SAMPLE = Sample(seed=5, n=60, m=30)
 LABELS = {"labels": ("labels", SAMPLE.labels_csv()), "rows": ("rows", npy(SAMPLE.rows))}
@@ -53,7 +57,7 @@ class Tenant:
 
 @pytest.fixture
 def settings(tmp_path, valkey_url) -> Settings:
-    return Settings(data_dir=tmp_path / "data", redis_url=valkey_url, require_keys=True)
+    return Settings(data_dir=tmp_path / "data", redis_url=valkey_url, require_keys=True, webhook_hosts=HOSTS)
 
 
 @pytest.fixture
@@ -72,7 +76,7 @@ def tenants(settings, http) -> tuple[Tenant, Tenant]:
 
 def filled(tenant: Tenant, settings: Settings, connection) -> dict[str, dict[str, str]]:
     """What a tenant may have, by kind: ids of an open and a ready dataset, analyses that wait and that are done, a
-    decision on one of these.
+    decision on one of these, a webhook with a delivery.
     """
     opened = tenant("POST", "/v1/datasets", json={}).json()["id"]
     done, waiting = (tenant("POST", "/v1/analyses", files=SAMPLE.files(), data=OPTIONS).json() for _ in range(2))
@@ -81,7 +85,10 @@ def filled(tenant: Tenant, settings: Settings, connection) -> dict[str, dict[str
     execution.run(stores.holder_of(done["id"]), queue, done["id"], lambda progress: None)
     queue.forget(done["id"])
     decision = tenant("POST", f"/v1/analyses/{done['id']}/gate", **GATE).json()["id"]
+    webhook = tenant("POST", "/v1/webhooks", json=WEBHOOK).json()["id"]
+    delivery = tenant("POST", f"/v1/webhooks/{webhook}/test").json()["id"]
     shared = {"label_set_id": done["label_set_id"], "decision_id": decision}
+    shared |= {"webhook_id": webhook, "delivery_id": delivery}
     return {
         kind: {"dataset_id": dataset, "analysis_id": analysis["id"]} | shared
         for kind, dataset, analysis in (("open", opened, waiting), ("ready", done["dataset_id"], done))
@@ -108,9 +115,10 @@ def told(answer, ids: dict[str, str]) -> tuple[int, dict[str, str], str]:
 
 def everything(tenant: Tenant, found: dict[str, dict[str, str]]) -> list[Any]:
     """All that a tenant can see of what it has."""
-    seen = [tenant("GET", path).json() for path in ("/v1/datasets", "/v1/analyses", "/v1/decisions")]
+    seen = [tenant("GET", path).json() for path in ("/v1/datasets", "/v1/analyses", "/v1/decisions", "/v1/webhooks")]
+    addresses = ("datasets", "label-sets", "analyses", "decisions", "webhooks")
     for ids in found.values():
-        for kind, address in zip(UNKNOWN, ("datasets", "label-sets", "analyses", "decisions"), strict=True):
+        for kind, address in zip(UNKNOWN, addresses, strict=False):
             seen.append(tenant("GET", f"/v1/{address}/{ids[kind]}").json())
     return seen
 

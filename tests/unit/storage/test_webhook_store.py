@@ -10,6 +10,7 @@ import pytest
 
 from service.analyses import webhooks
 from service.analyses.analysis import RECORD_VERSION, Outcome
+from service.analyses.errors import StoreUnavailable
 from service.analyses.identity import Kind, new_id
 from service.analyses.ports import Stores
 from service.analyses.tenancy import DEFAULT_TENANT
@@ -172,8 +173,6 @@ def test_what_a_dead_process_has_settled_and_not_told_is_told_by_the_next_that_l
 def test_a_store_that_cannot_be_written_keeps_no_analysis_from_its_end(
     stores: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from service.analyses.errors import StoreUnavailable
-
     store = stores.of(DEFAULT_TENANT)
     kept(stores)
     analysis_id = committed(store).id

@@ -202,7 +202,7 @@ def test_a_look_may_wait_for_the_end(client):
 
 
 def test_webhooks_are_made_tried_and_removed(client):
-    made = client.webhooks.create("https://hooks.invalid/gate", [EventType.DECISION_MADE], "the nightly gate")
+    made = client.webhooks.create("https://localhost:9/gate", [EventType.DECISION_MADE], "the nightly gate")
     assert made.secret.startswith("whsec_")
     found = client.webhooks.find(made.id)
     assert (found.events, found.description) == ([EventType.DECISION_MADE], "the nightly gate")

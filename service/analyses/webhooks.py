@@ -36,6 +36,7 @@ from service.analyses.webhook import (
 )
 
 MOST_WEBHOOKS = 16  # of one tenant
+MOST_DELIVERIES = 10_000  # of one webhook: more cost the oldest
 SECRET_BYTES = 32
 SECRET_PREFIX = "whsec_"  # noqa: S105 - what every secret begins with  # nosec B105
 BOTH_COUNT = timedelta(hours=24)
@@ -204,12 +205,14 @@ def replay(webhooks: WebhookStore, webhook_id: str, delivery_id: str) -> Deliver
 
 
 def sweep_deliveries(webhooks: WebhookStore, now: datetime, retention: timedelta) -> None:
-    """Remove the deliveries of events that happened `retention` ago or earlier.
+    """Remove the deliveries of events that happened `retention` ago or earlier, and the oldest of too many.
 
     What fails with one keeps none of the others.
     """
+    first = first_id(Kind.DELIVERY, now - retention)
     for webhook_id in webhooks.ids():
-        for delivery_id in webhooks.delivery_ids(webhook_id, first_id(Kind.DELIVERY, now - retention)):
+        ids = webhooks.delivery_ids(webhook_id)
+        for delivery_id in [an_id for place, an_id in enumerate(ids) if an_id < first or place >= MOST_DELIVERIES]:
             try:
                 webhooks.remove_delivery(webhook_id, delivery_id)
             except (OSError, StoreUnavailable):

@@ -31,11 +31,15 @@ def freeze_workers(root: int) -> None:
 def test_a_backup_of_a_running_service_is_restored_whole(own, tmp_path):
     running = own("--workers", "1")
     with httpx2.Client(base_url=running.address, timeout=30) as http:
+        asked = {"url": "https://localhost:9/", "events": ["analysis.succeeded"]}
+        webhook = f"/v1/webhooks/{http.post('/v1/webhooks', json=asked).json()['id']}"
         first = http.post("/v1/analyses", files=Sample(1).files(), data={"options": PUBLISHED}).headers["location"]
         assert finished(http, first)["state"] == "succeeded"
         report = http.get(f"{first}/report").content
         decision = http.post(f"{first}/gate", json={"policy": "alignment"}).json()
         stored = http.post("/v1/policies", json={"name": "mine", "policy": decision["policy"]}).json()
+        told = http.get(f"{webhook}/deliveries").json()["items"]
+        assert [one["subject_id"] for one in told] == [decision["analysis_id"]]
         freeze_workers(running.process.pid)
         waiting = http.post("/v1/analyses", files=Sample(2).files(), data={"options": PUBLISHED}).headers["location"]
         opened = http.post("/v1/datasets", json={}).json()
@@ -56,6 +60,9 @@ def test_a_backup_of_a_running_service_is_restored_whole(own, tmp_path):
             assert http.get(f"/v1/decisions/{decision['id']}").json() == decision
             assert http.get("/v1/policies/mine").json() == stored
             assert finished(http, waiting)["state"] == "succeeded"
+            assert http.get(webhook).json()["events"] == asked["events"]
+            later = http.get(f"{webhook}/deliveries").json()["items"]
+            assert [one["id"] for one in later][1:] == [one["id"] for one in told], "and what has ended since"
             assert http.get(f"/v1/datasets/{opened['id']}").json() == opened
     finally:
         assert stop(restored) == 0

@@ -287,6 +287,19 @@ def test_an_analysis_is_followed_by_those_who_may_read_it_and_by_no_others(serve
             assert answer.status_code == status
 
 
+def test_a_stream_ends_in_time_so_that_its_client_shows_its_key_again(
+    served: Served, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(events, "LONGEST_S", 0.0)
+    analysis_id = served.submit()
+    with served.stream(analysis_id) as answer:
+        (first,) = told(answer)
+    assert first.name == "progress"
+    served.settle(analysis_id)
+    with served.stream(analysis_id, first.id) as answer:
+        assert [event.name for event in told(answer)] == ["failed"]
+
+
 def test_an_unknown_analysis_cannot_be_followed(served: Served) -> None:
     with served.stream(f"an-{'0' * 32}") as answer:
         answer.read()

@@ -18,7 +18,7 @@ from redis import Redis
 from standardwebhooks import Webhook as Verifier
 
 from service.access.targets import read_targets
-from service.analyses import webhooks
+from service.analyses import execution, webhooks
 from service.analyses.analysis import RECORD_VERSION, Failure, Outcome
 from service.analyses.errors import StoreUnavailable
 from service.analyses.happenings import analysis_ended
@@ -294,6 +294,46 @@ def test_who_subscribes_is_told_of_the_end_of_an_analysis(client: TestClient, re
     assert delivery["last_attempt"]["status"] == 204
     assert deliveries(client, deaf["id"]) == []
     assert 'phasegate_webhook_attempts_total{outcome="delivered"} 1.0' in client.get("/metrics").text
+
+
+def test_a_decision_is_told_once_however_often_it_is_asked_for(
+    client: TestClient, receiver: Receiver, settings: Settings
+) -> None:
+    made = create(client, receiver, "decision.made").json()
+    data = {"options": '{"method": "reference"}'}
+    analysis_id = client.post("/v1/analyses", files=Sample().files(), data=data).json()["id"]
+    stores, queue = client.app.state.services.stores, client.app.state.services.queue
+    execution.run(stores.of(DEFAULT_TENANT), queue, analysis_id, lambda progress: None)
+    first, again = (
+        client.post(f"/v1/analyses/{analysis_id}/gate", json={"policy": "alignment"}).json() for _ in range(2)
+    )
+    assert first == again
+    (received,) = wait_until(lambda: list(receiver.received), 20)
+    event = EVENT.validate_python(Verifier(made["secret"]).verify(received.body, received.headers))
+    assert (event.data.decision_id, event.data.analysis_id) == (first["id"], analysis_id)
+    assert (event.data.decision, event.data.summary) == (first["decision"], first["summary"])
+    assert event.timestamp.isoformat() == datetime.fromisoformat(first["decided_at"]).isoformat()
+    assert len(deliveries(client, made["id"])) == 1
+
+
+def test_a_decision_that_is_not_kept_after_all_is_owed_already(
+    client: TestClient, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = create(client, receiver, "decision.made").json()
+    data = {"options": '{"method": "reference"}'}
+    analysis_id = client.post("/v1/analyses", files=Sample().files(), data=data).json()["id"]
+    store = client.app.state.services.stores.of(DEFAULT_TENANT)
+    execution.run(store, client.app.state.services.queue, analysis_id, lambda progress: None)
+
+    def away(*arguments: object) -> None:
+        raise StoreUnavailable("The array store cannot be written. Tell the operator.")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(type(store.decisions), "keep", away)
+        assert client.post(f"/v1/analyses/{analysis_id}/gate", json={"policy": "alignment"}).status_code == 503
+    decision = client.post(f"/v1/analyses/{analysis_id}/gate", json={"policy": "alignment"}).json()
+    (delivery,) = deliveries(client, made["id"])
+    assert delivery["subject_id"] == decision["id"], "whoever asks next gets the decision that was told"
 
 
 def test_the_secret_is_shown_once_and_nowhere_else(

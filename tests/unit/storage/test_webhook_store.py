@@ -126,6 +126,16 @@ def test_old_deliveries_are_removed(stores: Stores) -> None:
     assert store.delivery_ids(webhook.id) == []
 
 
+def test_of_too_many_deliveries_the_oldest_are_removed(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(webhooks, "MOST_DELIVERIES", 2)
+    webhook, store = kept(stores), stores.of(DEFAULT_TENANT).webhooks
+    ids = [f"{Kind.DELIVERY}-{number:032x}" for number in range(4)]
+    for delivery_id in ids:
+        store.owe(replace(a_delivery(webhook), id=delivery_id))
+    webhooks.sweep_deliveries(store, datetime.fromtimestamp(0, UTC), LATER)
+    assert store.delivery_ids(webhook.id) == [ids[3], ids[2]]
+
+
 @pytest.mark.parametrize(("outcome", "report"), [REPORT, FAILURE])
 def test_the_end_of_an_analysis_is_owed_with_its_outcome(stores: Stores, outcome: Outcome, report: str | None) -> None:
     store = stores.of(DEFAULT_TENANT)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from types import TracebackType
 from typing import Any, Self
 
@@ -41,8 +41,10 @@ class Driven:
 
     def __getattr__(self, name: str) -> Any:
         found = getattr(self.driven, name)
-        if not callable(found):
-            return found
+        return self._waiting(found) if callable(found) else Calls(found, self._waiting)
+
+    def _waiting(self, found: Callable[..., Any]) -> Callable[..., Any]:
+        """A call that waits for its answer."""
 
         def call(*args: Any, **kwargs: Any) -> Any:
             answer = found(*args, **kwargs)
@@ -67,6 +69,16 @@ class Driven:
         finally:
             if inspect.isasyncgen(items):
                 self.await_(items.aclose())
+
+
+class Calls:
+    """Further calls of a client, under a name of it."""
+
+    def __init__(self, driven: object, waiting: Callable[[Callable[..., Any]], Callable[..., Any]]) -> None:
+        self._driven, self._waiting = driven, waiting
+
+    def __getattr__(self, name: str) -> Any:
+        return self._waiting(getattr(self._driven, name))
 
 
 def opened(kind: str, *args: Any, **kwargs: Any) -> Any:

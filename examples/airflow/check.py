@@ -33,13 +33,29 @@ LONG = {  # minutes of work, to keep the service's only worker busy
     "n_labeled": 5_000,
 }
 
+IMPATIENT = """
+from airflow.sdk import Param, dag
+from phasegate_airflow import PhasegateSensor
+
+
+@dag(schedule=None, params={"analysis_id": Param(type="string")})
+def impatient():
+    PhasegateSensor(task_id="wait", analysis_id="{{ params.analysis_id }}", timeout=2, retries=2)
+
+
+impatient()
+"""
+
 
 def main() -> None:
     url = os.environ["PHASEGATE_URL"]
-    dags = Path(__file__).parent / "dags"
+    dags = Path.cwd() / "dags"
+    shutil.copytree(Path(__file__).parent / "dags", dags)
+    (dags / "impatient.py").write_text(IMPATIENT)
     with Phasegate(url) as client, running_airflow(Path.cwd() / "airflow", dags, url) as airflow:
-        airflow.until("The DAG", lambda: airflow.get(f"/dags/{DAG}"))
-        airflow.http.patch(f"/api/v2/dags/{DAG}", json={"is_paused": False}).raise_for_status()
+        for dag in (DAG, "impatient"):
+            airflow.until("The DAG", lambda dag=dag: airflow.get(f"/dags/{dag}"))
+            airflow.http.patch(f"/api/v2/dags/{dag}", json={"is_paused": False}).raise_for_status()
         started = deferred_over_a_lost_triggerer(airflow, client, url)
         expect(airflow, started, "success", submit="success", wait="success", gate="success", train="success")
         decision = decision_of(airflow, client, started)
@@ -89,6 +105,10 @@ def deferred_over_a_lost_triggerer(airflow: Airflow, client: Phasegate, url: str
     lost = waiting["triggerer_job"]["id"]
     again = airflow.until("Another triggerer with the sensor", lambda: carried(airflow, run, other_than=lost))
     print(f"Triggerer {lost} was killed; triggerer {again['triggerer_job']['id']} took over.")
+    airflow.post("/dags/impatient/dagRuns", dag_run_id="late", logical_date=None, conf={"analysis_id": long})
+    expect(airflow, "late", "failed", dag="impatient", wait="failed")
+    (log,) = airflow.home.glob("logs/**/run_id=late/task_id=wait/*=1.log")  # the first attempt is the only one
+    assert "AirflowSensorTimeout" in log.read_text(), log.read_text()
     client.cancel(long)
     return run
 
@@ -102,13 +122,13 @@ def carried(airflow: Airflow, run: str, other_than: int | None = None) -> dict[s
     return task if any("/v1/analyses/" in log.read_text() for log in logs) else None
 
 
-def expect(airflow: Airflow, run: str, outcome: str, **states: str) -> None:
+def expect(airflow: Airflow, run: str, outcome: str, dag: str = DAG, **states: str) -> None:
     """Wait for the run's end and compare it with what it must be, task by task."""
     ended = airflow.until(
         f"Run {run}'s end",
-        lambda: (found := airflow.get(f"/dags/{DAG}/dagRuns/{run}"))["state"] in ("success", "failed") and found,
+        lambda: (found := airflow.get(f"/dags/{dag}/dagRuns/{run}"))["state"] in ("success", "failed") and found,
     )
-    tasks = airflow.get(f"/dags/{DAG}/dagRuns/{run}/taskInstances")["task_instances"]
+    tasks = airflow.get(f"/dags/{dag}/dagRuns/{run}/taskInstances")["task_instances"]
     found = {task["task_id"]: task["state"] for task in tasks}
     print(f"{run}: {ended['state']}, {found}")
     if (ended["state"], found) != (outcome, states):

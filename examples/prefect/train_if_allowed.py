@@ -8,12 +8,13 @@ from prefect import flow, task
 from prefect.artifacts import create_table_artifact
 from prefect.states import Completed, Failed, State
 
-from phasegate import AnalysisFailed, AsyncPhasegate, NotReachable, Phasegate
+from phasegate import AnalysisFailed, AsyncPhasegate, ClientError, Phasegate
 
 
 def is_worth_a_retry(task: object, run: object, state: State) -> bool:
     """A service that is away may come back; what it refuses it would refuse again."""
-    return isinstance(state.result(raise_on_failure=False), NotReachable)
+    found = state.result(raise_on_failure=False)
+    return isinstance(found, ClientError) and found.passes
 
 
 @task(retries=3, retry_delay_seconds=10, retry_condition_fn=is_worth_a_retry)

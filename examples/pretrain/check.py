@@ -27,9 +27,11 @@ def main() -> None:
     for fit in (with_lightning.fit, with_trainer.fit):
         one_process(fit)
     with Phasegate() as client:
-        two_ranks(client, "aligned", 0, "rank {rank}: 2 steps.")
-        two_ranks(client, "hidden", 1, "rank {rank}: 0 steps. The gate says fail.")
-        two_ranks(client, "aligned", 1, "rank {rank}: 0 steps. The gate says unreachable.", PHASEGATE_URL=NOWHERE)
+        for program in ("with_lightning.py", "with_trainer.py"):
+            two_ranks(client, program, "aligned", 0, "rank {rank}: 2 steps.")
+            two_ranks(client, program, "hidden", 1, "rank {rank}: 0 steps. The gate says fail.")
+            away = "rank {rank}: 0 steps. The gate says unreachable."
+            two_ranks(client, program, "aligned", 1, away, PHASEGATE_URL=NOWHERE)
         tensors(client)
 
 
@@ -73,20 +75,23 @@ def made(sample: str) -> tuple[TwoTowers, Pairs]:
     return TwoTowers(pairs.x.shape[1], pairs.y.shape[1]), pairs
 
 
-def two_ranks(client: Phasegate, sample: str, code: int, said: str, **environment: str) -> None:
+def two_ranks(client: Phasegate, program: str, sample: str, code: int, said: str, **environment: str) -> None:
     """Both ranks start or stop, and only one of them has asked."""
     run = uuid.uuid4().hex
     command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node", "2"]
-    program = [HERE / "with_lightning.py", SAMPLES / sample, "2", run]
     ended = subprocess.run(
-        [*command, *program], capture_output=True, text=True, check=False, env=os.environ | environment
+        [*command, HERE / program, SAMPLES / sample, run],
+        capture_output=True,
+        text=True,
+        check=False,
+        env=os.environ | environment,
     )
     assert ended.returncode == code, ended.stderr
     for rank in (0, 1):
         assert said.format(rank=rank) in ended.stdout, ended.stdout + ended.stderr
     asked = list(client.analyses(metadata={"run": run}))
     assert len(asked) == (0 if environment else 1), asked
-    print(f"two ranks, {sample} {environment}: exit code {ended.returncode}, {len(asked)} analyses")
+    print(f"two ranks, {program}, {sample} {environment}: exit code {ended.returncode}, {len(asked)} analyses")
 
 
 def tensors(client: Phasegate) -> None:

@@ -13,7 +13,7 @@ from typing import Literal
 import torch
 from torch import Tensor, distributed
 
-from phasegate import NotReachable, Phasegate
+from phasegate import ClientError, Phasegate
 
 Answer = Literal["pass", "fail", "abstain", "unreachable", "error"]
 
@@ -93,8 +93,10 @@ def _asked(gate: Gate) -> Verdict:
                 metadata=dict(gate.metadata),
                 timeout_s=gate.timeout_s,
             )
-    except (NotReachable, TimeoutError) as error:
+    except TimeoutError as error:
         return Verdict("unreachable", str(error))
+    except ClientError as error:
+        return Verdict("unreachable" if error.passes else "error", f"{type(error).__name__}: {error}")
     except Exception as error:  # noqa: BLE001 - whatever it is, the other ranks must hear of it
         return Verdict("error", f"{type(error).__name__}: {error}")
     decision = triage.decision

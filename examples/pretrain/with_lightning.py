@@ -44,12 +44,12 @@ def fit(model: TwoTowers, pairs: Pairs, ranks: int = 1, **gate: object) -> None:
     trainer.fit(Aligning(model), DataLoader(pairs, batch_size=32))
 
 
-def main(folder: Path, ranks: int, run: str) -> int:
+def main(folder: Path, run: str) -> int:
     """Fit, and say how that ended on this rank."""
     pairs = Pairs(folder)
     model = TwoTowers(pairs.x.shape[1], pairs.y.shape[1])
     try:
-        fit(model, pairs, ranks, metadata={"run": run})
+        fit(model, pairs, int(os.environ["WORLD_SIZE"]), metadata={"run": run})
     except RunStopped as stopped:
         print(f"rank {os.environ['RANK']}: {model.steps} steps. {stopped}", flush=True)
         return 1
@@ -58,4 +58,4 @@ def main(folder: Path, ranks: int, run: str) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(Path(sys.argv[1]), int(sys.argv[2]), sys.argv[3]))
+    sys.exit(main(Path(sys.argv[1]), sys.argv[2]))

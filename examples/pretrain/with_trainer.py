@@ -1,8 +1,12 @@
-"""A Hugging Face Trainer run behind the gate."""
+"""A Hugging Face Trainer run behind the gate; `torchrun --nproc-per-node 2` runs it on two ranks."""
 
 from __future__ import annotations
 
-from phasegate_gate import Gate
+import os
+import sys
+from pathlib import Path
+
+from phasegate_gate import Gate, RunStopped
 from trainer_hook import PhasegateCallback
 from transformers import Trainer, TrainingArguments
 from two_towers import Pairs, TwoTowers
@@ -15,6 +19,7 @@ def fit(model: TwoTowers, pairs: Pairs, **gate: object) -> None:
         max_steps=2,
         per_device_train_batch_size=32,
         use_cpu=True,
+        ddp_backend="gloo" if "WORLD_SIZE" in os.environ else None,
         report_to="none",
         save_strategy="no",
         disable_tqdm=True,
@@ -23,3 +28,20 @@ def fit(model: TwoTowers, pairs: Pairs, **gate: object) -> None:
     )
     callback = PhasegateCallback(Gate(lambda: model.features(pairs), **gate))
     Trainer(model=model, args=arguments, train_dataset=pairs, callbacks=[callback]).train()
+
+
+def main(folder: Path, run: str) -> int:
+    """Fit, and say how that ended on this rank."""
+    pairs = Pairs(folder)
+    model = TwoTowers(pairs.x.shape[1], pairs.y.shape[1])
+    try:
+        fit(model, pairs, metadata={"run": run})
+    except RunStopped as stopped:
+        print(f"rank {os.environ['RANK']}: {model.steps} steps. {stopped}", flush=True)
+        return 1
+    print(f"rank {os.environ['RANK']}: {model.steps} steps.", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1]), sys.argv[2]))

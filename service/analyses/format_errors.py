@@ -22,6 +22,7 @@ UploadError
     +-- IdsDoNotMatch       ids_do_not_match
     +-- IdsWithRows         ids_with_rows
     +-- IdsLacking          ids_lacking
+    +-- TooManyIds          too_many_ids
 """
 
 from __future__ import annotations
@@ -147,3 +148,9 @@ class IdsLacking(InvalidIds):
     """Rows of the dataset are not among the ids of another part."""
 
     code = "ids_lacking"
+
+
+class TooManyIds(InvalidIds):
+    """The rows have more ids than the service joins."""
+
+    code = "too_many_ids"

@@ -128,7 +128,7 @@ class SimulatedView(WireModel):
     """Rows with labels that the estimator is asked about; null when it is not asked."""
 
 
-class AnalysisView(WireModel):
+class AnalysisView(WireModel, defer_build=True):
     """An analysis: one estimation of one dataset with one label set, or a simulation that is too large to wait for."""
 
     id: str
@@ -175,7 +175,7 @@ class AnalysisView(WireModel):
     """Where to go from here."""
 
 
-class AnalysisPage(WireModel):
+class AnalysisPage(WireModel, defer_build=True):
     """Some analyses, newest first."""
 
     items: list[AnalysisView]

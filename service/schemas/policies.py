@@ -55,7 +55,7 @@ class PolicyRequest(WireModel):
     """What must hold."""
 
 
-class PolicyView(WireModel):
+class PolicyView(WireModel, defer_build=True):
     """A version of a named policy.  It never changes."""
 
     name: str
@@ -72,7 +72,7 @@ class PolicyView(WireModel):
     """What must hold, defaults filled in."""
 
 
-class PolicyPage(WireModel):
+class PolicyPage(WireModel, defer_build=True):
     """Policies in their latest version, by name, the presets first."""
 
     items: list[PolicyView]
@@ -88,7 +88,7 @@ class GateRequest(WireModel):
     """A policy by its name, which means the latest version, or `name@version`; or a policy in full."""
 
 
-class DecisionView(WireModel):
+class DecisionView(WireModel, defer_build=True):
     """A decision, as it is kept, with what it rests on."""
 
     id: str
@@ -136,7 +136,7 @@ class DecisionView(WireModel):
         )
 
 
-class DecisionPage(WireModel):
+class DecisionPage(WireModel, defer_build=True):
     """Some decisions, newest first."""
 
     items: list[DecisionView]

@@ -6,9 +6,12 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 
 class WireModel(BaseModel):
-    """What every wire model shares."""
+    """What every wire model shares.
 
-    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True, defer_build=True)
+    Those that take long to build, and are in no request, are built when the first of them is read (`defer_build`).
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", use_attribute_docstrings=True)
 
 
 class Problem(WireModel):

@@ -21,11 +21,12 @@ from service.analyses.dataset import (
     StoredFile,
     Understood,
 )
-from service.analyses.format_errors import IdsDoNotMatch, IdsLacking, IdsWithRows, NoSuchIdColumn
+from service.analyses.format_errors import IdsDoNotMatch, IdsLacking, IdsWithRows, NoSuchIdColumn, TooManyIds
 from service.estimation.inputs import MIN_PAIRS
 from service.estimation.roles import MAX_TARGETS
 from service.storage.disk_receiving import Place, name_file
 from service.storage.formats.naming import listed, shown, shown_all
+from service.storage.formats.reading import reading_place
 from service.storage.formats.typed_tables import ColumnKind
 from service.storage.formats.writing import COPY_BYTES, Ids, RowsFile, Target, write_table
 from service.storage.joining import Matches, match, shown_ids
@@ -34,6 +35,7 @@ from service.storage.tables import read_table
 
 KINDS = {"T": ColumnKind.TEXT, "i": ColumnKind.INTEGER, "f": ColumnKind.REAL, "b": ColumnKind.BOOLEAN}
 ENTRIES = {"groups": "group id", "covariates": "pair", "labels": "label"}
+MAX_IDS, MAX_IDS_BYTES = 4_000_000, 128 * 1024**2  # of either side; they are sorted in memory
 Columns = dict[str, NDArray[Any]]
 
 
@@ -48,7 +50,15 @@ def join_files(
     Raises: InvalidIds of some kind; UploadError.
     """
     x_ids, y_ids = (open_npy(paths[f"{part}_ids"], part) for part in FEATURES)
-    found = match(x_ids, y_ids, ("x", "y"))
+    for part, ids in zip(FEATURES, (x_ids, y_ids), strict=True):
+        if len(ids) > MAX_IDS or ids.nbytes > MAX_IDS_BYTES:
+            raise TooManyIds(
+                f"{part} has {len(ids)} ids of {ids.nbytes} bytes, more than the {MAX_IDS} and {MAX_IDS_BYTES} that "
+                "are joined here. Sort x and y alike, and send them without ids.",
+                part=part,
+            )
+    with reading_place():
+        found = match(x_ids, y_ids, ("x", "y"))
     join = Join(
         id_column=place.id_column,
         n_matched=len(found.first),

@@ -13,6 +13,7 @@ import pytest
 
 from phasegate import AnalysisFailed, AsyncPhasegate, ProblemReceived, UnsupportedSource
 from service.analyses.analysis import State
+from service.analyses.webhook import EventType
 from service.estimation.estimate import estimate
 from service.estimation.labels import LabelType, label_columns
 from service.estimation.options import Options
@@ -198,6 +199,23 @@ def test_rows_with_ids_are_joined_on_them(client):
 def test_a_look_may_wait_for_the_end(client):
     submitted = client.submit(SAMPLE.x, SAMPLE.y, LABELS, SAMPLE.rows, PUBLISHED | {"seed": randbelow(2**31)})
     assert client.analysis(submitted.id, wait_s=30).state is State.SUCCEEDED
+
+
+def test_webhooks_are_made_tried_and_removed(client):
+    made = client.webhooks.create("https://localhost:9/gate", [EventType.DECISION_MADE], "the nightly gate")
+    assert made.secret.startswith("whsec_")
+    found = client.webhooks.find(made.id)
+    assert (found.events, found.description) == ([EventType.DECISION_MADE], "the nightly gate")
+    assert found in client.webhooks.every()
+    assert client.webhooks.rotate(made.id).secret != made.secret
+    tried = client.webhooks.try_out(made.id)
+    assert client.webhooks.replay(made.id, tried.id).id == tried.id
+    assert [delivery.id for delivery in client.webhooks.deliveries(made.id, page_size=1)] == [tried.id]
+    client.webhooks.delete(made.id)
+    with pytest.raises(ProblemReceived, match="webhook_not_found"):
+        client.webhooks.find(made.id)
+    with pytest.raises(ProblemReceived, match="elsewhere"):
+        client.webhooks.create("https://hooks.elsewhere/gate", [EventType.DECISION_MADE])
 
 
 class Held(io.BytesIO):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from pathlib import Path
 
 from airflow.providers.standard.operators.python import ShortCircuitOperator
@@ -26,6 +27,7 @@ def may_start(analysis_id: str, policy: str, ti=None) -> bool:
 @dag(
     schedule=None,
     catchup=False,
+    default_args={"retries": 2, "retry_delay": timedelta(seconds=30)},  # for a service that is away
     params={
         "features": Param(type="string", description="Folder with x.npy, y.npy, labels.npy and rows.npy."),
         "policy": Param("alignment", type="string", description="Name of a policy of the service."),
@@ -42,9 +44,7 @@ def pretrain_gate():
 
     wait = PhasegateSensor(task_id="wait", analysis_id=submit(), timeout=1800)
 
-    gate = ShortCircuitOperator(
-        task_id="gate", python_callable=may_start, op_args=[wait.output, "{{ params.policy }}"], retries=0
-    )
+    gate = ShortCircuitOperator(task_id="gate", python_callable=may_start, op_args=[wait.output, "{{ params.policy }}"])
 
     @task
     def train() -> None:

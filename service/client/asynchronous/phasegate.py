@@ -42,10 +42,11 @@ if TYPE_CHECKING:  # whoever asks about the model has loaded these; nobody else 
 
 
 class AsyncPhasegate:
-    """One service, by its address.  Use as a context manager, or call `close`.  Threads may share one.
+    """One service, by its address.  Use as a context manager, or call `close`.
 
-    Every call raises ClientError: NotReachable, UnexpectedAnswer, or ProblemReceived when the service refuses.  Calls
-    that send files raise OSError for one that cannot be read.  Lists are fetched a page at a time, as they are used.
+    Threads, or the tasks of one event loop, may share one.  Every call raises ClientError: NotReachable,
+    UnexpectedAnswer, or ProblemReceived when the service refuses.  Calls that send something raise also OSError for a
+    file that cannot be read, UnsupportedSource for what cannot be sent.  Lists are fetched a page at a time, as needed.
     """
 
     def __init__(

@@ -34,6 +34,7 @@ async def wait_for(
     """Wait until an analysis has succeeded.  Raises AnalysisFailed, TimeoutError, ClientError."""
     started = time.monotonic()
     deadline = started + timeout_s
+    has_events = True
     while True:
         try:
             analysis = await _look(connection, analysis_id, deadline)
@@ -44,8 +45,8 @@ async def wait_for(
             last = f"could not be watched for {timeout_s:g} s. {error}"
         else:
             on_change(analysis)
-            if not analysis.state.final and deadline - time.monotonic() > HEARTBEAT_S:
-                analysis = await _follow(connection, analysis, deadline, on_change)
+            if has_events and not analysis.state.final and deadline - time.monotonic() > HEARTBEAT_S:
+                analysis, has_events = await _follow(connection, analysis, deadline, on_change)
             if analysis.state is State.SUCCEEDED:
                 return analysis
             if analysis.state.final:
@@ -67,8 +68,10 @@ async def _look(connection: AsyncConnection, analysis_id: str, deadline: float) 
 
 async def _follow(
     connection: AsyncConnection, analysis: AnalysisView, deadline: float, on_change: OnChange
-) -> AnalysisView:
-    """The analysis as the last event has it, before the stream is over or the time nearly up.
+) -> tuple[AnalysisView, bool]:
+    """Follow an analysis until it has ended, its stream is over, or the time is nearly up.
+
+    Returns: the analysis as the last event has it; whether it is of use to ask for events again.
 
     Whatever is amiss with a stream, looking still tells how the analysis stands: an older service has none, one that is
     busy refuses it, one that restarts cuts it.
@@ -81,9 +84,9 @@ async def _follow(
                     on_change(analysis)
                 if analysis.state.final or deadline - time.monotonic() <= HEARTBEAT_S:
                     break
-    except ClientError:
-        pass
-    return analysis
+    except ClientError as error:
+        return analysis, error.passes
+    return analysis, True
 
 
 def _moved(analysis: AnalysisView, event: AnalysisEvent) -> AnalysisView:

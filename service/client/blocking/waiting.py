@@ -35,6 +35,7 @@ def wait_for(
     """Wait until an analysis has succeeded.  Raises AnalysisFailed, TimeoutError, ClientError."""
     started = time.monotonic()
     deadline = started + timeout_s
+    has_events = True
     while True:
         try:
             analysis = _look(connection, analysis_id, deadline)
@@ -45,8 +46,8 @@ def wait_for(
             last = f"could not be watched for {timeout_s:g} s. {error}"
         else:
             on_change(analysis)
-            if not analysis.state.final and deadline - time.monotonic() > HEARTBEAT_S:
-                analysis = _follow(connection, analysis, deadline, on_change)
+            if has_events and not analysis.state.final and deadline - time.monotonic() > HEARTBEAT_S:
+                analysis, has_events = _follow(connection, analysis, deadline, on_change)
             if analysis.state is State.SUCCEEDED:
                 return analysis
             if analysis.state.final:
@@ -66,8 +67,12 @@ def _look(connection: Connection, analysis_id: str, deadline: float) -> Analysis
     return connection.read(AnalysisView, "GET", path, timeout_s=silence_s, repeated=False)
 
 
-def _follow(connection: Connection, analysis: AnalysisView, deadline: float, on_change: OnChange) -> AnalysisView:
-    """The analysis as the last event has it, before the stream is over or the time nearly up.
+def _follow(
+    connection: Connection, analysis: AnalysisView, deadline: float, on_change: OnChange
+) -> tuple[AnalysisView, bool]:
+    """Follow an analysis until it has ended, its stream is over, or the time is nearly up.
+
+    Returns: the analysis as the last event has it; whether it is of use to ask for events again.
 
     Whatever is amiss with a stream, looking still tells how the analysis stands: an older service has none, one that is
     busy refuses it, one that restarts cuts it.
@@ -80,9 +85,9 @@ def _follow(connection: Connection, analysis: AnalysisView, deadline: float, on_
                     on_change(analysis)
                 if analysis.state.final or deadline - time.monotonic() <= HEARTBEAT_S:
                     break
-    except ClientError:
-        pass
-    return analysis
+    except ClientError as error:
+        return analysis, error.passes
+    return analysis, True
 
 
 def _moved(analysis: AnalysisView, event: AnalysisEvent) -> AnalysisView:

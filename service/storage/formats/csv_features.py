@@ -130,7 +130,7 @@ class _Lines:
     def read(self, lines: list[str], before: int) -> tuple[NDArray[Any], list[str]]:
         """The numbers (k, d) in some lines, and the ids of the rows; `before` rows came before these."""
         text = "".join(lines)
-        if self._ids_at is None and '"' not in text:
+        if self._ids_at is None and '"' not in text and text.strip():
             try:
                 rows = np.loadtxt(lines, dtype=REAL, delimiter=",", comments=None, ndmin=2)
                 if rows.shape[1] == len(self._names):

@@ -17,13 +17,13 @@ from service.storage.formats.order import Answer, Order, Refusal
 
 MEMORY_BYTES = 1536 * 1024**2
 TIME_S = 100
-AT_A_TIME = 2
+AT_A_TIME, WAITING = 2, 6  # more would keep the threads from which all calls are answered
 PATIENCE_S = 30.0
 KEPT_ENVIRONMENT = ("PATH", "PYTHONPATH", "LD_LIBRARY_PATH", "LANG", "TMPDIR")
 ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "RAYON_NUM_THREADS"), "1")
 SHOWN_BYTES = 1000
 
-_places = BoundedSemaphore(AT_A_TIME)
+_places, _line = BoundedSemaphore(AT_A_TIME), BoundedSemaphore(AT_A_TIME + WAITING)
 
 
 class ReaderDied(Exception):
@@ -50,7 +50,7 @@ def converted(
         memory_bytes=MEMORY_BYTES,
         time_s=TIME_S,
     )
-    with _place():
+    with reading_place():
         try:
             ended = subprocess.run(  # noqa: S603 - our own module  # nosec B603
                 [sys.executable, "-P", "-m", "service.storage.formats", order.written()],
@@ -76,13 +76,20 @@ def converted(
 
 
 @contextmanager
-def _place() -> Iterator[None]:
-    if not _places.acquire(timeout=PATIENCE_S):
+def reading_place() -> Iterator[None]:
+    """One of the few places in this process for work on what was sent.  Raises ReadersBusy."""
+    with _taken(_line, 0), _taken(_places, PATIENCE_S):
+        yield
+
+
+@contextmanager
+def _taken(places: BoundedSemaphore, timeout_s: float) -> Iterator[None]:
+    if not places.acquire(timeout=timeout_s):
         raise ReadersBusy("Other uploads are being read. Try again later, or send .npy, which needs no reading.")
     try:
         yield
     finally:
-        _places.release()
+        places.release()
 
 
 def _too_costly(part: str) -> TooCostlyToRead:

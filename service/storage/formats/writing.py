@@ -114,6 +114,8 @@ class Ids:
     def add(self, values: NDArray[Any] | Sequence[Any]) -> None:
         """Take further ids: an array of whole numbers or text, or a list of either.  Raises InvalidIds."""
         piece = values if isinstance(values, np.ndarray) else self._from_list(values)
+        if piece.dtype.kind == "S" and isinstance(values, np.ndarray):
+            piece = np.char.decode(piece, "utf-8", "replace")
         if piece.dtype.kind in "UT":
             piece = self._from_list(piece.tolist())
         if piece.dtype.kind == "u" and len(piece) and int(piece.max()) > np.iinfo(np.int64).max:

@@ -140,12 +140,12 @@ def test_whoever_waits_is_told_of_progress_and_of_the_end(client, server):
 
 
 @pytest.mark.parametrize(
-    "without", [refused(404, "not_found"), refused(429, "too_many_streams"), (404, "text/html", "", WHOLE), LOST]
+    "without", [refused(404, "not_found"), refused(429, "too_many_streams"), (404, "text/html", "", WHOLE)]
 )
 def test_where_there_are_no_events_waiting_is_looking(client, server, without):
-    server.answers = [looked("queued"), without, looked("running"), without, looked("succeeded")]
+    server.answers = [looked("queued"), without, looked("running"), looked("succeeded")]
     assert waited(client) == ([("s", 0.0)] * 3, [])
-    assert [path for path, _ in server.asked] == ["an-1", "events", "an-1", "events", "an-1"]
+    assert [path for path, _ in server.asked] == ["an-1", "events", "an-1", "an-1"]
     assert len(server.pauses) == 2
 
 

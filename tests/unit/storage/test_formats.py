@@ -5,6 +5,7 @@ import json
 import pickle
 import struct
 import zipfile
+from contextlib import ExitStack
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ import pytest
 from safetensors.numpy import save_file
 
 from service.analyses.dataset import FileFormat
-from service.analyses.errors import UploadError
+from service.analyses.errors import ReadersBusy, UploadError
 from service.estimation.labels import label_columns
 from service.estimation.roles import LABELS
 from service.storage.formats import reading
@@ -446,3 +447,15 @@ def test_what_takes_too_much_time_is_ended(path, tmp_path, monkeypatch):
     with pytest.raises(UploadError) as caught:
         converted(path, "x", FileFormat.PARQUET, tmp_path / "made", tmp_path / "ids", "id", 2**20)
     assert caught.value.code == "too_costly_to_read"
+
+
+def test_no_more_files_are_read_at_once_than_there_are_places(path, tmp_path, monkeypatch):
+    monkeypatch.setattr(reading, "PATIENCE_S", 0.01)
+    parquet(path, columns_of())
+    how = (path, "x", FileFormat.PARQUET, tmp_path / "made", tmp_path / "ids", "id", 2**20)
+    with ExitStack() as taken:
+        for _ in range(reading.AT_A_TIME):
+            taken.enter_context(reading.reading_place())
+        with pytest.raises(ReadersBusy):
+            converted(*how)
+    assert converted(*how).n_rows == 40

@@ -96,3 +96,10 @@ def test_decisions_are_read_with_all_that_they_rest_on(version):
     assert record.figures.recovery_probability.ca > 0.9
     assert len(record.figures.rehearsal.rows) > 20
     assert "n_pairs" in to_json(record.figures)
+
+
+def test_joined_datasets_and_their_label_sets_are_read():
+    dataset, label_set = read(4, "joined-dataset", Dataset), read(4, "joined-label-set", LabelSet)
+    assert (dataset.join.n_matched, dataset.join.only_x, set(dataset.files)) == (28, ("0", "1"), {"x", "y", "ids"})
+    assert (dataset.x.received.understood.taken, dataset.y.format, dataset.id_column) == (("a", "b"), "npz", "sample")
+    assert (label_set.join.n_matched, label_set.join.left_out, label_set.n_labeled) == (12, ("0", "1"), 12)

@@ -15,6 +15,7 @@ from service.analyses.dataset import FileFormat, Understood
 from service.analyses.format_errors import InvalidIds, UnsupportedColumns
 from service.analyses.upload_errors import EmptyArray
 from service.storage.formats.arrow_columns import (
+    VALUES_AT_A_TIME,
     ArrowFile,
     is_list,
     is_number,
@@ -23,7 +24,6 @@ from service.storage.formats.arrow_columns import (
     open_arrow,
     real_type,
     type_name,
-    unequal,
 )
 from service.storage.formats.naming import listed, shown, shown_all
 from service.storage.formats.writing import MAX_COLUMNS, Ids, RowsFile, Target
@@ -64,19 +64,28 @@ def _convert_batches(
     file: ArrowFile, target: Target, places: list[int], dtype: np.dtype[Any], ids_at: int | None, *, is_one_list: bool
 ) -> int:
     """Write the columns at some places; how many rows that are."""
-    names = list(file.schema.names)
+    # Every access to the library's schema copies all of it.
+    names, types = list(file.schema.names), list(file.schema.types)
+    taken = [(place, names[place]) for place in places]
     ids = None if ids_at is None else Ids(target.part, names[ids_at])
     with ExitStack() as opened:
         written: RowsFile | None = None
-        for batch in file.batches(_width([file.schema.field(place).type for place in places], is_one_list)):
+        n_missing = 0  # lists at the beginning, before it is known how long lists are
+        for batch in file.batches(_width([types[place] for place in places], is_one_list)):
             if ids is not None and ids_at is not None:
                 column = batch.column(ids_at)
                 ids.add(column.to_pylist() if column.null_count or not is_number(column.type) else column.to_numpy())
-            rows = _rows(file, batch, places, dtype, is_one_list, written.n_rows if written else 0)
+            if is_one_list:
+                before, width = (n_missing, None) if written is None else (written.n_rows, written.n_columns)
+                rows = lists(batch.column(places[0]), dtype, names[places[0]], target.part, before, width)
+            else:
+                rows = _rows(batch, taken, dtype, target.part)
+            if rows is None:
+                n_missing += batch.num_rows
+                continue
             if written is None:
                 written = opened.enter_context(RowsFile(target, rows.shape[1], dtype))
-            if rows.shape[1] != written.n_columns:
-                unequal(written.n_rows, written.n_columns, names[places[0]], target.part)
+                _add_missing(written, n_missing, dtype)
             written.add(rows)
         if written is None or written.n_rows == 0 or written.n_columns == 0:
             raise EmptyArray(f"{target.part} has no values. Send a table with data.", part=target.part)
@@ -84,6 +93,12 @@ def _convert_batches(
         if ids is not None:
             ids.write(target.ids)
         return written.n_rows
+
+
+def _add_missing(written: RowsFile, n_rows: int, dtype: np.dtype[Any]) -> None:
+    at_a_time = max(1, VALUES_AT_A_TIME // max(1, written.n_columns))
+    for start in range(0, n_rows, at_a_time):
+        written.add(np.full((min(at_a_time, n_rows - start), written.n_columns), np.nan, dtype))
 
 
 def _check_columns(schema: Schema, places: list[int], part: str) -> bool:
@@ -117,12 +132,8 @@ def _width(types: list[DataType], is_one_list: bool) -> int:
     return (types[0].list_size or 1024) if is_one_list else len(types)
 
 
-def _rows(
-    file: ArrowFile, batch: RecordBatch, places: list[int], dtype: np.dtype[Any], is_one_list: bool, before: int
-) -> NDArray[Any]:
-    if is_one_list:
-        return lists(batch.column(places[0]), dtype, file.schema.names[places[0]], file.part, before)
-    rows = np.empty((batch.num_rows, len(places)), dtype=dtype)
-    for to, place in enumerate(places):
-        rows[:, to] = numbers(batch.column(place), dtype, file.schema.names[place], file.part)
+def _rows(batch: RecordBatch, taken: list[tuple[int, str]], dtype: np.dtype[Any], part: str) -> NDArray[Any]:
+    rows = np.empty((batch.num_rows, len(taken)), dtype=dtype)
+    for to, (place, name) in enumerate(taken):
+        rows[:, to] = numbers(batch.column(place), dtype, name, part)
     return rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -73,17 +74,15 @@ def _from_arrays(arrays: Mapping[str, NDArray[Any]], part: str) -> Columns:
 
 def _from_arrow(source: Path, kind: FileFormat, part: str) -> tuple[Columns, list[str]]:
     file = open_arrow(source, kind, part)
-    names = list(file.schema.names)
+    names, types = list(file.schema.names), list(file.schema.types)  # every access copies all of it
     taken = [place for place, name in enumerate(names) if not INDEX.fullmatch(name)]
-    repeated = [name for place, name in enumerate(names) if name in names[:place]]
+    repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
         raise RepeatedColumn(
             f"{part} has more than one column named {shown(repeated[0])!r}. Give each column its own name.", part=part
         )
-    kinds = {place: _kind(file.schema.field(place).type) for place in taken}
-    refused = [
-        f"{names[place]} ({type_name(file.schema.field(place).type)})" for place in taken if kinds[place] is None
-    ]
+    kinds = {place: _kind(types[place]) for place in taken}
+    refused = [f"{names[place]} ({type_name(types[place])})" for place in taken if kinds[place] is None]
     if refused:
         raise UnsupportedColumns(
             f"{part} has columns of types that are not taken: {listed(refused)}. Write them as numbers, booleans or "

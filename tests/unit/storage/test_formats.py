@@ -235,6 +235,32 @@ def test_nulls_are_nan(path):
     np.testing.assert_array_equal(array, [[1, np.nan], [np.nan, 0.5], [3, 2.5]])
 
 
+LISTS_WITH_GAPS = [None, None, [1.0, 2.0], None, [None, 4.0], [5.0, 6.0], None]
+ROWS_WITH_GAPS = [[np.nan] * 2, [np.nan] * 2, [1, 2], [np.nan] * 2, [np.nan, 4], [5, 6], [np.nan] * 2]
+
+
+@pytest.mark.parametrize("kind", [pa.list_(pa.float32(), 2), pa.list_(pa.float32()), pa.large_list(pa.float32())])
+@pytest.mark.parametrize("rows_at_a_time", [1, 3, 7])
+def test_a_missing_list_is_a_row_of_nan(path, kind, rows_at_a_time):
+    table = {"e": pa.array(LISTS_WITH_GAPS, kind)}
+    np.testing.assert_array_equal(read(parquet(path, table, row_group_size=rows_at_a_time))[0], ROWS_WITH_GAPS)
+    pa.feather.write_feather(pa.table(table), path, compression="uncompressed", chunksize=rows_at_a_time)
+    np.testing.assert_array_equal(read(path)[0], ROWS_WITH_GAPS)
+
+
+def test_what_lies_below_a_missing_list_is_no_data(path):
+    values, missing = pa.array([1.0, 2.0, 7.0, 7.0, 5.0, 6.0]), pa.array([False, True, False])
+    fixed = pa.FixedSizeListArray.from_arrays(values, 2, mask=missing)
+    variable = pa.ListArray.from_arrays(pa.array([0, 2, 4, 6], pa.int32()), values, mask=missing)
+    for lists in (fixed, variable):
+        pa.feather.write_feather(pa.table({"e": lists}), path, compression="uncompressed")
+        np.testing.assert_array_equal(read(path)[0], [[1, 2], [np.nan, np.nan], [5, 6]])
+
+
+def test_lists_that_are_all_missing_are_no_table(path):
+    assert refused(parquet(path, {"e": pa.array([None, None], pa.list_(pa.float32()))}))[0] == "npy_empty"
+
+
 def test_columns_that_are_no_numbers_are_named(path):
     code, message = refused(parquet(path, {"a": [1.0], "name": ["n"], "when": [pd.Timestamp("2026-01-01")]}))
     assert code == "unsupported_columns"

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from service.analyses.dataset import FileFormat
 from service.analyses.errors import AnalysisError, InvalidArrayFile
-from service.analyses.format_errors import InexactIntegers, InvalidArrow, InvalidParquet, UnequalLists
+from service.analyses.format_errors import InvalidArrow, InvalidParquet, UnequalLists
+from service.storage.formats.exactness import check_exact
 from service.storage.formats.naming import shown
 
 VALUES_AT_A_TIME = 2**20
 MAX_ROWS_AT_A_TIME = 8192
-LARGEST_EXACT = 2**53  # every whole number up to here is a float64
 READ = {FileFormat.PARQUET: read_parquet, FileFormat.ARROW: read_ipc}
 BROKEN: dict[FileFormat, type[InvalidArrayFile]] = {
     FileFormat.PARQUET: InvalidParquet,
@@ -106,17 +106,16 @@ def real_type(kinds: Sequence[DataType]) -> np.dtype[Any]:
     return np.dtype(np.float32 if narrow else np.float64)
 
 
+def _is_unsigned(kind: DataType) -> bool:
+    return bool(DataType.is_unsigned_integer(kind))
+
+
 def numbers(column: Array, dtype: np.dtype[Any], name: str, part: str) -> NDArray[Any]:
     """The numbers in a column (k,), NaN for what is missing.  Raises InexactIntegers."""
     found = column.to_pylist() if column.null_count else column.to_numpy()
     if DataType.is_integer(column.type) and (column.type.bit_width or 0) > 32:
         present = [value for value in found if value is not None] if isinstance(found, list) else found
-        if len(present) and not -LARGEST_EXACT <= min(present) <= max(present) <= LARGEST_EXACT:
-            raise InexactIntegers(
-                f"Column {shown(name)!r} of {part} has whole numbers beyond 2^53, which no real number holds exactly. "
-                "Leave out identifiers; write quantities as real numbers.",
-                part=part,
-            )
+        check_exact(np.asarray(present, dtype=np.uint64 if _is_unsigned(column.type) else np.int64), name, part)
     return np.asarray(found, dtype=np.float64 if isinstance(found, list) else None).astype(dtype, copy=False)
 
 

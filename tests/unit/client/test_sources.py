@@ -10,11 +10,10 @@ import pyarrow as pa
 import pytest
 
 from service.client import UnsupportedSource
-from service.client import columns as client_columns
 from service.client.sources import opened_source
 from service.estimation.labels import LabelType
 from service.estimation.roles import LABELS
-from service.storage.tables import ABSENT, read_columns
+from service.storage.tables import read_columns
 
 RNG = np.random.default_rng(5)
 
@@ -253,10 +252,6 @@ def test_text_that_looks_like_numbers_is_said_to_be_classes(tmp_path):
 def test_text_that_would_not_stay_apart_is_refused(values):
     with pytest.raises(UnsupportedSource, match="'c' \\+ text"):
         opened_source("labels", {"code": values})
-
-
-def test_the_words_for_missing_values_are_those_of_the_service():
-    assert ABSENT | {"nan"} == client_columns.ABSENT
 
 
 def test_labels_without_names_are_named_as_the_service_names_columns_of_arrays(tmp_path):

@@ -19,13 +19,13 @@ from service.analyses.dataset import FileFormat
 from service.analyses.errors import ReadersBusy, UploadError
 from service.estimation.labels import label_columns
 from service.estimation.roles import LABELS
-from service.storage.formats import reading
+from service.storage.formats import csv_features, reading
 from service.storage.formats.__main__ import convert
 from service.storage.formats.order import Order
 from service.storage.formats.reading import converted
 from service.storage.formats.recognition import check_said, recognise
 from service.storage.npy import open_npy
-from service.storage.tables import read_columns, read_groups, read_rows
+from service.storage.tables import read_columns, read_groups, read_rows, read_table
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((40, 3)).astype(np.float32)
@@ -333,6 +333,66 @@ def test_csv_features_that_cannot_be_read_are_refused_each_with_its_own_code(pat
     if code == "csv_encoding":
         path.write_bytes(b"a\n" + b"1\n" * 5000 + b"\xff\n")
     assert refused(path)[0] == code
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\r\r\n"])
+def test_in_csv_of_one_column_an_empty_line_is_a_missing_value(path, end):
+    for rows in (["1", "", "3", "4"], ["", "1", " ", "NA", "4"], ["", "x", "1"]):
+        path.write_bytes(end.join(["a", *rows, "", ""]).encode())
+        if "x" in rows:
+            assert refused(path)[0] == "csv_number"
+        else:
+            wanted = [float(row) if row.isdigit() else np.nan for row in rows]
+            np.testing.assert_array_equal(read(path)[0][:, 0], wanted)
+            assert len(read_table(path, "labels", "label", 1)["a"]) == len(wanted)  # the same rule
+
+
+def test_in_csv_of_several_columns_an_empty_line_is_no_row(path):
+    path.write_text("a,b\n1,2\n\n3,4\n\n")
+    np.testing.assert_array_equal(read(path)[0], [[1, 2], [3, 4]])
+
+
+@pytest.mark.parametrize(
+    "field", ["1_000", "\uff11\uff12", "\xa01", "1\x0b", "\x0c1", "\u0661", "0x1", "\u0131nf", "1d3"]
+)
+@pytest.mark.parametrize("other", [",2", ",", ""])
+def test_no_numbers_are_taken_for_numbers_that_only_some_readers_know(path, field, other):
+    path.write_text(f"a{',b' if other else ''}\n3{other}\n{field}{other}\n", encoding="utf-8")
+    assert refused(path)[0] == "csv_number"
+
+
+def test_what_follows_a_quote_within_its_field_is_refused(path):
+    path.write_text('a,b\n1,2\n"1"2,3\n')
+    assert refused(path)[0] == "csv_quote"
+    path.write_text('"a","b"\n"1",2\n')
+    np.testing.assert_array_equal(read(path)[0], [[1, 2]])
+
+
+def test_csv_with_a_quoted_header_is_read_by_the_library(path, monkeypatch):
+    path.write_text('\n"a","b"\n1,2\n')
+    monkeypatch.setattr(csv_features, "_convert_lines", None)
+    np.testing.assert_array_equal(read(path)[0], [[1, 2]])
+
+
+WHOLE = [2**53, 2**60, -(2**63), 10**18]
+INEXACT = [2**53 + 1, -(2**53) - 1, 2**63 - 1, 10**18 + 1]
+
+
+@pytest.mark.parametrize("value", WHOLE + INEXACT)
+def test_whole_numbers_are_refused_where_they_would_become_others(path, value):
+    def check():
+        if value in INEXACT:
+            assert refused(path)[0] == "inexact_integers"
+        else:
+            assert float(read(path)[0][1, 0]) == value
+
+    column = np.array([1, value, 3])
+    for table in ({"a": column, "b": column}, {"a": pa.array([1, value, None])}, {"e": list(column[:, None])}):
+        parquet(path, table)
+        check()
+    for end in (",2", ",", ""):
+        path.write_text(f"a{',b' if end else ''}\n1{end}\n{value}{end}\n")
+        check()
 
 
 def test_damaged_parquet_and_arrow_files_are_refused(path):

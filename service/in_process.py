@@ -103,7 +103,7 @@ def estimate_files(upload: Upload, progress: Progress) -> Report:
     checks.check_options(options)
     check_id_column(upload.id_column)
     features = open_features(upload.x, upload.y, upload.groups, upload.covariates, upload.id_column)
-    labels = open_labels(upload.labels, upload.rows, features.ids, upload.id_column)
+    labels = open_labels(upload.labels, upload.rows, features, upload.id_column)
     n_pairs = checks.check_pairs(features.x, features.y)
     if features.groups is not None:
         check_group_ids(features.groups, n_pairs)

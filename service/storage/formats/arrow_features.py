@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from numpy.typing import NDArray
 
 from service.analyses.dataset import FileFormat, Understood
 from service.analyses.format_errors import InvalidIds, UnsupportedColumns
+from service.analyses.pandas_index import pandas_index
 from service.analyses.upload_errors import EmptyArray
 from service.storage.formats.arrow_columns import (
     VALUES_AT_A_TIME,
@@ -28,15 +28,14 @@ from service.storage.formats.arrow_columns import (
 from service.storage.formats.naming import listed, shown, shown_all
 from service.storage.formats.writing import MAX_COLUMNS, Ids, RowsFile, Target
 
-INDEX = re.compile(r"__index_level_[0-9]+__")  # what pandas calls a table's index, which no reader asked for
-
 
 def convert_features(source: Path, target: Target, id_column: str, kind: FileFormat) -> Understood:
     """Write the features, and the ids of their rows if there are any.  Raises UploadError."""
     file = open_arrow(source, kind, target.part)
     schema = file.schema
     names = list(schema.names)
-    places = [place for place, name in enumerate(names) if name != id_column and not INDEX.fullmatch(name)]
+    index = pandas_index(schema.metadata)
+    places = [place for place, name in enumerate(names) if name != id_column and name not in index]
     ids_at = [place for place, name in enumerate(names) if name == id_column]
     if len(ids_at) > 1:
         raise InvalidIds(
@@ -48,7 +47,10 @@ def convert_features(source: Path, target: Target, id_column: str, kind: FileFor
     written = real_type([kind.value_type or kind if is_one_list else kind for kind in types])
     file_ids = ids_at[0] if ids_at else None
     n_rows = _convert_batches(file, target, places, written, file_ids, is_one_list=is_one_list)
-    left_out = [name for name in names if INDEX.fullmatch(name) and name != id_column]
+    counted = None if ids_at else index.counted(id_column)
+    if counted is not None:
+        write_counted(counted, n_rows, id_column, target)
+    left_out = [name for name in names if name in index and name != id_column]
     return Understood(
         format=kind,
         n_rows=n_rows,
@@ -56,8 +58,26 @@ def convert_features(source: Path, target: Target, id_column: str, kind: FileFor
         n_taken=len(places),
         left_out=shown_all(left_out),
         n_left_out=len(left_out),
-        id_column=id_column if ids_at else None,
+        id_column=id_column if ids_at or counted is not None else None,
     )
+
+
+def write_counted(counted: range, n_rows: int, id_column: str, target: Target) -> None:
+    """Write the ids that the index of a pandas frame counts.  Raises InvalidIds."""
+    ids = Ids(target.part, id_column)
+    ids.add(counted_ids(counted, n_rows, id_column, target.part))
+    ids.write(target.ids)
+
+
+def counted_ids(counted: range, n_rows: int, id_column: str, part: str) -> NDArray[np.int64]:
+    """The ids (n_rows,) that the index of a pandas frame counts.  Raises InvalidIds."""
+    if len(counted) != n_rows:
+        raise InvalidIds(
+            f"{part} has {n_rows} rows, and an index {shown(id_column)!r} of another length. Write the frame again, "
+            "with the ids as a column: frame.reset_index().",
+            part=part,
+        )
+    return np.arange(counted.start, counted.stop, counted.step, dtype=np.int64)
 
 
 def _convert_batches(

@@ -407,3 +407,29 @@ def test_ids_of_labels_stay_ids(tmp_path):
 def test_ids_that_name_no_rows_are_refused(ids):
     with pytest.raises(UnsupportedSource, match="Give every row an id"):
         opened_source("x", pl.DataFrame({"id": ids, "a": [1.0, 2.0]}))
+
+
+INDEXED = pd.DataFrame({"a": [0.5, 1.5], "b": [2.5, 3.5]}, index=pd.Index(["u", "v"], name="id"))
+
+
+@pytest.mark.parametrize("frame", [INDEXED, pa.Table.from_pandas(INDEXED)])
+def test_an_index_named_like_the_id_column_is_the_ids(tmp_path, frame):
+    with np.load(io.BytesIO(sent("x", frame))) as members:
+        np.testing.assert_array_equal(members["x"], INDEXED)
+        assert members["id"].tolist() == ["u", "v"]
+    assert table_read("labels", frame, tmp_path)[0] == {"a": [0.5, 1.5], "b": [2.5, 3.5], "id": ["u", "v"]}
+
+
+@pytest.mark.parametrize("name", [None, "day"])
+def test_any_other_index_is_left_out(tmp_path, name):
+    frame = INDEXED.rename_axis(name)
+    for each in (frame, pa.Table.from_pandas(frame)):
+        np.testing.assert_array_equal(array_sent("x", each), INDEXED)
+        assert list(table_read("labels", each, tmp_path)[0]) == ["a", "b"]
+
+
+def test_an_index_that_is_counted_is_the_ids_too():
+    frame = INDEXED.reset_index(drop=True).rename_axis("id")
+    for each in (frame, pa.Table.from_pandas(frame)):
+        with np.load(io.BytesIO(sent("x", each))) as members:
+            assert members["id"].tolist() == [0, 1]

@@ -274,6 +274,68 @@ def test_the_index_of_a_frame_is_left_out_and_told(path):
     assert (array.shape, understood.left_out) == ((40, 3), ("__index_level_0__",))
 
 
+def indexed(path, name, index=None, kind="parquet"):
+    frame = pd.DataFrame(columns_of(), index=index)
+    frame.index.name = name
+    if kind == "parquet":
+        frame.to_parquet(path)
+    else:
+        pa.feather.write_feather(pa.Table.from_pandas(frame), path, compression="uncompressed")
+    return path
+
+
+@pytest.mark.parametrize("kind", ["parquet", "arrow"])
+def test_a_named_index_of_a_frame_is_left_out_and_told_unless_it_is_the_ids(path, kind):
+    array, understood, ids = read(indexed(path, "day", IDS, kind))
+    assert (array.shape, understood.left_out, understood.id_column, ids) == ((40, 3), ("day",), None, None)
+    array, understood, ids = read(path, id_column="day")
+    assert (array.shape, understood.left_out, understood.id_column) == ((40, 3), (), "day")
+    np.testing.assert_array_equal(ids, IDS)
+
+
+@pytest.mark.parametrize("index", [pd.RangeIndex(40), pd.RangeIndex(200, 120, -2)])
+def test_an_index_that_is_counted_and_has_no_column_may_be_the_ids(path, index):
+    array, understood, ids = read(indexed(path, "id", index))
+    assert (array.shape, understood.left_out, understood.id_column) == ((40, 3), (), "id")
+    np.testing.assert_array_equal(ids, index)
+    _, understood, ids = read(indexed(path, "other", index))
+    assert (understood.id_column, ids) == (None, None)
+    table = pa.parquet.read_table(indexed(path, "id", index))
+    pa.parquet.write_table(table.slice(0, 30), path)  # the index that was has stayed
+    assert refused(path)[0] == "invalid_ids"
+
+
+def test_the_index_of_a_table_is_its_ids_or_left_out(path):
+    made, understood, _ = read(indexed(path, "day", IDS), "labels")
+    assert (list(read_columns(made, LABELS)), understood.left_out) == (["f0", "f1", "f2"], ("day",))
+    for index in (IDS, pd.RangeIndex(40)):
+        made, understood, _ = read(indexed(path, "id", index), "labels")
+        columns = read_columns(made, LABELS)
+        assert (sorted(columns), understood.left_out) == (["f0", "f1", "f2", "id"], ())
+        np.testing.assert_array_equal(columns["id"], index)
+    frame = pd.DataFrame({"row": [5, 0, 3]}, index=pd.Index([7, 8, 9], name="id"))
+    frame.to_parquet(path)
+    np.testing.assert_array_equal(read_rows(read(path, "rows")[0]), [5, 0, 3])
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "[",
+        "[]",
+        '{"index_columns": 3}',
+        '{"index_columns": [{"kind": "range"}]}',
+        "[" * 100_000,
+        '{"index_columns": [{"kind": "range", "name": "id", "start": 0, "stop": 40, "step": 0}]}',
+        '{"index_columns": [{"kind": "range", "name": "id", "start": 0, "stop": 1e300, "step": 1}]}',
+    ],
+)
+def test_what_says_nothing_of_an_index_is_passed_over(path, said):
+    pa.parquet.write_table(pa.table(columns_of()).replace_schema_metadata({"pandas": said}), path)
+    array, understood, ids = read(path)
+    assert (array.shape, understood.left_out, ids) == ((40, 3), (), None)
+
+
 def test_arrow_files_are_read_like_parquet(path):
     for compression in ("uncompressed", "lz4", "zstd"):
         pa.feather.write_feather(pa.table(columns_of() | {"id": IDS}), path, compression=compression, chunksize=9)

@@ -1,4 +1,4 @@
-"""What a policy may ask for: one that could never pass, or never do anything else, is refused before it is used."""
+"""What a policy may ask for: what by its form could never hold, or never fail, is refused before it is used."""
 
 from __future__ import annotations
 

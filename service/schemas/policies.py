@@ -101,7 +101,7 @@ class DecisionView(WireModel, defer_build=True):
     decided_at: datetime
     """When this was first asked; the same question has the same answer ever after."""
     expires_at: datetime
-    """When it is removed."""
+    """When it expires: it is removed within minutes after, and served until then."""
     decision: Decided
     """pass, fail or abstain."""
     plan: Plan

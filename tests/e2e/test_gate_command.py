@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from service.cli import app
+from service.remote import gating
 from service.schemas.policies import DECISION, DecisionView
 from tests.e2e.samples import Sample
 from tests.e2e.shell import Shell
@@ -140,6 +142,23 @@ def test_a_stored_policy_is_named_and_its_version_shown(phasegate, http):
     assert {policy: result.exit_code for policy, result in said.items()} == {"of-the-team": 1, "of-the-team@1": 0}
     assert 'value="of-the-team@2"' in said["of-the-team"].stdout
     assert 'classname="of-the-team" name="regimes"' in said["of-the-team"].stdout
+
+
+def test_the_version_that_was_looked_at_judges_and_not_one_that_is_stored_meanwhile(phasegate, http, monkeypatch):
+    name = f"moving-{secrets.randbelow(2**40)}"
+    passes, fails = (json.loads(Path(file).read_text()) for file in ("passes.json", "fails.json"))
+    http.post("/v1/policies", json={"name": name, "policy": passes}).raise_for_status()
+
+    def store_and_wait(*arguments):
+        http.post("/v1/policies", json={"name": name, "policy": fails}).raise_for_status()
+        wait_for(*arguments)
+        assert f"--policy {name}@1`" in arguments[-1]
+
+    wait_for = gating.wait_for
+    monkeypatch.setattr(gating, "wait_for", store_and_wait)
+    result = phasegate("gate", *FILES, "--policy", name, "--output", "json")
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout)["policy_version"] == 1
 
 
 @pytest.mark.parametrize("policy", ["unheard-of", "alignment@9"])

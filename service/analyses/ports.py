@@ -105,6 +105,8 @@ class Features:
     covariates: Mapping[str, NDArray[Any]] | None
     ids: NDArray[Any] | None = None
     """Of files that were opened where they are: the ids on which x and y were joined, if they were."""
+    notes: tuple[str, ...] = ()
+    """Of such files: what was left out, and what became of ids, in sentences."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +115,8 @@ class Labels:
 
     columns: Mapping[str, NDArray[Any]]
     rows: NDArray[Any] | None
+    notes: tuple[str, ...] = ()
+    """As those of features."""
 
 
 class Source(Protocol):

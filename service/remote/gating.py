@@ -16,6 +16,7 @@ from service.gating.references import read_reference
 from service.remote.choices import Choice
 from service.remote.commands import Place, Upload, send, wait_for
 from service.remote.endings import explained
+from service.remote.notes import notes_of
 from service.schemas.policies import DecisionView
 
 
@@ -35,7 +36,8 @@ def gate_upload(place: Place, upload: Upload, choice: Choice, timeout_s: float) 
         policy, choice = _looked_at(client, choice)
         analysis = send(client, replace(upload, embedding_dim=policy.planned.embedding_dim))
         safe_console(stderr=True).print(f"Analysis {printable(analysis.id)} is submitted.", markup=False)
-        return _judged(client, place, analysis.id, choice, timeout_s)
+        gated = _judged(client, place, analysis.id, choice, timeout_s)
+        return replace(gated, ruling=replace(gated.ruling, notes=notes_of(analysis.inputs)))
 
 
 def gate_analysis(place: Place, analysis_id: str, choice: Choice, timeout_s: float) -> Gated:

@@ -16,8 +16,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.analyses.dataset import FEATURES, ID_COLUMN, FileFormat, StoredFile
+from service.analyses.dataset import FEATURES, ID_COLUMN, FileFormat, Received, StoredFile, Understood
 from service.analyses.ports import Features, Labels
+from service.analyses.understanding import left_out_of, sentence_of, sentence_of_ids, sentence_of_label_join
 from service.estimation.labels import named_columns
 from service.estimation.roles import COVARIATES, LABELS, Role
 from service.storage.disk_receiving import Place
@@ -45,14 +46,17 @@ def open_features(
         for part, source in sources.items():
             if source is not None:
                 _read(source, part, place, paths, files)
+        join = None
         with_ids = [part for part in FEATURES if f"{part}_ids" in paths]
         if id_column is not None and not with_ids:
             raise no_such_id_column(id_column)
         if len(with_ids) == len(FEATURES):
-            made, _ = join_files(place, paths, files)
+            made, join = join_files(place, paths, files)
             paths.update({part: place.folder / file.name for part, file in made.items()})
         found = map_features(**{part: path for part, path in paths.items() if part in sources})
-        return replace(found, ids=np.load(paths["ids"]) if "ids" in paths else None)
+        said = sentence_of_ids(join, {part: _understood(files[part]) for part in FEATURES})
+        notes = (*_left_out(files), *([said] if said else []))
+        return replace(found, ids=np.load(paths["ids"]) if "ids" in paths else None, notes=notes)
 
 
 def open_labels(
@@ -68,11 +72,13 @@ def open_labels(
         for part, source in {"labels": labels, "rows": rows}.items():
             if source is not None:
                 _read(source, part, place, paths, files)
+        notes = _left_out(files)
         if ids is not None:
             found = match_label_file(place, paths["labels"], files["labels"], ids, has_rows=rows is not None)
             if found is not None:
                 paths.update({part: place.folder / file.name for part, file in found[0].items()})
-        return read_labels(**paths)
+                notes += (sentence_of_label_join(found[1]),)
+        return replace(read_labels(**paths), notes=notes)
 
 
 def map_features(
@@ -114,9 +120,21 @@ def _read(source: Path, part: str, place: Place, paths: dict[str, Path], files: 
     if found is FileFormat.NPY or (found is FileFormat.CSV and part not in FEATURES):
         return
     paths[part], ids = place.folder / part, place.folder / f"{part}_ids"
-    converted(source, part, found, paths[part], ids, place.id_column, MAX_ARRAY_BYTES)
+    understood = converted(source, part, found, paths[part], ids, place.id_column, MAX_ARRAY_BYTES)
+    files[part] = replace(files[part], received=Received(files[part].size_bytes, "", understood))
     if ids.exists():
         paths[ids.name] = ids
+
+
+def _understood(file: StoredFile) -> Understood | None:
+    return None if file.received is None else file.received.understood
+
+
+def _left_out(files: Mapping[str, StoredFile]) -> tuple[str, ...]:
+    """What was made of each file of which something was left out, in sentences."""
+    known = {part: found for part, file in files.items() if (found := _understood(file)) is not None}
+    said = (left_out_of(part, sentence_of(found), found.n_left_out) for part, found in known.items())
+    return tuple(text for text in said if text is not None)
 
 
 def _columns(path: Path, role: Role) -> Mapping[str, NDArray[Any]]:

@@ -90,6 +90,33 @@ def test_files_joined_by_ids_are_judged_the_same_in_both_places(phasegate):
     )
     assert (there.exit_code, here.exit_code) == (0, 0)
     assert json.loads(there.stdout)["figures"] == json.loads(here.stdout)["figures"]
+    for result in (there, here):
+        assert "x and y were joined on sample: 120 pairs." in result.stderr.splitlines()
+        assert "Labels were matched on sample: 60 have a row." in result.stderr.splitlines()
+
+
+def test_what_is_left_out_is_told_by_both(phasegate, folder):
+    x, y = pd.read_csv("ids-x.csv"), pd.read_parquet("ids-y.parquet")
+    x.iloc[1:].sort_values("x0").to_parquet("fewer-x.parquet")  # with an index, since rows are not as they were
+    y[y["sample"] != "s7"].to_csv("fewer-y.csv", index=False)
+    given = ("--labels", "ids-labels.csv", "--id-column", "sample", *PUBLISHED, "--policy", "passes.json")
+    for where in ({}, {"address": ""}):
+        result = phasegate("gate", "fewer-x.parquet", "fewer-y.csv", *given, "--output", "markdown", **where)
+        said = [line for line in result.stderr.splitlines() if "left out" in line]
+        assert said[0].startswith("x: Parquet with 119 rows: 6 columns")
+        assert said[0].endswith("; left out: column __index_level_0__.")
+        assert said[1] == ("x and y were joined on sample: 118 pairs; left out: 1 rows of x (s7), 1 rows of y (s0).")
+        assert [f"- Input: {line[:20]}" in result.stdout.replace("\\", "") for line in said] == [True] * len(said)
+
+
+@pytest.mark.parametrize("command", [("gate", "--policy", "passes.json"), ("submit",)])
+def test_ids_of_one_side_that_are_not_used_are_told(phasegate, command):
+    for where in ({}, {"address": ""})[: 1 + (command[0] == "gate")]:
+        result = phasegate(command[0], "ids-x.csv", "y.npy", *FILES[2:], *command[1:], "--id-column", "sample", **where)
+        assert result.exit_code == 0, result.stderr
+        assert any(
+            line.startswith("Only x has ids (sample), which were not used") for line in result.stderr.split("\n")
+        )
 
 
 def test_the_calibrated_estimate_decides_the_same_in_both_places(phasegate):

@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 from service.analyses.intake import check_id_column, typed_covariates
 from service.analyses.metadata import check_metadata
 from service.analyses.policies import PRESET_NUMBER
+from service.analyses.understanding import notes_of_files
 from service.client.triage import unheeded
 from service.estimation import inputs as checks
 from service.estimation.covariates import check_covariates
@@ -114,8 +115,8 @@ def estimate_files(upload: Upload, progress: Progress, note: Callable[[str], Non
     checks.check_options(options)
     check_id_column(upload.id_column)
     features = open_features(upload.x, upload.y, upload.groups, upload.covariates, upload.id_column)
-    labels = open_labels(upload.labels, upload.rows, features.ids, upload.id_column)
-    for text in (*features.notes, *labels.notes):
+    labels = open_labels(upload.labels, upload.rows, features, upload.id_column)
+    for text in notes_of_files(features, labels):
         note(text)
     n_pairs = checks.check_pairs(features.x, features.y)
     if features.groups is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from service.analyses.dataset import Dataset, DatasetState, FileFormat, Join, LabelJoin, Understood
+from service.analyses.ports import Features, Labels
 
 NAMES = {
     FileFormat.NPY: ".npy",
@@ -34,13 +35,14 @@ def sentence_of_join(dataset: Dataset) -> str | None:
     if dataset.state is not DatasetState.READY:
         return None
     understood = {
-        part: file.received.understood if file is not None and file.received is not None else None
+        part: file.received.understood
         for part, file in (("x", dataset.x), ("y", dataset.y))
+        if file is not None and file.received is not None
     }
     return sentence_of_ids(dataset.join, understood)
 
 
-def sentence_of_ids(join: Join | None, understood: Mapping[str, Understood | None]) -> str | None:
+def sentence_of_ids(join: Join | None, understood: Mapping[str, Understood]) -> str | None:
     """What became of the ids of rows, in a sentence; None without any.
 
     Arguments: join, how x and y were joined, None if they were not; understood, what was made of x and of y.
@@ -61,6 +63,17 @@ def sentence_of_ids(join: Join | None, understood: Mapping[str, Understood | Non
                 f"ids with {other} too to have them joined."
             )
     return None
+
+
+def notes_of_files(features: Features, labels: Labels) -> tuple[str, ...]:
+    """What a caller should know of files that were opened where they are: what was left out, what became of ids."""
+    said = [
+        *(left_out_of(part, sentence_of(found), found.n_left_out) for part, found in features.understood.items()),
+        sentence_of_ids(features.join, features.understood),
+        *(left_out_of(part, sentence_of(found), found.n_left_out) for part, found in labels.understood.items()),
+        None if labels.join is None else sentence_of_label_join(labels.join),
+    ]
+    return tuple(text for text in said if text is not None)
 
 
 def left_out_of(part: str, text: str, n_left_out: int) -> str | None:

@@ -142,8 +142,12 @@ def _polars_column(polars: Any, series: Any) -> FrameColumn:
     is_category = isinstance(kind, polars.Categorical | polars.Enum)
     inner = kind.inner if isinstance(kind, polars.Array) else kind
     is_numeric = (inner.is_numeric() and not isinstance(inner, polars.Decimal)) or inner == polars.Boolean
-    array = series.to_numpy if is_numeric else None
-    return FrameColumn(series.name or None, str(kind), is_category, array, series.to_list)
+
+    def array() -> NDArray[Any]:
+        numbers: NDArray[Any] = series.to_numpy()
+        return numbers if numbers.dtype != object else numbers.astype(np.float64)  # booleans, some of them missing
+
+    return FrameColumn(series.name or None, str(kind), is_category, array if is_numeric else None, series.to_list)
 
 
 def _of_pyarrow(pyarrow: Any, source: Any) -> Frame | None:

@@ -12,8 +12,8 @@ import unicodedata
 from xml.etree import ElementTree  # written, never parsed  # nosec B405
 
 from service.figures.ruling import Ruling, found_regimes, observed, policy_of, required
-from service.gating.decision import Outcome, RuleResult
-from service.gating.policy import OnUndetermined, Policy, Severity
+from service.gating.decision import Decided, Decision, Outcome, RuleResult
+from service.gating.policy import OnUndetermined, Severity
 
 SUITE = "phasegate"
 _UNREADABLE = ("Cc", "Cf", "Cs")  # controls, invisible formats such as reversals, halves of characters
@@ -65,7 +65,7 @@ def _properties(ruling: Ruling) -> dict[str, object]:
 def _case(ruling: Ruling, rule: RuleResult) -> ElementTree.Element:
     case = ElementTree.Element("testcase", _texts(classname=ruling.policy, name=rule.rule, time=0))
     facts = f"observed: {observed(rule)}\nrequired: {required(rule)}\n{rule.message}"
-    kind = _kind(rule, ruling.decision.policy)
+    kind = _kind(rule, ruling.decision)
     if kind is None:
         ElementTree.SubElement(case, "system-out").text = readable(
             f"warning: {facts}" if rule.outcome is Outcome.WARN else facts
@@ -76,15 +76,20 @@ def _case(ruling: Ruling, rule: RuleResult) -> ElementTree.Element:
     return case
 
 
-def _kind(rule: RuleResult, policy: Policy) -> str | None:
+def _kind(rule: RuleResult, decision: Decision) -> str | None:
     """The element that says how a rule came out; None for one that has passed."""
     if rule.outcome is Outcome.FAIL:
         return "failure"
     if rule.outcome is not Outcome.UNDETERMINED:
         return None
-    if rule.severity is Severity.WARN or policy.on_undetermined is OnUndetermined.PASS:
+    if rule.severity is Severity.WARN:
         return "skipped"
-    return "failure" if policy.on_undetermined is OnUndetermined.FAIL else "error"
+    # Also of a policy that lets open questions pass: then the report could not answer one.
+    if decision.decision is Decided.ABSTAIN:
+        return "error"
+    return {OnUndetermined.PASS: "skipped", OnUndetermined.FAIL: "failure", OnUndetermined.ABSTAIN: "error"}[
+        decision.policy.on_undetermined
+    ]
 
 
 def _count(cases: list[ElementTree.Element], kind: str) -> int:

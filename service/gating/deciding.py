@@ -3,12 +3,16 @@
 The plan leaves one to three ways to train open: planned alignment is one; planned prediction is the way that it names,
 or both; planned any is alignment and what prediction would be.  Every rule is held against one way at a time, never the
 recovery of one and the score of another, and the way that satisfies the policy best is the one that is judged: first by
-its decision (pass before undetermined before fail), then by fewer warnings, then by the larger recovery probability,
-then as the report recommends, then in the order alignment, x_to_y, y_to_x.
+what it comes out as (pass before undetermined before fail, and among the undetermined those that are open before those
+that the report cannot answer), then by fewer warnings, then by the larger recovery probability, then as the report
+recommends, then in the order alignment, x_to_y, y_to_x.
 
 A way passes when every rule of severity fail holds.  It fails when one of them does not hold.  Where none fails and one
-is undetermined, the policy's `on_undetermined` decides.  Rules of severity warn never change a decision, whether they
-hold, do not hold or are undetermined.
+is undetermined, the policy's `on_undetermined` decides; but where the report could not answer one of them, whatever the
+data, it never passes.  Rules of severity warn never change a decision, whether they hold, do not hold or are
+undetermined.
+
+Where the report claims no signal, no rule holds but that on warnings: what would hold is undetermined.
 """
 
 from __future__ import annotations
@@ -20,6 +24,7 @@ from service.estimation.report import Report
 from service.gating.candidates import ORDER, Candidate, candidates_of, is_recommended
 from service.gating.checking import AnyRule, check_policy, rules_of
 from service.gating.decision import Decided, Decision, Outcome, RuleResult
+from service.gating.errors import PolicyNotApplicable
 from service.gating.finding import Finding
 from service.gating.policy import (
     LossRule,
@@ -33,10 +38,11 @@ from service.gating.policy import (
     WarningRule,
 )
 from service.gating.rehearsal_rules import rehearsed_score, single_modality_loss
-from service.gating.rules import ratio_lower_bound, recovery_probability, regimes, warnings
+from service.gating.rules import ratio_lower_bound, recovery_probability, regimes, warnings, without_claim
 
 STATES = (Outcome.PASS, Outcome.UNDETERMINED, Outcome.FAIL)
 """What a way to train may come out as, best first."""
+LISTED = 10  # names before the rest is left out
 
 
 @dataclass(frozen=True)
@@ -45,14 +51,23 @@ class Judged:
 
     candidate: Candidate
     rules: tuple[RuleResult, ...]
-    reasons: tuple[str, ...]
-    """Of each rule, as a clause."""
+    findings: tuple[Finding, ...]
+    """What made each of the rules' results."""
 
     @property
     def state(self) -> Outcome:
         """pass, undetermined or fail, by the rules of severity fail."""
         decisive = {rule.outcome for rule in self.rules if rule.severity is Severity.FAIL}
         return next(state for state in reversed(STATES) if state in decisive)
+
+    @property
+    def is_answerable(self) -> bool:
+        """Whether the report can answer all that is asked of it by rules of severity fail."""
+        return all(
+            finding.is_answerable
+            for rule, finding in zip(self.rules, self.findings, strict=True)
+            if rule.severity is Severity.FAIL
+        )
 
 
 def decide(report: Report, policy: Policy) -> Decision:
@@ -62,13 +77,15 @@ def decide(report: Report, policy: Policy) -> Decision:
 
     Returns: the decision for the way to train that satisfies the policy best, with the outcome of every rule.
 
-    Raises: InvalidPolicy for a policy that asks for what cannot be, or for nothing.
+    Raises: InvalidPolicy for a policy that asks for what cannot be, or for nothing; PolicyNotApplicable for one that
+    names a label which the report is not of.
     """
     check_policy(policy)
+    _check_labels(report, policy)
     judged = [_judge(report, policy.require, candidate) for candidate in candidates_of(policy.planned)]
     best = min(judged, key=lambda one: _rank(one, report))
     return Decision(
-        decision=_decided(best.state, policy.on_undetermined),
+        decision=_decided(best, policy.on_undetermined),
         plan=best.candidate.plan,
         rules=best.rules,
         summary=_summary(best, policy.on_undetermined),
@@ -77,13 +94,27 @@ def decide(report: Report, policy: Policy) -> Decision:
     )
 
 
+def _check_labels(report: Report, policy: Policy) -> None:
+    known = [label.name for label in report.data.labels]
+    for name, rule in rules_of(policy.require):
+        label = rule.label if isinstance(rule, ScoreRule | LossRule) else None
+        if label is not None and label not in known:
+            there = ", ".join(map(repr, known[:LISTED])) + (" and others" if len(known) > LISTED else "")
+            raise PolicyNotApplicable(
+                f"policy.require.{name}.label: the report has no label {label!r}. Name one that it has ({there}), or "
+                "leave it out for all of them.",
+                part="policy",
+            )
+
+
 def _judge(report: Report, require: Requirements, candidate: Candidate) -> Judged:
-    outcomes, reasons = [], []
+    rules, findings = [], []
     for name, rule in rules_of(require):
-        for full_name, finding in _findings(report, candidate, name, rule):
-            outcomes.append(finding.outcome(full_name, rule.severity))
-            reasons.append(finding.reason)
-    return Judged(candidate, tuple(outcomes), tuple(reasons))
+        for full_name, found in _findings(report, candidate, name, rule):
+            finding = found if isinstance(rule, WarningRule) else without_claim(report, found)
+            rules.append(finding.outcome(full_name, rule.severity))
+            findings.append(finding)
+    return Judged(candidate, tuple(rules), tuple(findings))
 
 
 def _findings(report: Report, candidate: Candidate, name: str, rule: AnyRule) -> Iterator[tuple[str, Finding]]:
@@ -101,11 +132,12 @@ def _findings(report: Report, candidate: Candidate, name: str, rule: AnyRule) ->
             yield name, warnings(report, rule)
 
 
-def _rank(judged: Judged, report: Report) -> tuple[int, int, float, bool, int]:
+def _rank(judged: Judged, report: Report) -> tuple[int, bool, int, float, bool, int]:
     """The less, the better."""
     candidate = judged.candidate
     return (
         STATES.index(judged.state),
+        not judged.is_answerable,
         sum(rule.outcome is Outcome.WARN for rule in judged.rules),
         -(candidate.recovery_probability(report) or 0.0),
         not is_recommended(candidate, report),
@@ -113,23 +145,32 @@ def _rank(judged: Judged, report: Report) -> tuple[int, int, float, bool, int]:
     )
 
 
-def _decided(state: Outcome, on_undetermined: OnUndetermined) -> Decided:
-    if state is Outcome.UNDETERMINED:
-        return Decided(on_undetermined.value)
-    return Decided.PASS if state is Outcome.PASS else Decided.FAIL
+def _decided(judged: Judged, on_undetermined: OnUndetermined) -> Decided:
+    if judged.state is Outcome.UNDETERMINED:
+        may_pass = judged.is_answerable or on_undetermined is not OnUndetermined.PASS
+        return Decided(on_undetermined.value) if may_pass else Decided.ABSTAIN
+    return Decided.PASS if judged.state is Outcome.PASS else Decided.FAIL
 
 
 def _summary(judged: Judged, on_undetermined: OnUndetermined) -> str:
-    """The decision and its reason in a sentence: that of the first rule which decided."""
+    """The decision and its reason in a sentence: that of the first rule which decided.
+
+    Of those that are undetermined the first which cannot be answered: it is the one to mend.
+    """
     decisive = [
-        reason
-        for rule, reason in zip(judged.rules, judged.reasons, strict=True)
+        finding
+        for rule, finding in zip(judged.rules, judged.findings, strict=True)
         if rule.severity is Severity.FAIL and rule.outcome is judged.state
     ]
+    first = min(decisive, key=lambda finding: finding.is_answerable)
     others = len(decisive) - 1
-    decided = _decided(judged.state, on_undetermined).value.capitalize()
+    found = _decided(judged, on_undetermined)
+    decided = found.value.capitalize()
     if judged.state is Outcome.UNDETERMINED and on_undetermined is not OnUndetermined.ABSTAIN:
-        decided += ", which is what the policy makes of an open question"
+        if found.value == on_undetermined.value:
+            decided += ", which is what the policy makes of an open question"
+        else:
+            decided += ", for what the report cannot answer is no open question that the policy lets pass"
     more = ""
     if others:
         does = {
@@ -141,4 +182,4 @@ def _summary(judged: Judged, on_undetermined: OnUndetermined) -> str:
     warned = sum(rule.outcome is Outcome.WARN for rule in judged.rules)
     if warned:
         more += f"; {'one rule warns' if warned == 1 else f'{warned} rules warn'}"
-    return f"{decided}: {decisive[0]}{more}."
+    return f"{decided}: {first.reason}{more}."

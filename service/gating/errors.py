@@ -3,6 +3,7 @@
 GatingError
 +-- InvalidPolicy           invalid_policy
 +-- InvalidPolicyName       invalid_policy_name
++-- PolicyNotApplicable     policy_not_applicable
 """
 
 from __future__ import annotations
@@ -31,3 +32,9 @@ class InvalidPolicyName(GatingError):
     """No policy can have this name."""
 
     code = "invalid_policy_name"
+
+
+class PolicyNotApplicable(GatingError):
+    """The policy asks about something that the report is not of."""
+
+    code = "policy_not_applicable"

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from service.gating.decision import Outcome, RuleResult
 from service.gating.policy import Severity
 
+NO_ANSWER = "The report cannot answer this, so that no policy passes on it, on_undetermined: pass or not."
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -22,6 +24,9 @@ class Finding:
     """Why, as a sentence without its full stop, its first word in small letters unless a name."""
     advice: str = ""
     """What to do, in sentences; empty where nothing needs to be done."""
+    is_answerable: bool = True
+    """Whether reports like this one can say it at all.  False goes with `held` None: not the data leave it open, and no
+    policy may take that for a yes."""
 
     def outcome(self, rule: str, severity: Severity) -> RuleResult:
         """The outcome of the rule with this name."""
@@ -31,8 +36,10 @@ class Finding:
             outcome = Outcome.PASS
         else:
             outcome = Outcome.WARN if severity is Severity.WARN else Outcome.FAIL
-        sentence = f"{self.reason[:1].upper()}{self.reason[1:]}."
-        message = f"{sentence} {self.advice}" if self.advice else sentence
+        said = [f"{self.reason[:1].upper()}{self.reason[1:]}.", self.advice]
+        if not self.is_answerable and severity is Severity.FAIL:
+            said.append(NO_ANSWER)
+        message = " ".join(sentence for sentence in said if sentence)
         return RuleResult(rule, severity, self.observed, self.required, outcome, message)
 
 

@@ -15,8 +15,6 @@ from service.gating.finding import Finding, exact, shown
 from service.gating.policy import LossRule, ScoreRule
 from service.gating.rules import USE_CALIBRATED
 
-LISTED = 10  # names before the rest is left out
-
 
 @dataclass(frozen=True)
 class Looked:
@@ -86,7 +84,7 @@ def _over_labels(
     for looked in _look(report, candidate, label):
         name = rule if looked.label is None else f"{rule}[{looked.label}]"
         if looked.row is None:
-            yield name, Finding(None, None, required, looked.note, looked.advice)
+            yield name, Finding(None, None, required, looked.note, looked.advice, is_answerable=False)
             continue
         what = f"on {looked.label!r} the linear encoder {looked.row.encoder} of dimension {looked.row.embedding_dim}"
         finding = held(looked.row, what)
@@ -101,7 +99,7 @@ def _look(report: Report, candidate: Candidate, label: str | None) -> Iterator[L
         return
     scored = list(dict.fromkeys(row.label for row in rehearsal.rows))
     if label is not None and label not in scored:
-        yield _not_scored(rehearsal, label, scored)
+        yield _not_scored(rehearsal, label)
         return
     if not scored:
         reasons = " ".join(f"{entry.label}: {entry.left_out}" for entry in rehearsal.labels if entry.left_out)
@@ -127,14 +125,10 @@ def _look(report: Report, candidate: Candidate, label: str | None) -> Iterator[L
         yield Looked(name, best, note)
 
 
-def _not_scored(rehearsal: Rehearsal, label: str, scored: list[str]) -> Looked:
+def _not_scored(rehearsal: Rehearsal, label: str) -> Looked:
     left_out = next((entry.left_out for entry in rehearsal.labels if entry.label == label), None)
-    if left_out is not None:
-        return Looked(label, None, f"label {label!r} could not be scored in the rehearsal", left_out)
-    known = ", ".join(scored[:LISTED]) or "none"
-    return Looked(
-        label, None, f"the rehearsal has no label {label!r}", f"Name one of its labels ({known}), or leave it out."
-    )
+    why = left_out or "It does not vary, or too few rows have it: send more of it, or name another label."
+    return Looked(label, None, f"label {label!r} could not be scored in the rehearsal", why)
 
 
 def _wanted_dimension(report: Report, candidate: Candidate) -> tuple[int, str]:

@@ -1,9 +1,12 @@
 """The rules on what the spectra say: recovery, regime, ratio; and on the warnings.
 
-Each takes one way to train and gives what the report says of it; nothing here depends on anything else.
+Each takes one way to train and gives what the report says of it; nothing here depends on anything else.  Whether a
+signal is claimed is asked afterwards, of all rules but that on warnings (`without_claim`).
 """
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 from service.estimation.report import Report
 from service.estimation.separation_records import Separation
@@ -15,6 +18,7 @@ from service.gating.finding import Finding, exact, shown
 from service.gating.policy import SERIOUS, MinimumRule, RegimeRule, WarningRule
 
 USE_CALIBRATED = "Analyse the data again with method calibrated, which gives them."
+NO_CLAIM = "The report claims no signal so far: check that x, y, labels and rows belong together."
 
 
 def recovery_probability(report: Report, candidate: Candidate, rule: MinimumRule) -> Finding:
@@ -24,7 +28,8 @@ def recovery_probability(report: Report, candidate: Candidate, rule: MinimumRule
     required = f">= {exact(rule.min)}"
     found = candidate.recovery_probability(report)
     if found is None:
-        return Finding(None, None, required, "method reference gives no recovery probabilities", USE_CALIBRATED)
+        reason = "method reference gives no recovery probabilities"
+        return Finding(None, None, required, reason, USE_CALIBRATED, is_answerable=False)
     said = verdict(found)
     numbers = f"(recovery probability {shown(found, rule.min)}, at least {exact(rule.min)} is required)"
     if found >= rule.min:
@@ -50,7 +55,8 @@ def regimes(report: Report, candidate: Candidate, rule: RegimeRule) -> Finding:
     if report.regime_probabilities is None:
         regime: Regime = getattr(report.regimes, candidate.direction)
         held = regime in allowed
-        reason = f"{of} is {regime}, {'one of those allowed' if held else 'which is not allowed'} ({names})"
+        allows = "one of those allowed" if held else "which is not allowed"
+        reason = f"{of} is {regime}, {allows} ({names}; a point estimate, without probability)"
         return Finding(held, regime.value, names, reason, "" if held else recommended(report))
     shares = getattr(report.regime_probabilities, candidate.direction)
     share = min(1.0, sum(probability_of(shares, regime) for regime in allowed))
@@ -79,12 +85,12 @@ def ratio_lower_bound(report: Report, candidate: Candidate, rule: MinimumRule) -
         return Finding(False, found.status.value, required, reason, recommended(report))
     if found.interval is None:
         reason = f"the ratio of {candidate.name} has no interval (ratio {_ratio(found)}): method reference gives none"
-        return Finding(None, found.ratio, required, reason, USE_CALIBRATED)
+        return Finding(None, found.ratio, required, reason, USE_CALIBRATED, is_answerable=False)
     low, high = found.interval.low, found.interval.high
     to = "unbounded" if high is None else shown(high, rule.min)
     numbers = (
-        f"({100 * found.interval.level:.4g} % interval {shown(low, rule.min)} to {to}, at least {exact(rule.min)} is "
-        "required)"
+        f"({100 * found.interval.level:.4g}% interval {shown(low, rule.min)} to {to}, its lower end must be at least "
+        f"{exact(rule.min)})"
     )
     if low >= rule.min:
         return Finding(True, low, required, f"the ratio of {candidate.name} is high enough {numbers}")
@@ -106,6 +112,25 @@ def warnings(report: Report, rule: WarningRule) -> Finding:
     names = ", ".join(dict.fromkeys(warning.code for warning in found))
     advice = " ".join(dict.fromkeys(warning.message for warning in found))
     return Finding(False, names, required, f"the report warns of {names}", advice)
+
+
+def without_claim(report: Report, finding: Finding) -> Finding:
+    """What a finding comes to where the report claims no signal: what would hold is open.
+
+    Probabilities, regimes and ratios of data without a claim are what was assumed before any were seen, and at chance
+    no encoder stays behind another.  What does not hold, or is open already, stays as it is.
+    """
+    if claims_signal(report) or not finding.held:
+        return finding
+    advice = f"{NO_CLAIM} If they do, more labeled rows or pairs may show a signal."
+    return replace(
+        finding, held=None, reason=f"no signal is claimed, without which this is open: {finding.reason}", advice=advice
+    )
+
+
+def claims_signal(report: Report) -> bool:
+    """Whether the report claims any signal; method reference tests none, and what it finds it takes for one."""
+    return report.evidence is None or report.evidence.signal_claimed
 
 
 def recommended(report: Report) -> str:
@@ -140,9 +165,7 @@ def _what_would_settle(report: Report, separation: Separation) -> str:
 
 
 def _no_claim(report: Report) -> str:
-    if report.evidence is None or report.evidence.signal_claimed:
-        return ""
-    return " The report claims no signal so far: check that x, y, labels and rows belong together."
+    return "" if claims_signal(report) else f" {NO_CLAIM}"
 
 
 def _ratio(found: Separation) -> str:

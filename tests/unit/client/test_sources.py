@@ -278,6 +278,71 @@ def test_rows_of_a_series_are_row_numbers():
         np.testing.assert_array_equal(array_sent("rows", rows), [4, 2, 7])
 
 
+def test_rows_of_a_frame_are_its_one_column_beside_the_ids():
+    values = {"id": ["u", "v", "w"], "row": [4, 2, 7]}
+    for rows in (pd.DataFrame(values), pl.DataFrame(values), pa.table(values), pd.DataFrame({"row": [4, 2, 7]})):
+        np.testing.assert_array_equal(array_sent("rows", rows), [4, 2, 7])
+
+
+def test_groups_of_a_frame_go_with_their_ids(tmp_path):
+    values = {"id": ["u", "v", "w"], "subject": [1, 1, 2]}
+    assert table_read("groups", pd.DataFrame(values), tmp_path)[0] == values
+    assert table_read("groups", pd.DataFrame({"id": [1, 1, 2]}), tmp_path)[0] == {"id": [1, 1, 2]}
+
+
+@pytest.mark.parametrize("frame_of", [pd.DataFrame, pl.DataFrame, pa.table])
+@pytest.mark.parametrize("part", ["rows", "groups"])
+def test_nobody_guesses_which_of_several_columns_is_meant(part, frame_of):
+    several = frame_of({"fold": [0, 0, 1], "id": ["u", "v", "w"], "row": [4, 2, 7]})
+    with pytest.raises(UnsupportedSource, match=r"with columns 'fold', 'row'\. Give the one .* frame\['row'\]"):
+        opened_source(part, several)
+    with pytest.raises(UnsupportedSource, match="'fold', 'id', 'row'"):
+        opened_source(part, several, "subject")
+
+
+def test_ids_alone_are_no_row_numbers():
+    with pytest.raises(UnsupportedSource, match="no column but that of ids"):
+        opened_source("rows", pd.DataFrame({"id": [4, 2, 7]}))
+
+
+FLAGS = RNG.random((9, 4)) < 0.5
+FLAGGED = {str(place): column for place, column in enumerate(FLAGS.T)}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        FLAGS,
+        np.asfortranarray(FLAGS),
+        FLAGS.tolist(),
+        OtherArray(FLAGS),
+        pd.DataFrame(FLAGGED),
+        pd.DataFrame(FLAGGED).astype("boolean"),
+        pl.DataFrame(FLAGGED),
+        pa.table(FLAGGED),
+    ],
+    ids=["array", "by column", "lists", "other", "pandas", "pandas boolean", "polars", "pyarrow"],
+)
+def test_booleans_among_features_are_0_and_1(source):
+    arrived = array_sent("x", source)
+    np.testing.assert_array_equal(arrived, FLAGS)
+    assert arrived.dtype == np.uint8
+
+
+def test_booleans_beside_numbers_and_booleans_of_which_some_are_missing_are_numbers():
+    for frame in (pd.DataFrame, pl.DataFrame, pa.table):
+        beside = array_sent("x", frame({"a": np.float32([0.5, 2]), "b": np.array([True, False])}))
+        np.testing.assert_array_equal(beside, [[0.5, 1], [2, 0]])
+        assert beside.dtype == np.float32
+    values = [True, None, False]
+    for missing in (
+        pd.DataFrame({"a": pd.array(values, dtype="boolean")}),
+        pl.DataFrame({"a": values}),
+        pa.table({"a": values}),
+    ):
+        np.testing.assert_array_equal(array_sent("y", missing), [[1], [np.nan], [0]])
+
+
 @pytest.mark.parametrize(
     ("part", "source", "words"),
     [

@@ -94,18 +94,24 @@ def test_a_rule_that_warns_has_passed_and_says_so():
 
 
 @pytest.mark.parametrize(
-    ("on_undetermined", "severity", "kind"),
+    ("on_undetermined", "decided", "severity", "kind"),
     [
-        (OnUndetermined.ABSTAIN, Severity.FAIL, "error"),
-        (OnUndetermined.FAIL, Severity.FAIL, "failure"),
-        (OnUndetermined.PASS, Severity.FAIL, "skipped"),
-        (OnUndetermined.ABSTAIN, Severity.WARN, "skipped"),
-        (OnUndetermined.FAIL, Severity.WARN, "skipped"),
+        (OnUndetermined.ABSTAIN, Decided.ABSTAIN, Severity.FAIL, "error"),
+        (OnUndetermined.ABSTAIN, Decided.FAIL, Severity.FAIL, "error"),
+        (OnUndetermined.FAIL, Decided.FAIL, Severity.FAIL, "failure"),
+        (OnUndetermined.PASS, Decided.PASS, Severity.FAIL, "skipped"),
+        (OnUndetermined.PASS, Decided.FAIL, Severity.FAIL, "skipped"),
+        (OnUndetermined.PASS, Decided.ABSTAIN, Severity.FAIL, "error"),  # a question that cannot be answered
+        (OnUndetermined.ABSTAIN, Decided.PASS, Severity.WARN, "skipped"),
+        (OnUndetermined.FAIL, Decided.PASS, Severity.WARN, "skipped"),
+        (OnUndetermined.PASS, Decided.ABSTAIN, Severity.WARN, "skipped"),
     ],
 )
-def test_an_open_rule_is_red_when_it_holds_the_run_up_and_skipped_when_it_does_not(on_undetermined, severity, kind):
+def test_an_open_rule_is_red_when_it_holds_the_run_up_and_skipped_when_it_does_not(
+    on_undetermined, decided, severity, kind
+):
     found = RuleResult("warnings", severity, None, ">= 0.8", Outcome.UNDETERMINED, "Open.")
-    (case,) = parsed(ruling(Decided.ABSTAIN, found, on_undetermined=on_undetermined)).iter("testcase")
+    (case,) = parsed(ruling(decided, found, on_undetermined=on_undetermined)).iter("testcase")
     assert kind_of(case) == kind
     assert case.find(kind).get("message") == "Open."
     assert case.find(kind).text.startswith("observed: –\n")

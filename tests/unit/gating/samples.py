@@ -6,6 +6,7 @@ from dataclasses import replace
 from functools import cache
 from typing import Any
 
+import numpy as np
 import pytest
 
 from service.estimation.estimate import estimate
@@ -34,6 +35,16 @@ def report_of(method: Method) -> Report:
     with pytest.MonkeyPatch.context() as patched:
         patched.setattr(sampling, "MOST_CHAINS", 1)
         return estimate(sample.x, sample.y, labels, options=options)
+
+
+@cache
+def of_noise() -> Report:
+    """Pairs that share nothing, and labels of nothing: no signal is claimed."""
+    rng = np.random.default_rng(3)
+    x, y, size = rng.standard_normal((160, 6)), rng.standard_normal((160, 8)), rng.standard_normal(160)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(sampling, "MOST_CHAINS", 1)
+        return estimate(x, y, label_columns({"size": size}))
 
 
 def calibrated() -> Report:

@@ -10,7 +10,7 @@ from service.estimation.separation_records import RegimeShares, WouldSettle
 from service.estimation.terms import Direction, Encoder, Objective, RatioStatus, Regime
 from service.gating.deciding import decide
 from service.gating.decision import Decided, Outcome
-from service.gating.errors import InvalidPolicy
+from service.gating.errors import InvalidPolicy, PolicyNotApplicable
 from service.gating.policy import (
     LossRule,
     MinimumRule,
@@ -30,6 +30,7 @@ from .samples import (
     a_policy,
     calibrated,
     no_claim,
+    of_noise,
     published,
     with_ratio,
     with_recovery,
@@ -40,6 +41,7 @@ from .samples import (
 
 X_TO_Y, Y_TO_X = Direction
 RECOVERY = {"recovery_probability": MinimumRule(0.8)}
+ADVISORY = ScoreRule(0.1, "size", Severity.WARN)
 
 
 def only(decision):
@@ -141,6 +143,7 @@ class TestRegimes:
         for any_of, decided in (((regime, Regime.CP_ONLY), "pass"), ((Regime.CA_ONLY,), "fail")):
             decision = decide(published(), a_policy(regimes=RegimeRule(any_of)))
             assert (decision.decision, only(decision).observed) == (decided, regime.value)
+            assert "a point estimate, without probability" in decision.summary
 
 
 class TestRatio:
@@ -158,6 +161,8 @@ class TestRatio:
     def test_outcome(self, low, high, outcome):
         rule = only(decide(with_ratio(calibrated(), low, high), a_policy(ratio_lower_bound=MinimumRule(1.0))))
         assert (rule.outcome, rule.observed) == (outcome, low)
+        assert f"(90% interval {low:g} to " in rule.message
+        assert "its lower end must be at least 1)" in rule.message
 
     @pytest.mark.parametrize("minimum", [0.0, 1.0, 1e300])
     def test_without_nuisance_every_minimum_is_met_and_without_signal_none(self, minimum):
@@ -233,10 +238,20 @@ class TestRehearsedScore:
             assert rule.outcome is Outcome.PASS
             assert f"Dimension {dim} (which is planned) is more than these data have: 4 is all." in rule.message
 
-    def test_an_unknown_label_is_undetermined_and_the_known_ones_are_named(self):
-        rule = only(decide(calibrated(), a_policy(rehearsed_score=ScoreRule(0.1, label="colour"))))
-        assert (rule.rule, rule.outcome) == ("rehearsed_score[colour]", "undetermined")
-        assert "size, dose" in rule.message
+    @pytest.mark.parametrize("severity", list(Severity))
+    @pytest.mark.parametrize("report", [calibrated, published])
+    def test_of_a_label_that_the_report_does_not_have_nothing_is_decided(self, report, severity):
+        for rules, place in (
+            ({"rehearsed_score": ScoreRule(0.1, "colour", severity)}, "rehearsed_score"),
+            ({"single_modality_loss": LossRule(0.1, "colour", severity)}, "single_modality_loss"),
+        ):
+            with pytest.raises(PolicyNotApplicable) as refused:
+                decide(report(), a_policy(**RECOVERY, **rules, on_undetermined=OnUndetermined.PASS))
+            assert (refused.value.code, refused.value.part) == ("policy_not_applicable", "policy")
+            assert refused.value.message == (
+                f"policy.require.{place}.label: the report has no label 'colour'. Name one that it has ('size', "
+                "'dose'), or leave it out for all of them."
+            )
 
     def test_a_label_that_could_not_be_scored_is_undetermined_with_the_reason(self):
         report = calibrated()
@@ -253,6 +268,15 @@ class TestRehearsedScore:
         rule = only(decide(report, a_policy(rehearsed_score=ScoreRule(0.1))))
         assert (rule.rule, rule.outcome) == ("rehearsed_score", "undetermined")
         assert "dose: Too few rows have it." in rule.message
+
+    def test_a_label_that_was_dropped_is_undetermined(self):
+        report = calibrated()
+        labels = tuple(label for label in report.rehearsal.labels if label.label != "dose")
+        rows = tuple(row for row in report.rehearsal.rows if row.label != "dose")
+        report = replace(report, rehearsal=replace(report.rehearsal, labels=labels, rows=rows))
+        rule = only(decide(report, a_policy(rehearsed_score=ScoreRule(0.1, label="dose"))))
+        assert (rule.rule, rule.outcome) == ("rehearsed_score[dose]", "undetermined")
+        assert "does not vary, or too few rows have it" in rule.message
 
     def test_method_reference_rehearses_nothing(self):
         rule = only(decide(published(), a_policy(rehearsed_score=ScoreRule(0.1, label="size"))))
@@ -300,6 +324,102 @@ class TestWarnings:
         assert rule.message.endswith("Something about near_copy. Something about few_labels.")
 
 
+NOTHING_ELSE = (
+    {"recovery_probability": MinimumRule(0.05)},
+    {"regimes": RegimeRule((Regime.BOTH, Regime.CA_ONLY, Regime.CP_ONLY))},
+    {"ratio_lower_bound": MinimumRule(1e-6)},
+    {"rehearsed_score": ScoreRule(-0.9)},
+    {"single_modality_loss": LossRule(0.9)},
+)
+"""Policies that ask for next to nothing."""
+
+
+class TestNoClaim:
+    @pytest.mark.parametrize("rules", NOTHING_ELSE)
+    def test_nothing_holds_without_a_claim_of_signal(self, rules):
+        policy = a_policy(**rules)
+        assert decide(calibrated(), policy).decision is Decided.PASS
+        decision = decide(no_claim(calibrated()), policy)
+        assert decision.decision is Decided.ABSTAIN
+        assert decision.summary.startswith("Abstain: no signal is claimed, without which this is open: ")
+        for rule, claimed in zip(decision.rules, decide(calibrated(), policy).rules, strict=True):
+            assert (rule.outcome, rule.observed) == (Outcome.UNDETERMINED, claimed.observed)
+            assert "check that x, y, labels and rows belong together" in rule.message
+
+    def test_what_fails_still_fails(self):
+        for rules in (
+            {"rehearsed_score": ScoreRule(0.999)},
+            {"ratio_lower_bound": MinimumRule(1e9)},
+            {"warnings": WarningRule(("near_copy",))},
+        ):
+            report = with_warnings(no_claim(calibrated()), "near_copy")
+            assert decide(report, a_policy(**rules)).decision is Decided.FAIL
+
+    def test_warnings_need_no_claim(self):
+        report = with_warnings(no_claim(calibrated()))
+        assert decide(report, a_policy(warnings=WarningRule(("serious",)))).decision is Decided.PASS
+
+    def test_shuffled_pairs_are_not_let_through(self):
+        report = of_noise()
+        assert report.evidence.signal_claimed is False
+        for rules in NOTHING_ELSE:
+            decision = decide(report, a_policy(Planned.ANY, **rules))
+            assert decision.decision is not Decided.PASS, rules
+
+
+def unanswerable():
+    """A report and a policy that asks for what it cannot say, of every kind."""
+    left_out = replace(
+        calibrated(),
+        rehearsal=replace(
+            calibrated().rehearsal,
+            labels=tuple(replace(label, left_out="Too few.") for label in calibrated().rehearsal.labels),
+            rows=(),
+        ),
+    )
+    not_rehearsed = a_policy(Plan(Planned.ALIGNMENT, None, 3), rehearsed_score=ScoreRule(0.1, "size"))
+    yield calibrated(), not_rehearsed
+    yield left_out, a_policy(rehearsed_score=ScoreRule(0.1, "size"))
+    yield left_out, a_policy(single_modality_loss=LossRule(0.1))
+    for rules in (RECOVERY, *({name: rule} for name, rule in ASKED_OF_REFERENCE)):
+        yield published(), a_policy(**rules)
+
+
+ASKED_OF_REFERENCE = (
+    ("ratio_lower_bound", MinimumRule(0.1)),
+    ("rehearsed_score", ScoreRule(0.1)),
+    ("single_modality_loss", LossRule(0.1, "size")),
+)
+
+
+class TestUnanswerable:
+    @pytest.mark.parametrize(("choice", "decided"), [("abstain", "abstain"), ("fail", "fail"), ("pass", "abstain")])
+    def test_it_never_passes_whatever_becomes_of_open_questions(self, choice, decided):
+        for report, policy in unanswerable():
+            decision = decide(report, replace(policy, on_undetermined=OnUndetermined(choice)))
+            assert decision.decision == decided
+            assert {rule.outcome for rule in decision.rules} == {Outcome.UNDETERMINED}
+            assert all("cannot answer this" in rule.message for rule in decision.rules)
+            why = "Abstain, for what the report cannot answer is no open question that the policy lets pass: "
+            assert decision.summary.startswith(why) is (choice == "pass")
+
+    def test_beside_an_open_question_it_is_the_reason(self):
+        report = with_recovery(calibrated(), 0.5, 0.5, 0.5)
+        rules = RECOVERY | {"rehearsed_score": ScoreRule(0.1, "size")}
+        policy = a_policy(Plan(Planned.ALIGNMENT, None, 3), **rules, on_undetermined=OnUndetermined.PASS)
+        decision = decide(report, policy)
+        assert decision.decision is Decided.ABSTAIN
+        assert "dimension 3 (which is planned) was not rehearsed" in decision.summary
+        assert "cannot answer" not in decision.rules[0].message
+
+    def test_of_a_rule_that_only_warns_it_changes_nothing(self):
+        rules = RECOVERY | {"rehearsed_score": ADVISORY}
+        policy = a_policy(Plan(Planned.ALIGNMENT, None, 3), **rules, on_undetermined=OnUndetermined.PASS)
+        decision = decide(with_recovery(calibrated(), 0.5, 0.5, 0.5), policy)
+        assert decision.decision is Decided.PASS
+        assert "no policy passes" not in decision.rules[1].message
+
+
 class TestDecision:
     def test_a_clear_report_passes_the_presets(self):
         for name, policy in PRESETS.items():
@@ -333,7 +453,7 @@ class TestDecision:
         assert [rule.outcome for rule in decision.rules] == ["pass", "warn"]
         assert decision.summary.endswith("; one rule warns.")
         undetermined = decide(
-            calibrated(), a_policy(**RECOVERY, rehearsed_score=ScoreRule(0.1, "colour", Severity.WARN))
+            calibrated(), a_policy(Plan(Planned.ALIGNMENT, None, 3), **RECOVERY, rehearsed_score=ADVISORY)
         )
         assert (undetermined.decision, undetermined.rules[1].outcome) == ("pass", "undetermined")
 

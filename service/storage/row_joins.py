@@ -49,7 +49,7 @@ def join_rows(
     Raises: InvalidIds of some kind; UploadError.
     """
     x_ids, y_ids = (open_npy(paths[f"{part}_ids"], part) for part in FEATURES)
-    _check_together(x_ids, y_ids, "y")
+    _check_together({"x": x_ids, "y": y_ids})
     found = match(x_ids, y_ids, ("x", "y"))
     join = Join(
         id_column=place.id_column,
@@ -89,7 +89,7 @@ def match_labels(place: Place, path: Path, file: StoredFile, ids_path: Path) -> 
     columns = read_table(path, "labels", ENTRIES["labels"], MAX_TARGETS)
     ids = open_npy(ids_path, "labels")
     label_ids = _ids_of(_taken_out(columns, place, "labels"), place, "labels")
-    _check_together(label_ids, ids, "labels")
+    _check_together({"labels": label_ids, "the dataset": ids})
     found = match(label_ids, ids, ("labels", "the dataset"))
     if not len(found.first):
         raise IdsDoNotMatch(
@@ -125,7 +125,7 @@ def _gathered(place: Place, part: str, path: Path, file: StoredFile, rows: NDArr
 def _in_order(place: Place, part: str, columns: Columns, joined: NDArray[Any], file: StoredFile) -> StoredFile:
     """A table with a line for every joined row, in their order."""
     ids = _ids_of(_taken_out(columns, place, part), place, part)
-    _check_together(joined, ids, part)
+    _check_together({"x": joined, part: ids})
     found: Matches = match(joined, ids, ("x", part))
     if len(found.only_first):
         lacking = listed(shown_ids(joined, found.only_first))
@@ -137,11 +137,11 @@ def _in_order(place: Place, part: str, columns: Columns, joined: NDArray[Any], f
     return _table(place, part, columns, found.second, file)
 
 
-def _check_together(first: NDArray[Any], second: NDArray[Any], part: str) -> None:
+def _check_together(sides: Mapping[str, NDArray[Any]]) -> None:
     """Ids are compared at the length of the longest of both sides.  Raises TooManyIds."""
-    longest = max(each.dtype.itemsize for each in (first, second))
-    for ids in (first, second):
-        check_ids(part, len(ids), longest)
+    longest_bytes = max(ids.dtype.itemsize for ids in sides.values())
+    for part, ids in sides.items():
+        check_ids(part, len(ids), longest_bytes)
 
 
 def _taken_out(columns: Columns, place: Place, part: str) -> NDArray[Any]:

@@ -22,6 +22,8 @@ UploadError
     +-- IdsDoNotMatch       ids_do_not_match
     +-- IdsWithRows         ids_with_rows
     +-- IdsLacking          ids_lacking
+    +-- IdsNeedBoth         ids_need_both
+    +-- RowsAfterJoin       rows_after_join
     +-- TooManyIds          too_many_ids
 """
 
@@ -148,6 +150,18 @@ class IdsLacking(InvalidIds):
     """Rows of the dataset are not among the ids of another part."""
 
     code = "ids_lacking"
+
+
+class IdsNeedBoth(InvalidIds):
+    """A part has ids of rows, and x and y were not joined on theirs."""
+
+    code = "ids_need_both"
+
+
+class RowsAfterJoin(InvalidIds):
+    """Rows say places, and the join has left out rows, which has moved others."""
+
+    code = "rows_after_join"
 
 
 class TooManyIds(InvalidIds):

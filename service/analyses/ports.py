@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
 from typing import Any, Protocol
@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from service.analyses.analysis import Outcome, Progress, Submission
 from service.analyses.counting import EndedAnalysis
-from service.analyses.dataset import ID_COLUMN, Dataset, Join, LabelJoin, LabelSet, StoredFile
+from service.analyses.dataset import ID_COLUMN, Dataset, Join, LabelJoin, LabelSet, StoredFile, Understood
 from service.analyses.decision import DecisionRecord, Question
 from service.analyses.policy import StoredPolicy
 from service.analyses.webhook import Delivery, Owed, Webhook
@@ -105,6 +105,10 @@ class Features:
     covariates: Mapping[str, NDArray[Any]] | None
     ids: NDArray[Any] | None = None
     """Of files that were opened where they are: the ids on which x and y were joined, if they were."""
+    join: Join | None = None
+    """What became of their rows then."""
+    understood: Mapping[str, Understood] = field(default_factory=dict)
+    """What was made of each part that had to be converted."""
 
 
 @dataclass(frozen=True)
@@ -113,6 +117,10 @@ class Labels:
 
     columns: Mapping[str, NDArray[Any]]
     rows: NDArray[Any] | None
+    join: LabelJoin | None = None
+    """Of files that were opened where they are: how they were matched to the features by ids, if they were."""
+    understood: Mapping[str, Understood] = field(default_factory=dict)
+    """As for features."""
 
 
 class Source(Protocol):

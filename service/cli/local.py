@@ -132,7 +132,7 @@ def check(
     try:
         chosen = read_options(options)
         given = open_features(x, y, groups, covariates, id_column)
-        labeled = open_labels(labels, rows, given.ids, id_column)
+        labeled = open_labels(labels, rows, given, id_column)
         found = look(
             given.x,
             given.y,

@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -42,6 +42,13 @@ def rows_of_array(values: NDArray[Any]) -> Rows:
     is_transposed = values.flags.f_contiguous and not values.flags.c_contiguous
     ordered = values.T if is_transposed else values
     return Rows(ordered.shape, ordered.dtype, lambda start, stop: ordered[start:stop], is_transposed)
+
+
+def without_booleans(rows: Rows) -> Rows:
+    """The rows, booleans as 0 and 1: features are numbers."""
+    if rows.dtype.kind != "b":
+        return rows
+    return replace(rows, dtype=np.dtype(np.uint8), take=lambda start, stop: rows.take(start, stop).astype(np.uint8))
 
 
 class NpyStream(io.RawIOBase):

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from service.analyses.dataset import ID_COLUMN
 from service.client.archives import archive
-from service.client.arrays import NpyStream, rows_of_array
+from service.client.arrays import NpyStream, rows_of_array, without_booleans
 from service.client.columns import Column, csv_of
 from service.client.errors import UnsupportedSource
 from service.client.frames import Frame, FrameColumn, feature_rows, frame_of
@@ -25,6 +25,7 @@ from service.client.tensors import rows_of_tensor
 from service.estimation.labels import LabelType
 
 FEATURES, TABLES = ("x", "y"), ("labels", "covariates")
+ONE_COLUMN = {"rows": "the row number of each label", "groups": "the group of each pair"}
 ADVICE = "Give a path, a numpy array, a torch tensor, or a frame of pandas, polars or pyarrow."
 SINGULAR = {"labels": "label", "covariates": "covariate", "groups": "group", "rows": "row"}
 
@@ -101,7 +102,7 @@ def opened_source(part: str, source: Source, id_column: str | None = None) -> Op
         return _opened_mapping(part, source, id_column)
     tensor = rows_of_tensor(part, source)
     if tensor is not None:
-        return Opened(NpyStream(tensor))
+        return Opened(NpyStream(without_booleans(tensor) if part in FEATURES else tensor))
     return _opened_array(part, array_of(part, source))
 
 
@@ -124,14 +125,29 @@ def _borrowed(part: str, file: Any) -> Borrowed:
 
 
 def _opened_frame(part: str, frame: Frame, id_column: str | None) -> Opened:
-    name = id_column or ID_COLUMN
-    ids = None if frame.is_series else next((column for column in frame.columns if column.name == name), None)
+    ids = frame.ids(id_column or ID_COLUMN)
     if part in FEATURES:
-        rows = feature_rows(part, frame, ids)
+        rows = without_booleans(feature_rows(part, frame, ids))
         return Opened(NpyStream(rows) if ids is None else archive(part, rows, ids))
+    if part in ONE_COLUMN:
+        _check_one_column(part, frame, ids)
     if part == "rows":
-        return _opened_array(part, np.asarray(frame.columns[0].values()))
-    return _opened_columns(part, [_column(part, place, each, each is ids) for place, each in enumerate(frame.columns)])
+        return _opened_array(part, np.asarray(next(each for each in frame.columns if each is not ids).values()))
+    beside = tuple(level for level in frame.index if level is ids)
+    columns = [_column(part, place, each, each is ids) for place, each in enumerate((*frame.columns, *beside))]
+    return _opened_columns(part, columns)
+
+
+def _check_one_column(part: str, frame: Frame, ids: FrameColumn | None) -> None:
+    """Refuse a frame of which somebody would have to choose a column.  Raises UnsupportedSource."""
+    others = [column.name for column in frame.columns if column is not ids]
+    if len(others) == 1 or (part == "groups" and len(frame.columns) == 1):
+        return
+    found = f"columns {', '.join(repr(name) for name in others)}" if others else "no column but that of ids"
+    raise UnsupportedSource(
+        f"{part} is a {frame.kind} with {found}. Give the one column that holds {ONE_COLUMN[part]}: "
+        f"frame[{(others[-1] if others else SINGULAR[part])!r}]."
+    )
 
 
 def _column(part: str, place: int, column: FrameColumn, is_id: bool) -> Column:
@@ -182,7 +198,8 @@ def _opened_array(part: str, values: NDArray[Any]) -> Opened:
         if np.ma.is_masked(values):
             raise UnsupportedSource(f"{part} has masked values. Leave these rows out, in x and in y, or fill them.")
     if is_plain:
-        return Opened(NpyStream(rows_of_array(np.ma.getdata(values))))
+        rows = rows_of_array(np.ma.getdata(values))
+        return Opened(NpyStream(without_booleans(rows) if part in FEATURES else rows))
     if values.ndim > 2:
         raise UnsupportedSource(
             f"{part} has {values.ndim} dimensions. Give one value per row, or a table (rows, columns)."

@@ -16,16 +16,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from service.analyses.dataset import FEATURES, ID_COLUMN, FileFormat, StoredFile
+from service.analyses.dataset import BESIDE, FEATURES, ID_COLUMN, FileFormat, StoredFile, Understood
 from service.analyses.ports import Features, Labels
 from service.estimation.labels import named_columns
 from service.estimation.roles import COVARIATES, LABELS, Role
 from service.storage.disk_receiving import Place
 from service.storage.formats.reading import converted
 from service.storage.formats.recognition import recognise
-from service.storage.joined_files import join_files, match_label_file, no_such_id_column
+from service.storage.joined_files import join_files, match_label_file
 from service.storage.npy import MAX_ARRAY_BYTES, is_npy, open_npy
 from service.storage.tables import read_columns, read_groups, read_rows
+from service.storage.unjoined_ids import check_id_column_found, check_rows_after_join, refuse_unjoined
 
 
 def open_features(
@@ -42,37 +43,52 @@ def open_features(
     with _opened(id_column) as place:
         files: dict[str, StoredFile] = {}
         paths: dict[str, Path] = {}
+        understood: dict[str, Understood] = {}
         for part, source in sources.items():
             if source is not None:
-                _read(source, part, place, paths, files)
+                _read(source, part, place, paths, files, understood)
         with_ids = [part for part in FEATURES if f"{part}_ids" in paths]
-        if id_column is not None and not with_ids:
-            raise no_such_id_column(id_column)
+        if id_column is not None:
+            check_id_column_found(id_column, with_ids)
+        join = None
         if len(with_ids) == len(FEATURES):
-            made, _ = join_files(place, paths, files)
+            made, join = join_files(place, paths, files)
             paths.update({part: place.folder / file.name for part, file in made.items()})
+        else:
+            refuse_unjoined({part: paths[part] for part in BESIDE if part in paths}, place.id_column, with_ids)
         found = map_features(**{part: path for part, path in paths.items() if part in sources})
-        return replace(found, ids=np.load(paths["ids"]) if "ids" in paths else None)
+        ids = open_npy(paths["ids"], "x") if join is not None else None
+        return replace(found, ids=ids, join=join, understood=understood)
 
 
 def open_labels(
-    labels: Path, rows: Path | None = None, ids: NDArray[Any] | None = None, id_column: str | None = None
+    labels: Path, rows: Path | None = None, features: Features | None = None, id_column: str | None = None
 ) -> Labels:
     """Read labels and their rows, in any format that an upload may have.  Raises UploadError, ReadersBusy.
 
-    Arguments: ids, those of the features, if they were joined; then labels that have ids belong to the rows with these.
+    Arguments: features, that the labels are for: if they were joined on ids, labels that have ids belong to the rows
+    with these.
     """
     with _opened(id_column) as place:
         files: dict[str, StoredFile] = {}
         paths: dict[str, Path] = {}
+        understood: dict[str, Understood] = {}
         for part, source in {"labels": labels, "rows": rows}.items():
             if source is not None:
-                _read(source, part, place, paths, files)
-        if ids is not None:
+                _read(source, part, place, paths, files, understood)
+        ids = features.ids if features is not None else None
+        join = None
+        if features is None or ids is None:
+            with_ids = [part for part, each in (features.understood if features else {}).items() if each.id_column]
+            refuse_unjoined({"labels": paths["labels"]}, place.id_column, with_ids)
+        else:
             found = match_label_file(place, paths["labels"], files["labels"], ids, has_rows=rows is not None)
             if found is not None:
-                paths.update({part: place.folder / file.name for part, file in found[0].items()})
-        return read_labels(**paths)
+                made, join = found
+                paths.update({part: place.folder / file.name for part, file in made.items()})
+            elif rows is not None:
+                check_rows_after_join(features.join)
+        return replace(read_labels(**paths), join=join, understood=understood)
 
 
 def map_features(
@@ -107,14 +123,21 @@ def _opened(id_column: str | None) -> Iterator[Place]:
         yield Place(Path(folder), "", id_column or ID_COLUMN)
 
 
-def _read(source: Path, part: str, place: Place, paths: dict[str, Path], files: dict[str, StoredFile]) -> None:
-    """Enter the file itself, or what is made of it, and the ids of its rows."""
+def _read(
+    source: Path,
+    part: str,
+    place: Place,
+    paths: dict[str, Path],
+    files: dict[str, StoredFile],
+    understood: dict[str, Understood],
+) -> None:
+    """Enter the file itself, or what is made of it and of what, and the ids of its rows."""
     found = recognise(source, part)
     paths[part], files[part] = source, StoredFile(source.name, source.stat().st_size, "")
     if found is FileFormat.NPY or (found is FileFormat.CSV and part not in FEATURES):
         return
     paths[part], ids = place.folder / part, place.folder / f"{part}_ids"
-    converted(source, part, found, paths[part], ids, place.id_column, MAX_ARRAY_BYTES)
+    understood[part] = converted(source, part, found, paths[part], ids, place.id_column, MAX_ARRAY_BYTES)
     if ids.exists():
         paths[ids.name] = ids
 

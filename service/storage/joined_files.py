@@ -21,11 +21,11 @@ from service.analyses.dataset import (
     StoredFile,
     Understood,
 )
-from service.analyses.format_errors import IdsDoNotMatch, IdsLacking, IdsWithRows, NoSuchIdColumn, TooManyIds
+from service.analyses.format_errors import IdsDoNotMatch, IdsLacking, IdsWithRows, TooManyIds
 from service.estimation.inputs import MIN_PAIRS
 from service.estimation.roles import MAX_TARGETS
 from service.storage.disk_receiving import Place, name_file
-from service.storage.formats.naming import listed, shown, shown_all
+from service.storage.formats.naming import listed, shown_all
 from service.storage.formats.reading import reading_place
 from service.storage.formats.typed_tables import ColumnKind
 from service.storage.formats.writing import COPY_BYTES, Ids, RowsFile, Target, write_table
@@ -124,14 +124,6 @@ def match_label_file(
         "rows": _saved(place, "rows", found.second),
     }
     return made, join
-
-
-def no_such_id_column(name: str) -> NoSuchIdColumn:
-    """The refusal of an id column that neither x nor y has."""
-    return NoSuchIdColumn(
-        f"Neither x nor y has an id column {shown(name)!r}. Name the one that they have, or leave id_column out.",
-        part="id_column",
-    )
 
 
 def _gathered(place: Place, part: str, path: Path, file: StoredFile, rows: NDArray[np.int64]) -> StoredFile:

@@ -17,8 +17,9 @@ from service.analyses.ports import Features, Labels, Source
 from service.storage.disk_files import LOCK, locked, locked_if_unused, stored
 from service.storage.disk_receiving import COPY_BYTES, Bounds, Place, ReceivedFile
 from service.storage.input_files import map_features, read_labels
-from service.storage.joined_files import join_files, match_label_file, no_such_id_column
+from service.storage.joined_files import join_files, match_label_file
 from service.storage.npy import open_npy
+from service.storage.unjoined_ids import check_id_column_found, check_rows_after_join, refuse_unjoined
 
 LABEL_PARTS = ("labels", "rows")
 REMOVED = "removed-"  # how the names of those begin that are being removed
@@ -71,6 +72,7 @@ class StagedFiles:
     def __init__(self, place: Place, bounds: Bounds, keeper: Keeper, opened: ExitStack) -> None:
         self.files: dict[str, StoredFile] = {}
         self.folder = place.folder
+        self._join: Join | None = None
         self._place, self._bounds, self._keeper, self._opened = place, bounds, keeper, opened
 
     def begin(self, part: str, media_type: str | None = None) -> ReceivedFile:
@@ -115,19 +117,25 @@ class StagedFiles:
         held = dict(dataset.files) if dataset is not None else {}
         held = {part: file for part, file in held.items() if part.removesuffix("_ids") not in self.files} | self.files
         with_ids = [part for part in FEATURES if f"{part}_ids" in held]
-        if is_id_named and not with_ids:
-            raise no_such_id_column(self._place.id_column)
+        if is_id_named:
+            check_id_column_found(self._place.id_column, with_ids)
         join = None
-        if len(with_ids) == len(FEATURES):
-            here = {part: self.path(part) for part in self.files}
-            with ExitStack() as opened:
-                if dataset is not None:
-                    here = {**opened.enter_context(self._keeper.kept(dataset, held.keys() - here.keys())), **here}
+        here = {part: self.path(part) for part in self.files}
+        is_joined = len(with_ids) == len(FEATURES)
+        needed = held.keys() - here.keys() if is_joined else {part for part in BESIDE if part in held} - here.keys()
+        with ExitStack() as opened:
+            if dataset is not None and needed:
+                here = {**opened.enter_context(self._keeper.kept(dataset, needed)), **here}
+            if is_joined:
                 made, join = join_files(self._place, here, held)
-            self.files.update(made)
+                self.files.update(made)
+            else:
+                beside = {part: here[part] for part in BESIDE if part in here}
+                refuse_unjoined(beside, self._place.id_column, with_ids)
         for part in FEATURES:
             self.files.pop(f"{part}_ids", None)
         self._discard()
+        self._join = join
         return join
 
     def match_labels(self, dataset: Dataset | None = None) -> LabelJoin | None:
@@ -137,6 +145,7 @@ class StagedFiles:
             if dataset is not None and dataset.ids is not None:
                 path = opened.enter_context(self._keeper.kept(dataset, ["ids"]))["ids"]
             if path is None:
+                refuse_unjoined({"labels": self.path("labels")}, self._place.id_column, self._sides_with_ids(dataset))
                 return None
             found = match_label_file(
                 self._place,
@@ -146,6 +155,8 @@ class StagedFiles:
                 has_rows="rows" in self.files,
             )
         if found is None:
+            if "rows" in self.files:
+                check_rows_after_join(self._join if dataset is None else dataset.join)
             return None
         self.files.update(found[0])
         self._discard()
@@ -162,6 +173,11 @@ class StagedFiles:
     def add_label_set(self, label_set: LabelSet) -> None:
         """Make the files a label set of a dataset.  Only while that is held."""
         self._keeper.add_label_set(self, label_set)
+
+    def _sides_with_ids(self, dataset: Dataset | None) -> list[str]:
+        held = self.files if dataset is None else dataset.files
+        received = {part: held[part].received for part in FEATURES if part in held}
+        return [part for part, each in received.items() if each is not None and each.understood.id_column is not None]
 
     def _discard(self) -> None:
         """Remove what has been replaced: the folder may become that of a dataset, as it is."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,10 +23,9 @@ class Valkey:
     process: subprocess.Popen[bytes]
 
 
-@pytest.fixture
-def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
-    """An embedded server of this test's own."""
-    directory: Path = tmp_path_factory.mktemp("valkey")
+@contextmanager
+def embedded_server(directory: Path) -> Iterator[Valkey]:
+    """An embedded server, killed when the context ends."""
     server = prepare_server(directory)
     process = subprocess.Popen(server.command)
     try:
@@ -34,6 +34,20 @@ def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
     finally:
         process.kill()
         process.wait()
+
+
+@pytest.fixture
+def valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    """An embedded server of this test's own."""
+    with embedded_server(tmp_path_factory.mktemp("valkey")) as found:
+        yield found
+
+
+@pytest.fixture(scope="module")
+def shared_valkey(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Valkey]:
+    """An embedded server for the tests of one file, none of which may stop it."""
+    with embedded_server(tmp_path_factory.mktemp("valkey")) as found:
+        yield found
 
 
 @pytest.fixture

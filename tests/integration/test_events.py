@@ -9,7 +9,7 @@ import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,7 @@ from service.api import events, waiting
 from service.api.server import new_server
 from service.settings import Settings
 from service.storage import queue_scripts
-from service.storage.redis_queue import publish_progress, timestamp
+from service.storage.redis_queue import open_connection, publish_progress, timestamp
 from service.wiring import build_api, open_keys
 from tests.e2e.samples import Sample
 
@@ -51,6 +51,7 @@ class Served:
     server: uvicorn.Server
     settings: Settings
     redis: Redis
+    submitted: list[str] = field(default_factory=list)
 
     @property
     def state(self) -> Any:
@@ -59,7 +60,8 @@ class Served:
     def submit(self, seed: int = 0) -> str:
         answer = httpx2.post(f"{self.address}/v1/analyses", files=Sample(seed=seed).files(), data=QUICK)
         assert answer.status_code == 202, answer.text
-        return answer.json()["id"]
+        self.submitted.append(answer.json()["id"])
+        return self.submitted[-1]
 
     def start(self, analysis_id: str, execution: str = "e") -> None:
         """As a worker does that takes the next analysis."""
@@ -106,21 +108,15 @@ def told(answer: httpx2.Response) -> Iterator[Event]:
             fields = {}
 
 
-@pytest.fixture
-def served(
-    request: pytest.FixtureRequest,
-    tmp_path: Path,
-    valkey: Valkey,
-    connection: Redis,
-    monkeypatch: pytest.MonkeyPatch,
-) -> Iterator[Served]:
+@contextmanager
+def serving(data_dir: Path, redis_url: str, **changed: Any) -> Iterator[Served]:
     """The API on a port, impatient with those who are silent."""
-    monkeypatch.setattr(waiting, "LOOK_INTERVAL_S", 0.05)
-    spooled_in = tempfile.tempdir
-    with socket.create_server(("127.0.0.1", 0)) as listening:
-        changed = getattr(request, "param", {})
+    spooled_in, connection = tempfile.tempdir, open_connection(redis_url)
+    with pytest.MonkeyPatch.context() as patched, socket.create_server(("127.0.0.1", 0)) as listening:
+        patched.setattr(waiting, "LOOK_INTERVAL_S", 0.05)
+        patched.setattr(waiting, "STORE_INTERVAL_S", 0.1)
         settings = Settings(
-            data_dir=tmp_path / "data", redis_url=valkey.url, body_silence_s=SILENCE_S, rate_per_minute=0, **changed
+            data_dir=data_dir, redis_url=redis_url, body_silence_s=SILENCE_S, rate_per_minute=0, **changed
         )
         server = new_server(settings)
         thread = threading.Thread(target=server.run, args=([listening],))
@@ -131,6 +127,33 @@ def served(
         thread.join(15)
         assert not thread.is_alive()
         tempfile.tempdir = spooled_in
+        connection.close()
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory, shared_valkey: Valkey) -> Iterator[Served]:
+    """One API for all tests of this file that leave it as it is."""
+    with serving(tmp_path_factory.mktemp("api") / "data", shared_valkey.url) as found:
+        yield found
+
+
+@pytest.fixture
+def served(shared: Served) -> Iterator[Served]:
+    """The same, with nothing that waits or runs."""
+    yield shared
+    for state in ("queued", "running"):
+        for analysis in httpx2.get(f"{shared.address}/v1/analyses", params={"state": state}).json()["items"]:
+            httpx2.post(f"{shared.address}/v1/analyses/{analysis['id']}/cancel")
+    for analysis_id in shared.submitted:
+        queue_scripts.forget(shared.redis, analysis_id)
+    shared.submitted.clear()
+
+
+@pytest.fixture
+def own(request: pytest.FixtureRequest, tmp_path: Path, valkey: Valkey) -> Iterator[Served]:
+    """An API and a queue of the test's own."""
+    with serving(tmp_path / "data", valkey.url, **getattr(request, "param", {})) as found:
+        yield found
 
 
 def test_progress_is_told_as_it_happens_and_the_end_ends_the_stream(served: Served) -> None:
@@ -202,8 +225,7 @@ def test_an_id_of_an_earlier_attempt_is_answered_with_how_things_stand(served: S
     assert again.id != first.id
 
 
-def test_an_end_that_nobody_announces_is_told_all_the_same(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waiting, "STORE_INTERVAL_S", 0.1)
+def test_an_end_that_nobody_announces_is_told_all_the_same(served: Served) -> None:
     analysis_id = served.submit()
     with served.stream(analysis_id) as answer:
         stream = told(answer)
@@ -212,25 +234,21 @@ def test_an_end_that_nobody_announces_is_told_all_the_same(served: Served, monke
         assert [event.name for event in stream] == ["failed"]
 
 
-def test_a_stream_lives_without_the_queue_and_tells_what_the_store_knows(
-    served: Served, valkey: Valkey, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(waiting, "STORE_INTERVAL_S", 0.1)
-    analysis_id = served.submit()
-    served.start(analysis_id)
-    with served.stream(analysis_id) as answer:
+def test_a_stream_lives_without_the_queue_and_tells_what_the_store_knows(own: Served, valkey: Valkey) -> None:
+    analysis_id = own.submit()
+    own.start(analysis_id)
+    with own.stream(analysis_id) as answer:
         stream = told(answer)
         assert next(stream).data["state"] == "running"
         valkey.process.kill()
         valkey.process.wait()
-        services = build_api(served.settings)
+        services = build_api(own.settings)
         outcome = Outcome(RECORD_VERSION, None, datetime.now(UTC), FAILURE)
         assert services.stores.of("default").analyses.settle(analysis_id, outcome, None)
         assert [event.name for event in stream] == ["failed"], "it did not fall back to queued meanwhile"
 
 
-def test_what_is_removed_is_followed_no_longer(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(waiting, "STORE_INTERVAL_S", 0.1)
+def test_what_is_removed_is_followed_no_longer(served: Served) -> None:
     analysis_id = served.submit()
     with served.stream(analysis_id) as answer:
         stream = told(answer)
@@ -251,39 +269,39 @@ def test_whoever_hangs_up_holds_nothing(served: Served) -> None:
     assert len(served.server.server_state.tasks) == 0
 
 
-def test_a_server_that_drains_ends_its_streams_without_a_last_event(served: Served) -> None:
-    analysis_id = served.submit()
-    with served.stream(analysis_id) as answer:
+def test_a_server_that_drains_ends_its_streams_without_a_last_event(own: Served) -> None:
+    analysis_id = own.submit()
+    with own.stream(analysis_id) as answer:
         stream = told(answer)
         assert next(stream).name == "progress"
-        served.state.draining.set()
+        own.state.draining.set()
         assert list(stream) == []
 
 
-@pytest.mark.parametrize("served", [{"max_streams": 2}, {"max_connections": 5}], indirect=True)
-def test_more_streams_than_there_is_room_for_are_refused_until_one_ends(served: Served) -> None:
-    analysis_id = served.submit()
-    with served.followed(analysis_id):
-        with served.followed(analysis_id):
-            with served.stream(analysis_id) as third:
+@pytest.mark.parametrize("own", [{"max_streams": 2}, {"max_connections": 5}], indirect=True)
+def test_more_streams_than_there_is_room_for_are_refused_until_one_ends(own: Served) -> None:
+    analysis_id = own.submit()
+    with own.followed(analysis_id):
+        with own.followed(analysis_id):
+            with own.stream(analysis_id) as third:
                 third.read()
             assert (third.status_code, third.json()["code"]) == (429, "too_many_streams")
             assert int(third.headers["retry-after"]) > 0
-        wait_until(lambda: served.state.taken.streams.total() == 1, 5)
-        with served.followed(analysis_id):
+        wait_until(lambda: own.state.taken.streams.total() == 1, 5)
+        with own.followed(analysis_id):
             pass
 
 
-@pytest.mark.parametrize("served", [{"require_keys": True}], indirect=True)
-def test_an_analysis_is_followed_by_those_who_may_read_it_and_by_no_others(served: Served) -> None:
-    keys = open_keys(served.settings)
+@pytest.mark.parametrize("own", [{"require_keys": True}], indirect=True)
+def test_an_analysis_is_followed_by_those_who_may_read_it_and_by_no_others(own: Served) -> None:
+    keys = open_keys(own.settings)
     mine = {"Authorization": f"Bearer {create_key(keys, 'me', 'default', ['submit', 'read'], None)}"}
     writes = {"Authorization": f"Bearer {create_key(keys, 'w', 'default', ['submit'], None)}"}
     other = {"Authorization": f"Bearer {create_key(keys, 'you', 'other', ['submit', 'read'], None)}"}
-    sent = httpx2.post(f"{served.address}/v1/analyses", files=Sample().files(), data=QUICK, headers=mine)
+    sent = httpx2.post(f"{own.address}/v1/analyses", files=Sample().files(), data=QUICK, headers=mine)
     analysis_id = sent.json()["id"]
     for headers, status in (({}, 401), (writes, 403), (other, 404), (mine, 200)):
-        with served.stream(analysis_id, **headers) as answer:
+        with own.stream(analysis_id, **headers) as answer:
             assert answer.status_code == status
 
 

@@ -9,12 +9,12 @@ from collections.abc import Iterator
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler
+from pathlib import Path
 from typing import Any
 
 import pytest
 from fastapi.testclient import TestClient
 from pydantic import TypeAdapter
-from redis import Redis
 from standardwebhooks import Webhook as Verifier
 
 from service.access.targets import read_targets
@@ -108,13 +108,13 @@ class Telling:
 
 
 @pytest.fixture
-def told(place: Place, valkey: Valkey, receiver: Receiver) -> Telling:
-    return Telling(place.open(), valkey.url, receiver)
+def told(place: Place, shared_valkey: Valkey, receiver: Receiver) -> Telling:
+    return Telling(place.open(), shared_valkey.url, receiver)
 
 
 @pytest.fixture
-def disk_told(tmp_path, valkey: Valkey, receiver: Receiver) -> Telling:
-    return Telling(DiskPlace(tmp_path / "data", 1_000_000).open(), valkey.url, receiver)
+def disk_told(tmp_path, shared_valkey: Valkey, receiver: Receiver) -> Telling:
+    return Telling(DiskPlace(tmp_path / "data", 1_000_000).open(), shared_valkey.url, receiver)
 
 
 def test_what_is_owed_is_delivered_once_and_owed_no_more(told: Telling, receiver: Receiver) -> None:
@@ -179,18 +179,17 @@ def test_several_processes_make_one_attempt(disk_told: Telling, receiver: Receiv
 
 
 def test_a_lost_queue_keeps_nothing_from_being_delivered(
-    disk_told: Telling, receiver: Receiver, valkey: Valkey
+    disk_told: Telling, receiver: Receiver, tmp_path: Path
 ) -> None:
     delivery = disk_told.owe(disk_told.webhook(receiver))
-    valkey.process.kill()
-    valkey.process.wait()
-    disk_told.round()
+    disk_told.round(disk_told.deliverer(f"unix://{tmp_path}/nothing.sock"))
     assert disk_told.state(delivery).state is DeliveryState.DELIVERED
 
 
 def test_an_attempt_that_died_with_its_process_is_made_by_another_when_its_lease_is_over(
-    disk_told: Telling, receiver: Receiver, connection: Redis
+    disk_told: Telling, receiver: Receiver, shared_valkey: Valkey
 ) -> None:
+    connection = open_connection(shared_valkey.url)
     delivery = disk_told.owe(disk_told.webhook(receiver))
     leases = RedisLeases(connection, ttl_s=LEASE_S)
     assert leases.take(delivery.id, "somebody who is dead now")
@@ -220,7 +219,7 @@ def test_a_record_that_could_not_be_written_costs_an_attempt_more_under_the_same
     assert disk_told.state(delivery).state is DeliveryState.DELIVERED
 
 
-def test_a_target_that_is_slow_keeps_no_other_waiting(tmp_path, valkey: Valkey) -> None:
+def test_a_target_that_is_slow_keeps_no_other_waiting(tmp_path, shared_valkey: Valkey) -> None:
     released = threading.Event()
 
     def slowly(request: BaseHTTPRequestHandler) -> None:
@@ -231,7 +230,7 @@ def test_a_target_that_is_slow_keeps_no_other_waiting(tmp_path, valkey: Valkey) 
 
     with receiving() as slow, receiving() as quick:
         slow.answer = slowly
-        told = Telling(DiskPlace(tmp_path / "data", 1_000_000).open(), valkey.url, slow, quick)
+        told = Telling(DiskPlace(tmp_path / "data", 1_000_000).open(), shared_valkey.url, slow, quick)
         to_slow, to_quick = told.webhook(slow), told.webhook(quick)
         for _ in range(2 * AT_ONCE_EACH):
             told.owe(to_slow)
@@ -250,27 +249,43 @@ def test_a_target_that_is_slow_keeps_no_other_waiting(tmp_path, valkey: Valkey) 
     assert len(quick.received) == 1
 
 
-@pytest.fixture
-def settings(tmp_path, valkey: Valkey, receiver: Receiver) -> Settings:
-    return Settings(
-        data_dir=tmp_path / "data",
-        redis_url=valkey.url,
-        webhook_hosts=hosts(receiver),
-        webhook_allow_http=True,
-        rate_per_minute=0,
-    )
+@pytest.fixture(scope="module")
+def application(
+    tmp_path_factory: pytest.TempPathFactory, shared_valkey: Valkey
+) -> Iterator[tuple[TestClient, Receiver]]:
+    """The application, which looks for what is owed more often than it needs to, and a target."""
+    with receiving() as target, pytest.MonkeyPatch.context() as patched:
+        patched.setattr(delivering, "INTERVAL_S", 0.02)
+        settings = Settings(
+            data_dir=tmp_path_factory.mktemp("api") / "data",
+            redis_url=shared_valkey.url,
+            webhook_hosts=hosts(target),
+            webhook_allow_http=True,
+            rate_per_minute=0,
+        )
+        with TestClient(api.create_app(settings), "http://127.0.0.1") as client:
+            yield client, target
 
 
 @pytest.fixture
-def client(settings: Settings, monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
-    """The application, which looks for what is owed more often than it needs to."""
-    monkeypatch.setattr(delivering, "INTERVAL_S", 0.02)
-    with TestClient(api.create_app(settings), "http://127.0.0.1") as client:
-        yield client
+def client(application: tuple[TestClient, Receiver]) -> Iterator[TestClient]:
+    """The application without webhooks."""
+    found, target = application
+    yield found
+    for webhook in found.get("/v1/webhooks").json()["items"]:
+        found.delete(f"/v1/webhooks/{webhook['id']}")
+    target.received.clear()
+    target.statuses.clear()
 
 
-def create(client: TestClient, receiver: Receiver, *events: str, **sent: Any) -> Any:
-    asked = {"url": f"http://127.0.0.1:{receiver.port}/", "events": list(events or ("analysis.cancelled",))}
+@pytest.fixture
+def target(client: TestClient, application: tuple[TestClient, Receiver]) -> Receiver:
+    """What the application may reach."""
+    return application[1]
+
+
+def create(client: TestClient, target: Receiver, *events: str, **sent: Any) -> Any:
+    asked = {"url": f"http://127.0.0.1:{target.port}/", "events": list(events or ("analysis.cancelled",))}
     return client.post("/v1/webhooks", json=asked, **sent)
 
 
@@ -278,13 +293,13 @@ def deliveries(client: TestClient, webhook_id: str) -> list[dict[str, Any]]:
     return client.get(f"/v1/webhooks/{webhook_id}/deliveries").json()["items"]
 
 
-def test_who_subscribes_is_told_of_the_end_of_an_analysis(client: TestClient, receiver: Receiver) -> None:
-    made = create(client, receiver).json()
-    deaf = create(client, receiver, "analysis.succeeded").json()
+def test_who_subscribes_is_told_of_the_end_of_an_analysis(client: TestClient, target: Receiver) -> None:
+    made = create(client, target).json()
+    deaf = create(client, target, "analysis.succeeded").json()
     data = {"options": '{"method": "reference"}'}
     analysis = client.post("/v1/analyses", files=Sample().files(), data=data).json()
     client.post(f"/v1/analyses/{analysis['id']}/cancel")
-    (received,) = wait_until(lambda: list(receiver.received), 20)
+    (received,) = wait_until(lambda: list(target.received), 20)
     event = EVENT.validate_python(Verifier(made["secret"]).verify(received.body, received.headers))
     assert event.type is EventType.ANALYSIS_CANCELLED
     assert (event.data.analysis_id, event.data.state, event.data.error) == (analysis["id"], "cancelled", None)
@@ -296,10 +311,8 @@ def test_who_subscribes_is_told_of_the_end_of_an_analysis(client: TestClient, re
     assert 'phasegate_webhook_attempts_total{outcome="delivered"} 1.0' in client.get("/metrics").text
 
 
-def test_a_decision_is_told_once_however_often_it_is_asked_for(
-    client: TestClient, receiver: Receiver, settings: Settings
-) -> None:
-    made = create(client, receiver, "decision.made").json()
+def test_a_decision_is_told_once_however_often_it_is_asked_for(client: TestClient, target: Receiver) -> None:
+    made = create(client, target, "decision.made").json()
     data = {"options": '{"method": "reference"}'}
     analysis_id = client.post("/v1/analyses", files=Sample().files(), data=data).json()["id"]
     stores, queue = client.app.state.services.stores, client.app.state.services.queue
@@ -308,7 +321,7 @@ def test_a_decision_is_told_once_however_often_it_is_asked_for(
         client.post(f"/v1/analyses/{analysis_id}/gate", json={"policy": "alignment"}).json() for _ in range(2)
     )
     assert first == again
-    (received,) = wait_until(lambda: list(receiver.received), 20)
+    (received,) = wait_until(lambda: list(target.received), 20)
     event = EVENT.validate_python(Verifier(made["secret"]).verify(received.body, received.headers))
     assert (event.data.decision_id, event.data.analysis_id) == (first["id"], analysis_id)
     assert (event.data.decision, event.data.summary) == (first["decision"], first["summary"])
@@ -317,9 +330,9 @@ def test_a_decision_is_told_once_however_often_it_is_asked_for(
 
 
 def test_a_decision_that_is_not_kept_after_all_is_owed_already(
-    client: TestClient, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+    client: TestClient, target: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    made = create(client, receiver, "decision.made").json()
+    made = create(client, target, "decision.made").json()
     data = {"options": '{"method": "reference"}'}
     analysis_id = client.post("/v1/analyses", files=Sample().files(), data=data).json()["id"]
     store = client.app.state.services.stores.of(DEFAULT_TENANT)
@@ -337,16 +350,17 @@ def test_a_decision_that_is_not_kept_after_all_is_owed_already(
 
 
 def test_the_secret_is_shown_once_and_nowhere_else(
-    client: TestClient, receiver: Receiver, connection: Redis, capsys: pytest.CaptureFixture[str]
+    client: TestClient, target: Receiver, shared_valkey: Valkey, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    made = create(client, receiver, headers={"Idempotency-Key": "one"})
+    made = create(client, target, headers={"Idempotency-Key": "one"})
     assert made.status_code == 201
     webhook_id, secret = made.json()["id"], made.json()["secret"]
+    connection = open_connection(shared_valkey.url)
     assert made.headers["location"] == f"/v1/webhooks/{webhook_id}"
     shown = {name: value for name, value in made.json().items() if name != "secret"}
     assert client.get(f"/v1/webhooks/{webhook_id}").json() == shown
     assert client.get("/v1/webhooks").json() == {"items": [shown]}
-    again = create(client, receiver, headers={"Idempotency-Key": "one"})
+    again = create(client, target, headers={"Idempotency-Key": "one"})
     assert again.json() == made.json(), "a repetition under its key is answered as the call was"
     assert again.headers["idempotent-replayed"] == "true"
     kept = [connection.hgetall(key) for key in connection.keys("phasegate:call:*")]
@@ -356,16 +370,16 @@ def test_the_secret_is_shown_once_and_nowhere_else(
 
 
 def test_after_a_rotation_both_secrets_verify_and_a_repetition_rotates_no_further(
-    client: TestClient, receiver: Receiver
+    client: TestClient, target: Receiver
 ) -> None:
-    made = create(client, receiver).json()
+    made = create(client, target).json()
     address = f"/v1/webhooks/{made['id']}"
     rotated = [client.post(f"{address}/rotate", headers={"Idempotency-Key": "r"}).json() for _ in range(2)]
     assert rotated[0] == rotated[1]
     assert rotated[0]["secret"] != made["secret"]
     assert rotated[0]["previous_until"] > datetime.now(UTC).isoformat()
     assert client.post(f"{address}/test").status_code == 202
-    (received,) = wait_until(lambda: list(receiver.received), 20)
+    (received,) = wait_until(lambda: list(target.received), 20)
     for secret in (made["secret"], rotated[0]["secret"]):
         told = Verifier(secret).verify(received.body, received.headers)
     assert (told["type"], told["data"]["webhook_id"]) == ("webhook.test", made["id"])
@@ -373,23 +387,23 @@ def test_after_a_rotation_both_secrets_verify_and_a_repetition_rotates_no_furthe
     assert client.get(address).status_code == 200
 
 
-def test_a_delivery_is_replayed_by_hand_under_its_id(client: TestClient, receiver: Receiver) -> None:
-    webhook_id = create(client, receiver).json()["id"]
+def test_a_delivery_is_replayed_by_hand_under_its_id(client: TestClient, target: Receiver) -> None:
+    webhook_id = create(client, target).json()["id"]
     delivery = client.post(f"/v1/webhooks/{webhook_id}/test").json()
     assert (delivery["state"], delivery["attempts"], delivery["last_attempt"]) == ("pending", 0, None)
     wait_until(lambda: deliveries(client, webhook_id)[0]["state"] == "delivered", 20)
     replayed = client.post(f"/v1/webhooks/{webhook_id}/deliveries/{delivery['id']}/replay")
     assert (replayed.status_code, replayed.json()["state"]) == (202, "pending")
-    wait_until(lambda: len(receiver.received) == 2, 20)
-    assert {received.headers["webhook-id"] for received in receiver.received} == {delivery["id"]}
+    wait_until(lambda: len(target.received) == 2, 20)
+    assert {received.headers["webhook-id"] for received in target.received} == {delivery["id"]}
     wait_until(lambda: deliveries(client, webhook_id)[0]["state"] == "delivered", 20)
     unknown = client.post(f"/v1/webhooks/{webhook_id}/deliveries/wd-{'0' * 32}/replay")
     assert (unknown.status_code, unknown.json()["code"]) == (404, "delivery_not_found")
 
 
-def test_what_answers_gone_is_shown_as_such(client: TestClient, receiver: Receiver) -> None:
-    webhook_id = create(client, receiver).json()["id"]
-    receiver.statuses.append(410)
+def test_what_answers_gone_is_shown_as_such(client: TestClient, target: Receiver) -> None:
+    webhook_id = create(client, target).json()["id"]
+    target.statuses.append(410)
     delivery_id = client.post(f"/v1/webhooks/{webhook_id}/test").json()["id"]
     wait_until(lambda: client.get(f"/v1/webhooks/{webhook_id}").json()["disabled_at"], 20)
     for call in ("test", f"deliveries/{delivery_id}/replay"):
@@ -397,24 +411,24 @@ def test_what_answers_gone_is_shown_as_such(client: TestClient, receiver: Receiv
         assert (refused.status_code, refused.json()["code"]) == (409, "webhook_disabled")
 
 
-def test_a_webhook_is_deleted_with_what_it_was_told(client: TestClient, receiver: Receiver) -> None:
-    made = create(client, receiver, headers={"Idempotency-Key": "one"}).json()
+def test_a_webhook_is_deleted_with_what_it_was_told(client: TestClient, target: Receiver) -> None:
+    made = create(client, target, headers={"Idempotency-Key": "one"}).json()
     client.post(f"/v1/webhooks/{made['id']}/test")
-    wait_until(lambda: receiver.received, 20)
+    wait_until(lambda: target.received, 20)
     assert client.delete(f"/v1/webhooks/{made['id']}").status_code == 204
     assert client.get("/v1/webhooks").json() == {"items": []}
     for path in ("", "/deliveries"):
         assert client.get(f"/v1/webhooks/{made['id']}{path}").json()["code"] == "webhook_not_found"
-    new = create(client, receiver, headers={"Idempotency-Key": "one"}).json()
+    new = create(client, target, headers={"Idempotency-Key": "one"}).json()
     assert new["id"] != made["id"], "the answer to the call went with what it had made"
 
 
 def test_there_are_no_more_webhooks_than_the_service_keeps(
-    client: TestClient, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+    client: TestClient, target: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(webhooks, "MOST_WEBHOOKS", 2)
-    assert [create(client, receiver).status_code for _ in range(2)] == [201, 201]
-    refused = create(client, receiver)
+    assert [create(client, target).status_code for _ in range(2)] == [201, 201]
+    refused = create(client, target)
     assert (refused.status_code, refused.json()["code"]) == (409, "too_many_webhooks")
 
 
@@ -432,25 +446,25 @@ def test_there_are_no_more_webhooks_than_the_service_keeps(
     ],
 )
 def test_what_no_webhook_can_be_is_refused(
-    client: TestClient, receiver: Receiver, changed: dict[str, Any], code: str
+    client: TestClient, target: Receiver, changed: dict[str, Any], code: str
 ) -> None:
-    asked = {"url": f"http://127.0.0.1:{receiver.port}/", "events": ["analysis.failed"]} | changed
+    asked = {"url": f"http://127.0.0.1:{target.port}/", "events": ["analysis.failed"]} | changed
     refused = client.post("/v1/webhooks", json=asked)
     assert (refused.status_code, refused.json()["code"]) == (422, code)
     assert client.get("/v1/webhooks").json() == {"items": []}
 
 
-def test_without_hosts_there_are_no_webhooks(tmp_path, valkey: Valkey, receiver: Receiver) -> None:
+def test_without_hosts_there_are_no_webhooks(tmp_path, shared_valkey: Valkey, target: Receiver) -> None:
     with TestClient(
-        api.create_app(Settings(data_dir=tmp_path / "data", redis_url=valkey.url)), "http://127.0.0.1"
+        api.create_app(Settings(data_dir=tmp_path / "data", redis_url=shared_valkey.url)), "http://127.0.0.1"
     ) as client:
-        refused = create(client, receiver)
+        refused = create(client, target)
     assert (refused.status_code, refused.json()["code"]) == (409, "webhooks_off")
     assert "PHASEGATE_WEBHOOK_HOSTS" in refused.json()["detail"]
 
 
-def test_every_event_is_described(settings: Settings) -> None:
-    described = api.create_app(settings).openapi()
+def test_every_event_is_described(client: TestClient) -> None:
+    described = client.app.openapi()
     assert set(described["webhooks"]) == {kind.value for kind in EventType}
     for operations in described["webhooks"].values():
         schema = operations["post"]["requestBody"]["content"]["application/json"]["schema"]["$ref"]

@@ -247,6 +247,40 @@ def test_an_output_that_is_closed_is_no_decision(policies):
     assert "Standard output is closed" in err
 
 
+@pytest.mark.parametrize("kind", ["full", "unread", "closed"])
+def test_progress_that_cannot_be_shown_costs_no_decision(policies, kind):
+    reading, unread = os.pipe()
+    os.close(reading)
+    with Path("/dev/full").open("w") as full:
+        how = {
+            "full": {"stderr": full},
+            "unread": {"stderr": unread},
+            "closed": {"stderr": None, "preexec_fn": lambda: os.close(2)},
+        }
+        process = started(policies, "--policy", "fails.json", "--output", "json", stdout=subprocess.PIPE, **how[kind])
+        os.close(unread)
+        out, _ = process.communicate(timeout=60)
+    assert (process.returncode, json.loads(out)["decision"]) == (1, "fail")
+
+
+def test_ctrl_c_while_modules_are_loaded_ends_with_130():
+    program = """
+import sys
+
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == "typer":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupting())
+from service.__main__ import main
+main()
+"""
+    root = str(Path(__file__).parents[2])
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=root, timeout=60)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "phasegate: Interrupted.\n")
+
+
 @pytest.mark.parametrize(("arguments", "unread"), [(("--help",), "stdout"), (("--wrong",), "stderr")])
 def test_help_and_usage_that_nobody_reads_are_no_decision(folder, arguments, unread):
     reading, writing = os.pipe()

@@ -10,6 +10,7 @@ from service.analyses.format_errors import WhichArray
 from service.storage.formats.naming import listed, shown, shown_all
 
 USUAL = ("features", "embeddings")
+OTHER = {"x": ("y",), "y": ("x",)}
 
 
 @dataclass(frozen=True)
@@ -46,7 +47,7 @@ class Choice:
 def choose(held: Sequence[Held], part: str, id_column: str) -> Choice:
     """The one table of numbers (n, d) or, of several, that called like the part, `features` or `embeddings`.
 
-    Raises WhichArray.
+    Raises WhichArray, also for x where y was meant.
     """
     ids = next((each for each in held if each.name == id_column and len(each.shape) == 1), None)
     tables = [each for each in held if len(each.shape) == 2 and each.is_number]
@@ -59,6 +60,12 @@ def choose(held: Sequence[Held], part: str, id_column: str) -> Choice:
             part=part,
         )
     features = named[0] if named else tables[0]
+    if features.name in OTHER.get(part, ()):
+        raise WhichArray(
+            f"The only table that was sent as {part} is called {features.name}: the files may have been swapped. Send "
+            f"each as what it is, or call this table {part}.",
+            part=part,
+        )
     if ids is not None and ids.shape[0] != features.shape[0]:
         raise WhichArray(
             f"{part} has {features.shape[0]} rows, and {ids.shape[0]} ids in {shown(ids.name)!r}. Give every row one "

@@ -115,7 +115,7 @@ class Ids:
         """Take further ids: an array of whole numbers or text, or a list of either.  Raises InvalidIds."""
         piece = values if isinstance(values, np.ndarray) else self._from_list(values)
         if piece.dtype.kind == "S" and isinstance(values, np.ndarray):
-            piece = np.char.decode(piece, "utf-8", "replace")
+            piece = self._decoded(piece)
         if piece.dtype.kind in "UT":
             piece = self._from_list(piece.tolist())
         if piece.dtype.kind == "u" and len(piece) and int(piece.max()) > np.iinfo(np.int64).max:
@@ -148,6 +148,12 @@ class Ids:
             except OverflowError:
                 raise self._refused("has a whole number of more than 63 bits. Write such ids as text") from None
         raise self._refused("is neither whole numbers nor text. Ids are one or the other")
+
+    def _decoded(self, values: NDArray[Any]) -> NDArray[Any]:
+        try:
+            return np.char.decode(values, "utf-8", "strict")
+        except UnicodeDecodeError:
+            raise self._refused("holds text that is not valid Unicode. Write ids as UTF-8") from None
 
     def _encoded(self, values: Sequence[str]) -> NDArray[Any]:
         try:

@@ -10,11 +10,10 @@ import pyarrow as pa
 import pytest
 
 from service.client import UnsupportedSource
-from service.client import columns as client_columns
 from service.client.sources import opened_source
 from service.estimation.labels import LabelType
 from service.estimation.roles import LABELS
-from service.storage.tables import ABSENT, read_columns
+from service.storage.tables import read_columns
 
 RNG = np.random.default_rng(5)
 
@@ -255,10 +254,6 @@ def test_text_that_would_not_stay_apart_is_refused(values):
         opened_source("labels", {"code": values})
 
 
-def test_the_words_for_missing_values_are_those_of_the_service():
-    assert ABSENT | {"nan"} == client_columns.ABSENT
-
-
 def test_labels_without_names_are_named_as_the_service_names_columns_of_arrays(tmp_path):
     for source in (
         pd.Series(["a", None]),
@@ -276,6 +271,71 @@ def test_labels_without_names_are_named_as_the_service_names_columns_of_arrays(t
 def test_rows_of_a_series_are_row_numbers():
     for rows in (pd.Series([4, 2, 7]), pl.Series([4, 2, 7]), pa.array([4, 2, 7]), [4, 2, 7]):
         np.testing.assert_array_equal(array_sent("rows", rows), [4, 2, 7])
+
+
+def test_rows_of_a_frame_are_its_one_column_beside_the_ids():
+    values = {"id": ["u", "v", "w"], "row": [4, 2, 7]}
+    for rows in (pd.DataFrame(values), pl.DataFrame(values), pa.table(values), pd.DataFrame({"row": [4, 2, 7]})):
+        np.testing.assert_array_equal(array_sent("rows", rows), [4, 2, 7])
+
+
+def test_groups_of_a_frame_go_with_their_ids(tmp_path):
+    values = {"id": ["u", "v", "w"], "subject": [1, 1, 2]}
+    assert table_read("groups", pd.DataFrame(values), tmp_path)[0] == values
+    assert table_read("groups", pd.DataFrame({"id": [1, 1, 2]}), tmp_path)[0] == {"id": [1, 1, 2]}
+
+
+@pytest.mark.parametrize("frame_of", [pd.DataFrame, pl.DataFrame, pa.table])
+@pytest.mark.parametrize("part", ["rows", "groups"])
+def test_nobody_guesses_which_of_several_columns_is_meant(part, frame_of):
+    several = frame_of({"fold": [0, 0, 1], "id": ["u", "v", "w"], "row": [4, 2, 7]})
+    with pytest.raises(UnsupportedSource, match=r"with columns 'fold', 'row'\. Give the one .* frame\['row'\]"):
+        opened_source(part, several)
+    with pytest.raises(UnsupportedSource, match="'fold', 'id', 'row'"):
+        opened_source(part, several, "subject")
+
+
+def test_ids_alone_are_no_row_numbers():
+    with pytest.raises(UnsupportedSource, match="no column but that of ids"):
+        opened_source("rows", pd.DataFrame({"id": [4, 2, 7]}))
+
+
+FLAGS = RNG.random((9, 4)) < 0.5
+FLAGGED = {str(place): column for place, column in enumerate(FLAGS.T)}
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        FLAGS,
+        np.asfortranarray(FLAGS),
+        FLAGS.tolist(),
+        OtherArray(FLAGS),
+        pd.DataFrame(FLAGGED),
+        pd.DataFrame(FLAGGED).astype("boolean"),
+        pl.DataFrame(FLAGGED),
+        pa.table(FLAGGED),
+    ],
+    ids=["array", "by column", "lists", "other", "pandas", "pandas boolean", "polars", "pyarrow"],
+)
+def test_booleans_among_features_are_0_and_1(source):
+    arrived = array_sent("x", source)
+    np.testing.assert_array_equal(arrived, FLAGS)
+    assert arrived.dtype == np.uint8
+
+
+def test_booleans_beside_numbers_and_booleans_of_which_some_are_missing_are_numbers():
+    for frame in (pd.DataFrame, pl.DataFrame, pa.table):
+        beside = array_sent("x", frame({"a": np.float32([0.5, 2]), "b": np.array([True, False])}))
+        np.testing.assert_array_equal(beside, [[0.5, 1], [2, 0]])
+        assert beside.dtype == np.float32
+    values = [True, None, False]
+    for missing in (
+        pd.DataFrame({"a": pd.array(values, dtype="boolean")}),
+        pl.DataFrame({"a": values}),
+        pa.table({"a": values}),
+    ):
+        np.testing.assert_array_equal(array_sent("y", missing), [[1], [np.nan], [0]])
 
 
 @pytest.mark.parametrize(
@@ -347,3 +407,29 @@ def test_ids_of_labels_stay_ids(tmp_path):
 def test_ids_that_name_no_rows_are_refused(ids):
     with pytest.raises(UnsupportedSource, match="Give every row an id"):
         opened_source("x", pl.DataFrame({"id": ids, "a": [1.0, 2.0]}))
+
+
+INDEXED = pd.DataFrame({"a": [0.5, 1.5], "b": [2.5, 3.5]}, index=pd.Index(["u", "v"], name="id"))
+
+
+@pytest.mark.parametrize("frame", [INDEXED, pa.Table.from_pandas(INDEXED)])
+def test_an_index_named_like_the_id_column_is_the_ids(tmp_path, frame):
+    with np.load(io.BytesIO(sent("x", frame))) as members:
+        np.testing.assert_array_equal(members["x"], INDEXED)
+        assert members["id"].tolist() == ["u", "v"]
+    assert table_read("labels", frame, tmp_path)[0] == {"a": [0.5, 1.5], "b": [2.5, 3.5], "id": ["u", "v"]}
+
+
+@pytest.mark.parametrize("name", [None, "day"])
+def test_any_other_index_is_left_out(tmp_path, name):
+    frame = INDEXED.rename_axis(name)
+    for each in (frame, pa.Table.from_pandas(frame)):
+        np.testing.assert_array_equal(array_sent("x", each), INDEXED)
+        assert list(table_read("labels", each, tmp_path)[0]) == ["a", "b"]
+
+
+def test_an_index_that_is_counted_is_the_ids_too():
+    frame = INDEXED.reset_index(drop=True).rename_axis("id")
+    for each in (frame, pa.Table.from_pandas(frame)):
+        with np.load(io.BytesIO(sent("x", each))) as members:
+            assert members["id"].tolist() == [0, 1]

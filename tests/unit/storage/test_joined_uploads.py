@@ -136,8 +136,8 @@ def test_labels_belong_to_the_rows_with_their_ids(store):
     np.testing.assert_array_equal(again.rows, labels.rows)
 
 
-def test_labels_without_ids_say_places_among_the_joined_rows(store):
-    dataset = created(store, FEATURES)
+def test_labels_without_ids_say_places_where_no_row_of_x_was_left_out(store):
+    dataset = created(store, {"x": parquet(id=PAIRED, a=X[:37, 0], b=X[:37, 1]), "y": PARTS["y"]})
     rows = np.arange(0, 36, 3)
     sources = {"labels": io.BytesIO(npy(rows * 0.5)), "rows": io.BytesIO(npy(rows))}
     label_set = intake.add_label_set(store, dataset.id, sources, None)
@@ -230,8 +230,92 @@ def test_files_are_joined_where_they_are_as_uploads_are(tmp_path):
         np.testing.assert_array_equal(getattr(features, part), getattr(kept, part))
     assert features.covariates["depth"].tolist() == kept.covariates["depth"].tolist()
     assert features.ids.tolist() == PAIRED
-    labels = open_labels(write(tmp_path / "labels", LABELS), ids=features.ids)
+    labels = open_labels(write(tmp_path / "labels", LABELS), features=features)
     assert [PAIRED[row] for row in labels.rows] == [value for value in LABELED if value in PAIRED]
     assert label_columns(labels.columns)[0].name == "kind"
     with pytest.raises(UploadError, match="Neither x nor y has an id column 'sample'"):
         open_features(paths["x"], paths["y"], id_column="sample")
+
+
+ONE_SIDED = {"x": PARTS["x"], "y": npy(Y[:40])}
+NO_IDS = {"x": npy(X), "y": npy(Y[:40])}
+SHUFFLED = csv("id,kind", RNG.permutation(X_IDS), [f"k{value % 2}" for value in range(40)])
+
+
+@pytest.mark.parametrize("features", [ONE_SIDED, NO_IDS])
+def test_ids_of_labels_never_become_a_label_where_rows_were_not_joined(store, tmp_path, features):
+    dataset = created(store, features)
+    with pytest.raises(UploadError, match=r"labels has a column 'id'.*another name") as caught:
+        intake.add_label_set(store, dataset.id, {"labels": io.BytesIO(SHUFFLED)}, "categorical")
+    assert caught.value.code == "ids_need_both"
+    opened = open_features(*(write(tmp_path / part, content) for part, content in features.items()))
+    with pytest.raises(UploadError) as caught:
+        open_labels(write(tmp_path / "labels", SHUFFLED), features=opened)
+    assert (caught.value.code, "only x has" in caught.value.message) == ("ids_need_both", features is ONE_SIDED)
+    renamed = SHUFFLED.replace(b"id,", b"station,")
+    label_set = intake.add_label_set(store, dataset.id, {"labels": io.BytesIO(renamed)}, "categorical")
+    assert list(label_set.label_types) == ["station", "kind"]
+
+
+def test_ids_of_groups_and_covariates_need_those_of_x_and_y(store, place):
+    before = place.contents()
+    two = csv("id,subject", X_IDS, X_IDS // 3)
+    for features in (ONE_SIDED, NO_IDS):
+        assert "groups has a column 'id'" in refused(store, "ids_need_both", features | {"groups": two})
+        covariates = features | {"covariates": parquet(id=X_IDS, depth=X_IDS / 2)}
+        assert "covariates has a column 'id'" in refused(store, "ids_need_both", covariates)
+    only = {"groups": csv("id", X_IDS // 3)}
+    assert refused(store, "ids_need_both", ONE_SIDED | only)
+    assert place.contents() == before
+    assert created(store, NO_IDS | only).groups is not None, "a column of groups may be called anything"
+
+
+def test_ids_of_groups_that_came_first_need_those_of_x_and_y_too(store):
+    parts = NO_IDS | {"groups": csv("id,subject", X_IDS, X_IDS // 3)}
+    with pytest.raises(UploadError) as caught:
+        in_parts(store, parts, ["groups", "x", "y"])
+    assert caught.value.code == "ids_need_both"
+
+
+def test_an_id_column_that_was_named_has_to_be_in_x_and_in_y(store):
+    assert "y has no id column 'id'" in refused(store, "no_such_id_column", ONE_SIDED, id_column="id")
+    with pytest.raises(UploadError) as caught:
+        in_parts(store, ONE_SIDED, ["y", "x"], id_column="id")
+    assert caught.value.code == "no_such_id_column"
+
+
+def test_rows_are_refused_where_the_join_has_moved_them(store, tmp_path):
+    dataset = created(store, FEATURES)
+    parts = {"labels": npy(np.arange(12) * 0.5), "rows": npy(np.arange(12))}
+    with pytest.raises(UploadError, match="3 of these were left out") as caught:
+        intake.add_label_set(store, dataset.id, {part: io.BytesIO(each) for part, each in parts.items()}, None)
+    assert caught.value.code == "rows_after_join"
+    opened = open_features(*(write(tmp_path / part, content) for part, content in FEATURES.items()))
+    with pytest.raises(UploadError) as caught:
+        open_labels(*(write(tmp_path / part, content) for part, content in parts.items()), features=opened)
+    assert caught.value.code == "rows_after_join"
+
+
+def archived(**arrays) -> bytes:
+    file = io.BytesIO()
+    np.savez(file, **arrays)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        (b"", "lacks values"),
+        (b"a" * 201, "longer than 200 bytes"),
+        (b"\xff\xfe", "not valid Unicode"),
+    ],
+)
+def test_ids_of_bytes_are_checked_as_text_is(store, change, said):
+    ids = np.array([change, *(name.encode() for name in names(X_IDS[1:]))])
+    assert said in refused(store, "invalid_ids", {"x": archived(x=X, id=ids), "y": npy(Y)})
+
+
+@pytest.mark.parametrize(("part", "other"), [("x", "y"), ("y", "x")])
+def test_a_table_that_is_called_like_the_other_part_is_refused(store, part, other):
+    parts = NO_IDS | {part: archived(**{other: X})}
+    assert "may have been swapped" in refused(store, "which_array", parts)

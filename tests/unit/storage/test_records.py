@@ -9,6 +9,7 @@ from service.analyses.analysis import RECORD_VERSION, AnalysisKind, Outcome, Sta
 from service.analyses.dataset import Dataset, DatasetState, LabelSet
 from service.analyses.decision import DecisionRecord
 from service.analyses.policy import StoredPolicy
+from service.analyses.webhook import SUBSCRIBED, Delivery, DeliveryState, EventType, Webhook
 from service.estimation.record import to_json
 from service.gating.digests import sha256_of
 from service.storage.disk_files import read_record
@@ -103,3 +104,15 @@ def test_joined_datasets_and_their_label_sets_are_read():
     assert (dataset.join.n_matched, dataset.join.only_x, set(dataset.files)) == (28, ("0", "1"), {"x", "y", "ids"})
     assert (dataset.x.received.understood.taken, dataset.y.format, dataset.id_column) == (("a", "b"), "npz", "sample")
     assert (label_set.join.n_matched, label_set.join.left_out, label_set.n_labeled) == (12, ("0", "1"), 12)
+
+
+@every_version_with_decisions
+def test_webhooks_and_deliveries_are_read(version):
+    webhook = read(version, "webhook", Webhook)
+    assert (webhook.url, webhook.events) == ("https://hooks.example.org/phasegate", SUBSCRIBED)
+    assert [secret.until is None for secret in webhook.secrets] == [True, False]
+    delivery = read(version, "delivery", Delivery)
+    assert (delivery.webhook_id, delivery.state, delivery.n_attempts) == (webhook.id, DeliveryState.PENDING, 2)
+    assert delivery.event.type is EventType.ANALYSIS_FAILED
+    assert delivery.event.data["error"]["code"] == "rank_deficient"
+    assert (delivery.last_attempt.status, delivery.next_attempt_at > delivery.created_at) == (503, True)

@@ -19,7 +19,7 @@ from service.analyses.dataset import FileFormat
 from service.analyses.errors import ReadersBusy, UploadError
 from service.estimation.labels import label_columns
 from service.estimation.roles import LABELS
-from service.storage.formats import csv_features, reading
+from service.storage.formats import children, csv_features, places
 from service.storage.formats.__main__ import convert
 from service.storage.formats.order import Order
 from service.storage.formats.reading import converted
@@ -620,7 +620,7 @@ def test_files_are_converted_in_a_process_of_their_own(path, tmp_path):
 
 
 def test_what_takes_too_much_memory_ends_its_own_process_alone(path, tmp_path, monkeypatch):
-    monkeypatch.setattr(reading, "MEMORY_BYTES", 100 * 1024**2)
+    monkeypatch.setattr(children, "MEMORY_BYTES", 100 * 1024**2)
     text = pa.array(["x" * 2**20])  # once in the file, and a megabyte in each of its rows
     parquet(path, {"a": pa.DictionaryArray.from_arrays(pa.array([0] * 400), text)}, compression="zstd")
     assert path.stat().st_size < 2000
@@ -630,7 +630,7 @@ def test_what_takes_too_much_memory_ends_its_own_process_alone(path, tmp_path, m
 
 
 def test_what_takes_too_much_time_is_ended(path, tmp_path, monkeypatch):
-    monkeypatch.setattr(reading, "TIME_S", 0)
+    monkeypatch.setattr(children, "TIME_S", 0)
     parquet(path, columns_of())
     with pytest.raises(UploadError) as caught:
         converted(path, "x", FileFormat.PARQUET, tmp_path / "made", tmp_path / "ids", "id", 2**20)
@@ -638,12 +638,12 @@ def test_what_takes_too_much_time_is_ended(path, tmp_path, monkeypatch):
 
 
 def test_no_more_files_are_read_at_once_than_there_are_places(path, tmp_path, monkeypatch):
-    monkeypatch.setattr(reading, "PATIENCE_S", 0.01)
+    monkeypatch.setattr(places, "PATIENCE_S", 0.01)
     parquet(path, columns_of())
     how = (path, "x", FileFormat.PARQUET, tmp_path / "made", tmp_path / "ids", "id", 2**20)
     with ExitStack() as taken:
-        for _ in range(reading.AT_A_TIME):
-            taken.enter_context(reading.reading_place())
+        for _ in range(places.AT_A_TIME):
+            taken.enter_context(children.PLACES.taken(places.Reader()))
         with pytest.raises(ReadersBusy):
             converted(*how)
     assert converted(*how).n_rows == 40

@@ -42,8 +42,8 @@ def csv_of(part: str, columns: Sequence[Column]) -> tuple[bytes, dict[str, Label
     texts = []
     for column in columns:
         written = _written(part, column)
-        is_disguised = _is_disguised(part, column, written)
-        if (column.is_category or is_disguised) and not column.is_id:
+        # Ids are text for the service, whatever they look like.
+        if not column.is_id and (column.is_category or _is_disguised(part, column, written)):
             types[column.name] = LabelType.CATEGORICAL
         texts.append(written)
     out = io.StringIO()

@@ -74,7 +74,7 @@ def join_rows(
     made["ids"] = _saved(place, "ids", joined)
     for part in BESIDE:
         if part in paths and not is_npy(paths[part]):
-            columns = read_table(paths[part], part, ENTRIES[part], MAX_TARGETS)
+            columns = read_table(paths[part], part, ENTRIES[part], MAX_TARGETS, place.id_column)
             if place.id_column in columns:
                 made[part] = _in_order(place, part, columns, joined, files[part])
     return made, join
@@ -86,7 +86,7 @@ def match_labels(place: Place, path: Path, file: StoredFile, ids_path: Path) -> 
     Returns: labels without that column and without what belongs to no row, and their rows; what was left out.
     Raises: InvalidIds of some kind; UploadError.
     """
-    columns = read_table(path, "labels", ENTRIES["labels"], MAX_TARGETS)
+    columns = read_table(path, "labels", ENTRIES["labels"], MAX_TARGETS, place.id_column)
     ids = open_npy(ids_path, "labels")
     label_ids = _ids_of(_taken_out(columns, place, "labels"), place, "labels")
     _check_together({"labels": label_ids, "the dataset": ids})

@@ -4,6 +4,7 @@ import io
 from datetime import timedelta
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
@@ -312,3 +313,27 @@ def test_ids_of_bytes_are_checked_as_text_is(store, change, said):
 def test_a_table_that_is_called_like_the_other_part_is_refused(store, part, other):
     parts = NO_IDS | {part: archived(**{other: X})}
     assert "may have been swapped" in refused(store, "which_array", parts)
+
+
+def test_ids_are_found_in_every_part_whatever_they_look_like(store):
+    ids = ["NA", "120", "12e1", "007", "7", *(str(3_000_000_000_000_000_000 + value) for value in range(35))]
+    x = csv("id,a,b,c", ids, *X.T)
+    y = csv("id,u,v", ids, X[:, 0], X[:, 1])
+    covariates = csv("id,depth", ids[::-1], np.arange(40) / 2)
+    dataset = created(store, {"x": x, "y": y, "covariates": covariates})
+    label_set = intake.add_label_set(
+        store, dataset.id, {"labels": io.BytesIO(csv("id,kind", ids[:25], ["a", "b"] * 12 + ["a"]))}, None
+    )
+    assert (dataset.join.n_matched, label_set.join.n_matched) == (40, 25)
+
+
+def test_the_index_of_pandas_frames_joins_every_part(store):
+    def indexed(columns):
+        file = io.BytesIO()
+        pd.DataFrame(columns, index=pd.Index(X_IDS, name="id")).to_parquet(file)
+        return file.getvalue()
+
+    parts = {"x": indexed(X), "y": indexed(X[:, :2]), "covariates": indexed({"depth": np.arange(40) / 2})}
+    dataset = created(store, parts)
+    labels = {"labels": io.BytesIO(indexed({"kind": ["a", "b"] * 20}))}
+    assert (dataset.join.n_matched, intake.add_label_set(store, dataset.id, labels, None).join.n_matched) == (40, 40)

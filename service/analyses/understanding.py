@@ -34,12 +34,17 @@ def sentence_of_join(dataset: Dataset) -> str | None:
     """What became of the ids of rows that came with x or y, in a sentence; None without any, and before all is here."""
     if dataset.state is not DatasetState.READY:
         return None
-    understood = {
-        part: file.received.understood
-        for part, file in (("x", dataset.x), ("y", dataset.y))
-        if file is not None and file.received is not None
-    }
-    return sentence_of_ids(dataset.join, understood)
+    received = {"x": dataset.x and dataset.x.received, "y": dataset.y and dataset.y.received}
+    return sentence_of_ids(dataset.join, {part: each.understood for part, each in received.items() if each})
+
+
+def sentences_of_files(features: Features, labels: Labels) -> dict[str, str]:
+    """What was made of files that were opened where they are, and of the ids in them: by part, and `join`."""
+    said = {part: sentence_of(found) for part, found in {**features.understood, **labels.understood}.items()}
+    joined = [sentence_of_ids(features.join, features.understood), labels.join and sentence_of_label_join(labels.join)]
+    if any(joined):
+        said["join"] = " ".join(each for each in joined if each)
+    return said
 
 
 def sentence_of_ids(join: Join | None, understood: Mapping[str, Understood]) -> str | None:
@@ -56,11 +61,10 @@ def sentence_of_ids(join: Join | None, understood: Mapping[str, Understood]) -> 
         ]
         return said + ("; left out: " + ", ".join(left_out) if left_out else "") + "."
     for part, other in (("x", "y"), ("y", "x")):
-        found = understood.get(part)
-        if found is not None and found.id_column is not None:
+        if part in understood and understood[part].id_column is not None:
             return (
-                f"Only {part} has ids ({found.id_column}), which were not used: row i of x and of y are a pair. Send "
-                f"ids with {other} too to have them joined."
+                f"Only {part} has ids ({understood[part].id_column}), which were not used: row i of x and of y are a "
+                f"pair. Send ids with {other} too to have them joined."
             )
     return None
 

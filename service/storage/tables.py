@@ -16,6 +16,7 @@ from typing import Any, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
+from service.analyses.absent import is_absent
 from service.analyses.errors import LabelsTooLarge
 from service.analyses.upload_errors import (
     ControlCharacters,
@@ -36,10 +37,8 @@ from service.storage.formats.typed_tables import MAX_FIELDS, ColumnKind, kinds_i
 
 INTEGER = re.compile(r"[+-]?(0|[1-9][0-9]*)")
 CODE = re.compile(r"[+-]?0[0-9]+")  # leading zeros tell codes apart that are one number: 07 and 7
-REAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?(inf|infinity)", re.IGNORECASE)
-NAN = re.compile(r"[+-]?nan", re.IGNORECASE)
+REAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?(inf|infinity)", re.IGNORECASE | re.ASCII)
 BOOLEANS = {"true": True, "false": False}
-ABSENT = {"na", "n/a", "null", "none", "nil", "missing", "?", "-", "."}
 MAX_FIELD_CHARACTERS = 1000
 MAX_LINE_CHARACTERS = MAX_TARGETS * (MAX_FIELD_CHARACTERS + 3)
 MAX_DIGITS = 18  # of a 64-bit integer
@@ -186,7 +185,7 @@ def _bounded(file: TextIO, part: str) -> Iterator[str]:
 
 def _column(part: str, name: str, values: list[str]) -> NDArray[Any]:
     """A typed column.  What stands for a missing value counts for nothing in what the column is."""
-    given = [value for value in values if not _is_absent(value)]
+    given = [value for value in values if not is_absent(value)]
     if not given:
         return _text(values) if any(values) else np.full(len(values), np.nan)
     if all(INTEGER.fullmatch(value) for value in given):
@@ -201,7 +200,7 @@ def _column(part: str, name: str, values: list[str]) -> NDArray[Any]:
     if any(CODE.fullmatch(value) for value in given):
         return _text(values)
     if all(REAL.fullmatch(value) for value in given):
-        return np.array([math.nan if _is_absent(value) else float(value) for value in values])
+        return np.array([math.nan if is_absent(value) else float(value) for value in values])
     if all(value.lower() in BOOLEANS for value in given):
         return _masked(values, lambda value: BOOLEANS[value.lower()], np.dtype(np.bool_))
     return _text(values)
@@ -218,13 +217,9 @@ def _typed(part: str, name: str, values: list[str], kind: ColumnKind) -> NDArray
     return column
 
 
-def _is_absent(value: str) -> bool:
-    return value == "" or value.lower() in ABSENT or NAN.fullmatch(value) is not None
-
-
 def _masked(values: list[str], read: Callable[[str], int | bool], dtype: np.dtype[Any]) -> NDArray[Any]:
     """The column with its missing values masked; a plain array when there are none."""
-    absent = np.array([_is_absent(value) for value in values])
+    absent = np.array([is_absent(value) for value in values])
     read_values = np.array(
         [0 if gone else read(value) for value, gone in zip(values, absent, strict=True)], dtype=dtype
     )

@@ -21,10 +21,10 @@ FILES = ("x.npy", "y.npy", "--labels", "labels.csv", "--rows", "rows.npy")
 EVERY_REGIME = ("both", "ca_only", "cp_only", "neither")
 
 
-def policy(regimes=EVERY_REGIME, **more):
+def policy(regimes=EVERY_REGIME[:3], **more):
     """A policy on the regime, which the published procedure knows; null leaves it to the preset's rule."""
     require = {"regimes": {"any_of": list(regimes)}} if regimes else {"recovery_probability": {"min": 0.8}}
-    return json.dumps({"schema_version": "1.0", "planned": {"objective": "any"}, "require": require, **more})
+    return json.dumps({"schema_version": "1.0", "planned": {"objective": "any"}, "require": require} | more)
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +34,8 @@ def files(tmp_path_factory):
     for name in ("x", "y", "rows"):
         np.save(folder / f"{name}.npy", getattr(sample, name))
     (folder / "labels.csv").write_bytes(sample.labels_csv())
+    scored = {"rehearsed_score": {"min": 0.5, "label": "colour"}}
+    (folder / "colour.json").write_text(policy(require=scored, on_undetermined="pass"))
     np.save(folder / "constant.npy", np.ones((120, 3)))
     return folder
 
@@ -118,6 +120,7 @@ def test_a_preset_needs_no_file(folder):
         ((*FILES, "--policy", "No"), "names no policy"),
         ((*FILES, "--policy", "none.json"), "none.json cannot be read"),
         ((*FILES, "--policy", "./labels.csv"), "[invalid_policy]"),
+        ((*FILES, "--policy", "colour.json"), "('kind', 'score'), or leave it out for all of them. [policy_not_app"),
         (("--policy", "alignment"), "Give X, Y and --labels"),
         (("x.npy", "y.npy", "--policy", "alignment"), "Give X, Y and --labels"),
         (("x.npy", "none.npy", "--labels", "labels.csv", "--policy", "alignment"), "none.npy"),

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from service.analyses.exactness import is_exact
 from service.analyses.pandas_index import pandas_index
 from service.client.arrays import Rows, rows_of_array
 from service.client.errors import UnsupportedSource
@@ -99,7 +100,13 @@ def _numbers(part: str, frame: Frame, column: FrameColumn) -> NDArray[Any]:
             "encode it, or name it as id_column if it holds the ids of the rows; of lists of equal length make an "
             "array: numpy.stack(column)."
         )
-    return column.array()
+    numbers = column.array()
+    if not is_exact(numbers):
+        raise UnsupportedSource(
+            f"Column {column.name!r} of {part} ({frame.kind}) has whole numbers beyond 2^53 that no real number holds "
+            "exactly. Drop identifiers, or name them as id_column; give quantities as real numbers."
+        )
+    return numbers
 
 
 def _of_pandas(pandas: Any, source: Any) -> Frame | None:

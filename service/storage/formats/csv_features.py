@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from service.analyses.absent import is_absent
 from service.analyses.dataset import FileFormat, Understood
 from service.analyses.errors import AnalysisError, InvalidTable
+from service.analyses.exactness import LARGEST_EXACT
 from service.analyses.upload_errors import (
     EmptyTable,
     LineTooLong,
@@ -37,7 +38,7 @@ from service.analyses.upload_errors import (
     WrongSeparator,
 )
 from service.storage.formats.arrow_columns import MAX_ROWS_AT_A_TIME, PANIC, VALUES_AT_A_TIME, numbers
-from service.storage.formats.exactness import LARGEST_EXACT, inexact
+from service.storage.formats.exactness import inexact
 from service.storage.formats.naming import shown, shown_all
 from service.storage.formats.writing import MAX_COLUMNS, Ids, RowsFile, Target
 

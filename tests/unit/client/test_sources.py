@@ -433,3 +433,10 @@ def test_an_index_that_is_counted_is_the_ids_too():
     for each in (frame, pa.Table.from_pandas(frame)):
         with np.load(io.BytesIO(sent("x", each))) as members:
             assert members["id"].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame, pa.table])
+def test_whole_numbers_of_a_frame_that_would_become_others_are_refused(make):
+    with pytest.raises(UnsupportedSource, match=r"'a' of x .* beyond 2\^53"):
+        opened_source("x", make({"a": [1, 2**53 + 1], "b": [0.5, 1.5]}))
+    assert array_sent("x", make({"a": [1, 2**60], "b": [0.5, 1.5]}))[1, 0] == 2**60

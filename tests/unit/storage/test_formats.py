@@ -452,6 +452,10 @@ def test_whole_numbers_are_refused_where_they_would_become_others(path, value):
     for table in ({"a": column, "b": column}, {"a": pa.array([1, value, None])}, {"e": list(column[:, None])}):
         parquet(path, table)
         check()
+    saved_z(path, x=column[:, None])
+    check()
+    save_file({"x": column[:, None]}, path)
+    check()
     for end in (",2", ",", ""):
         path.write_text(f"a{',b' if end else ''}\n1{end}\n{value}{end}\n")
         check()
@@ -483,6 +487,14 @@ def test_parquet_that_expands_too_far_is_refused(path):
         (b"\x1f\x8b\x08" + bytes(100), "format_not_read"),
         (b"PARE" + bytes(100), "format_not_read"),
         (bytes(100), "unknown_format"),
+        (pickle.dumps([0], 0), "npy_pickled"),
+        (pickle.dumps(X, 0), "npy_pickled"),
+        (b"Rar!\x1a\x07\x01\x00" + bytes(100), "format_not_read"),
+        (b"x.npy".ljust(257, b"\x00") + b"ustar\x0000", "format_not_read"),
+        (b'\xef\xbb\xbf {"x": [[1, 2]]}', "format_not_read"),
+        (b"[[1, 2], [3, 4]]", "format_not_read"),
+        (b"\n<!DOCTYPE html><html></html>", "format_not_read"),
+        (b'<?xml version="1.0"?>', "format_not_read"),
     ],
 )
 def test_what_is_never_read_is_refused_by_its_first_bytes(path, content, code):
@@ -490,6 +502,34 @@ def test_what_is_never_read_is_refused_by_its_first_bytes(path, content, code):
     with pytest.raises(UploadError) as caught:
         recognise(path, "x")
     assert caught.value.code == code
+
+
+@pytest.mark.parametrize("name", ["[CO2]", "<lod", "{a}", "c", "(l"])
+def test_names_of_columns_may_begin_like_other_text(path, name):
+    path.write_text(f"{name},b\n1,2\n")
+    assert read(path)[1].taken == (name, "b")
+
+
+def test_npz_of_too_many_arrays_or_of_two_with_one_name_is_refused_each_in_its_words(path):
+    with zipfile.ZipFile(path, "w") as archive:
+        for number in range(1001):
+            archive.writestr(f"{number}.npy", b"")
+    assert "1001 arrays, more than 1000" in refused(path)[1]
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x.npy", b"")
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            archive.writestr("x.npy", b"")
+    assert "more than one array named 'x'" in refused(path)[1]
+
+
+def test_ids_of_bfloat16_are_no_ids(path):
+    header = {
+        "x": {"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 16]},
+        "id": {"dtype": "BF16", "shape": [2], "data_offsets": [16, 20]},
+    }
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + bytes(20))
+    assert refused(path)[0] == "invalid_ids"
 
 
 def test_a_content_type_that_names_another_format_is_refused(path):

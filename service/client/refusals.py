@@ -72,8 +72,13 @@ def unanswered(address: str, error: httpx2.TransportError, timeout_s: float) -> 
         return NotReachable(
             f"The proxy on the way to {address} refuses: {error}. Mend {PROXIES}, or put the host into NO_PROXY."
         )
-    if isinstance(error, httpx2.RemoteProtocolError) and not any(words in str(error) for words in CUT_OFF):
-        return NotReachable(f"What answers at {address} is no HTTP service ({_reason(error)}). Check the address.")
+    if isinstance(error, httpx2.RemoteProtocolError):
+        return NotReachable(
+            f"What answers at {address} breaks off ({_reason(error)}): it is being restarted, or no HTTP service. Try "
+            "again in a moment, or check the address."
+            if any(words in str(error) for words in CUT_OFF)
+            else f"What answers at {address} is no HTTP service ({_reason(error)}). Check the address."
+        )
     return NotReachable(
         f"No service answers at {address} ({_reason(error)}). Start one with `phasegate serve`, or check the address."
     )

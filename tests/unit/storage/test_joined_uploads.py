@@ -312,3 +312,11 @@ def test_ids_of_bytes_are_checked_as_text_is(store, change, said):
 def test_a_table_that_is_called_like_the_other_part_is_refused(store, part, other):
     parts = NO_IDS | {part: archived(**{other: X})}
     assert "may have been swapped" in refused(store, "which_array", parts)
+
+
+def test_labels_that_come_with_the_features_are_matched_when_these_are_joined(store):
+    with store.datasets.stage() as staged:
+        intake.receive(staged, {part: io.BytesIO(each) for part, each in {**FEATURES, "labels": LABELS}.items()})
+        assert intake.joined(staged, None).join.n_matched == 37
+        assert staged.match_labels().n_matched == 12
+        assert len(staged.labels().rows) == 12

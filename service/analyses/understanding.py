@@ -35,19 +35,23 @@ def sentence_of_join(dataset: Dataset) -> str | None:
     if dataset.state is not DatasetState.READY:
         return None
     received = {"x": dataset.x and dataset.x.received, "y": dataset.y and dataset.y.received}
-    return _of_join(dataset.join, {part: each.understood for part, each in received.items() if each})
+    return sentence_of_ids(dataset.join, {part: each.understood for part, each in received.items() if each})
 
 
 def sentences_of_files(features: Features, labels: Labels) -> dict[str, str]:
     """What was made of files that were opened where they are, and of the ids in them: by part, and `join`."""
     said = {part: sentence_of(found) for part, found in {**features.understood, **labels.understood}.items()}
-    joined = [_of_join(features.join, features.understood), labels.join and sentence_of_label_join(labels.join)]
+    joined = [sentence_of_ids(features.join, features.understood), labels.join and sentence_of_label_join(labels.join)]
     if any(joined):
         said["join"] = " ".join(each for each in joined if each)
     return said
 
 
-def _of_join(join: Join | None, understood: Mapping[str, Understood]) -> str | None:
+def sentence_of_ids(join: Join | None, understood: Mapping[str, Understood]) -> str | None:
+    """What became of the ids of rows, in a sentence; None without any.
+
+    Arguments: join, how x and y were joined, None if they were not; understood, what was made of x and of y.
+    """
     if join is not None:
         said = f"x and y were joined on {join.id_column}: {join.n_matched} pairs"
         left_out = [
@@ -63,6 +67,22 @@ def _of_join(join: Join | None, understood: Mapping[str, Understood]) -> str | N
                 f"pair. Send ids with {other} too to have them joined."
             )
     return None
+
+
+def notes_of_files(features: Features, labels: Labels) -> tuple[str, ...]:
+    """What a caller should know of files that were opened where they are: what was left out, what became of ids."""
+    said = [
+        *(left_out_of(part, sentence_of(found), found.n_left_out) for part, found in features.understood.items()),
+        sentence_of_ids(features.join, features.understood),
+        *(left_out_of(part, sentence_of(found), found.n_left_out) for part, found in labels.understood.items()),
+        None if labels.join is None else sentence_of_label_join(labels.join),
+    ]
+    return tuple(text for text in said if text is not None)
+
+
+def left_out_of(part: str, text: str, n_left_out: int) -> str | None:
+    """What was made of a part, for whoever sent it, where something of it was left out."""
+    return f"{part}: {text}" if n_left_out else None
 
 
 def sentence_of_label_join(join: LabelJoin) -> str:

@@ -45,12 +45,12 @@ def convert(order: Order, ready: Callable[[], None] = lambda: None) -> Understoo
         with refusing(order.format, order.part):
             if order.part in FEATURES:
                 return from_arrow(source, target, order.id_column, order.format)
-            return convert_table(source, target, order.format)
+            return convert_table(source, target, order.format, order.id_column)
     if order.part not in FEATURES:
         from service.storage.formats.columns import convert_table
 
         ready()
-        return convert_table(source, target, order.format)
+        return convert_table(source, target, order.format, order.id_column)
     from service.storage.formats import csv_features, npz, safetensors_files
 
     readers = {

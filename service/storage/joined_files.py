@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from pathlib import Path
 
+import structlog
 from pydantic import ValidationError
 
-from service.analyses.dataset import Join, LabelJoin, StoredFile
+from service.analyses.dataset import STORED_PARTS, Join, LabelJoin, StoredFile
 from service.analyses.format_errors import IdsWithRows, TooCostlyToRead
 from service.storage.disk_receiving import Place
 from service.storage.formats import children
@@ -16,6 +17,8 @@ from service.storage.join_orders import ANSWER, ORDER, JoinAnswer, JoinOrder, to
 from service.storage.unjoined_ids import column_names
 
 MODULE = "service.storage.join_child"
+
+log = structlog.get_logger("phasegate.store")
 
 
 def join_files(
@@ -28,7 +31,10 @@ def join_files(
     Returns: the files that have been made, that of the joined ids among them; what became of the rows.
     Raises: InvalidIds of some kind; UploadError; ReadersBusy; StoreUnavailable; ReadingStopped.
     """
-    answer = _joined(place, paths, files, "y")
+    theirs = [part for part in STORED_PARTS if part in paths]  # labels may have come with them
+    answer = _joined(
+        place, {part: paths[part] for part in theirs}, {part: files[part] for part in theirs if part in files}, "y"
+    )
     if answer.join is None:
         raise ValueError("the child has joined nothing")
     return answer.made, answer.join
@@ -74,6 +80,9 @@ def _joined(place: Place, paths: Mapping[str, Path], files: Mapping[str, StoredF
     try:
         answer = ANSWER.validate_json(ended.printed)
     except ValidationError:
+        if ended.code is not None and ended.code >= 0:
+            raise ended.death from None  # a fault of ours, that no file is to blame for
+        log.warning("join_failed", cause=str(ended.death))
         raise TooCostlyToRead(too_costly(part), part=part) from ended.death
     if answer.refusal is not None:
         cause = answer.refusal.cause

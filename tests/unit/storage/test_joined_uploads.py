@@ -337,3 +337,11 @@ def test_the_index_of_pandas_frames_joins_every_part(store):
     dataset = created(store, parts)
     labels = {"labels": io.BytesIO(indexed({"kind": ["a", "b"] * 20}))}
     assert (dataset.join.n_matched, intake.add_label_set(store, dataset.id, labels, None).join.n_matched) == (40, 40)
+
+
+def test_labels_that_come_with_the_features_are_matched_when_these_are_joined(store):
+    with store.datasets.stage() as staged:
+        intake.receive(staged, {part: io.BytesIO(each) for part, each in {**FEATURES, "labels": LABELS}.items()})
+        assert intake.joined(staged, None).join.n_matched == 37
+        assert staged.match_labels().n_matched == 12
+        assert len(staged.labels().rows) == 12

@@ -36,6 +36,7 @@ def configure(level: str) -> None:
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level)
-    for chatty in ("rq.worker", "uvicorn.error", "uvicorn.access"):
+    # The last three would write the addresses of webhooks, and who knows one may send to it.
+    for chatty in ("rq.worker", "uvicorn.error", "uvicorn.access", "httpx2", "httpcore2", "httpcore"):
         logging.getLogger(chatty).setLevel(max(logging.WARNING, logging.getLevelNamesMapping()[level]))
     logging.getLogger("asgi_correlation_id").setLevel(logging.ERROR)  # warns of every client with an id of its own kind

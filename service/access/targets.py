@@ -14,7 +14,16 @@ from service.analyses.errors import TargetRefused, WebhooksOff
 MAX_URL_CHARACTERS = 2048
 ENTRY = re.compile(r"(?P<name>\*\.[^:=\[\]]+|\[[^\]]+\]|[^:=\[\]*]+)(?::(?P<port>[0-9]{1,5}))?(?:=(?P<network>.+))?")
 USUAL_PORTS = {"https": 443, "http": 80}
+LABEL = r"[a-z0-9_]([a-z0-9_-]{0,61}[a-z0-9_])?"
+"""Of a name that can be looked up.  Names of inner networks have underscores at times."""
+LOOKED_UP = re.compile(rf"(?=.{{1,253}}\Z){LABEL}(\.{LABEL})*")
 NAT64 = ip_network("64:ff9b::/96")
+NEVER_PUBLIC = tuple(
+    ip_network(text) for text in ("::/96", "::ffff:0:0:0/96", "64:ff9b:1::/48", "fec0::/10", "192.0.0.0/24")
+)
+"""What stands for addresses of inner networks, though it is called global: IPv4 in forms that are out of use or of one
+network alone, and addresses that were meant for one site (RFC 4291, 2765, 8215, 3879, 6890).
+"""
 ADVICE = (
     "give names separated by commas, such as hooks.example.org, *.example.org, hooks.example.org:8443, or, for a host "
     "of an inner network, hooks.internal=10.0.0.0/8"
@@ -68,7 +77,13 @@ def destination_of(url: str, targets: Sequence[Target], *, allow_http: bool) -> 
             "The URL holds a user or a password. Leave them out: deliveries are signed with the webhook's secret.",
             part="url",
         )
-    host = (parts.hostname or "").rstrip(".")
+    host = (parts.hostname or "").removesuffix(".")
+    if "%" in host or (_address(host) is None and not LOOKED_UP.fullmatch(host)):
+        raise TargetRefused(
+            f"{host[:80]!r} is no name of a host. Use 1 to 63 letters, digits and hyphens between full stops, and write "
+            "other letters in their encoded form (xn--).",
+            part="url",
+        )
     usual = USUAL_PORTS[parts.scheme]
     allowing = tuple(t for t in targets if _names(t, host) and (port or usual) == (t.port or usual))
     if not allowing:
@@ -108,7 +123,8 @@ def _is_public(address: IPv4Address | IPv6Address) -> bool:
             return False
         if inner is not None and address.ipv4_mapped is not None:
             return True
-    return address.is_global and not address.is_multicast
+    is_refused = any(address in network for network in NEVER_PUBLIC)
+    return address.is_global and not address.is_multicast and not is_refused
 
 
 def _read_target(entry: str) -> Target:
@@ -147,6 +163,8 @@ def _split(url: str) -> tuple[SplitResult, int | None]:
     except ValueError:
         advice = "The URL cannot be read. Send one such as https://hooks.example.org/x."
         raise TargetRefused(advice, part="url") from None
+    if port == 0:
+        raise TargetRefused("Nothing answers at port 0. Leave the port out, or give the right one.", part="url")
     if "#" in url:
         raise TargetRefused("The URL has a fragment, which no server sees. Leave it out.", part="url")
     return parts, port

@@ -135,10 +135,13 @@ def disable(webhooks: WebhookStore, webhook_id: str, at: datetime) -> None:
 
 
 def owe(webhooks: WebhookStore, event: Event) -> None:
-    """Owe an event to every webhook that is to be told of it.  Again, it changes nothing.  Raises StoreUnavailable."""
+    """Owe an event to every webhook that is to be told of it, and was there before it.  Again, it changes nothing.
+
+    Raises StoreUnavailable.
+    """
     for webhook_id in webhooks.ids():
         webhook = webhooks.find(webhook_id)
-        if webhook is not None and event.type in webhook.events and webhook.disabled_at is None:
+        if webhook is not None and _is_told(webhook, event):
             webhooks.owe(delivery_of(webhook_id, event))
 
 
@@ -217,6 +220,10 @@ def sweep_deliveries(webhooks: WebhookStore, now: datetime, retention: timedelta
                 webhooks.remove_delivery(webhook_id, delivery_id)
             except (OSError, StoreUnavailable):
                 log.exception("delivery_not_removed", delivery_id=delivery_id)
+
+
+def _is_told(webhook: Webhook, event: Event) -> bool:
+    return event.type in webhook.events and webhook.disabled_at is None and event.occurred_at >= webhook.created_at
 
 
 def _check_enabled(webhook: Webhook) -> None:

@@ -1,4 +1,4 @@
-"""What a policy may ask for: one that could never pass, or never do anything else, is refused before it is used."""
+"""What a policy may ask for: what by its form could never hold, or never fail, is refused before it is used."""
 
 from __future__ import annotations
 
@@ -28,6 +28,9 @@ MAX_DESCRIPTION_CHARACTERS = 2000
 MAX_LABEL_CHARACTERS = 512
 EMBEDDING_BOUNDS = (1, 2000)
 """Those of the option embedding_dim."""
+LARGEST_SCORE = 1.0
+"""Of R^2 and balanced accuracy.  A bound as large as that, or as small as its opposite, tells no runs apart."""
+IN_SCORES = f"between {-LARGEST_SCORE:g} and {LARGEST_SCORE:g}"
 
 AnyRule = MinimumRule | ScoreRule | LossRule | RegimeRule | WarningRule
 
@@ -86,15 +89,15 @@ def check_policy(policy: Policy, part: str = "policy") -> None:
 
 def _check_rule(part: str, place: str, name: str, rule: AnyRule, planned: Planned) -> None:
     match rule:
+        case MinimumRule() if name == "recovery_probability":
+            _check_number(part, f"{place}.min", rule.min, 0 < rule.min <= 1, "above 0 and at most 1, such as 0.8")
         case MinimumRule():
-            largest = 1.0 if name == "recovery_probability" else math.inf
-            _check_minimum(part, place, rule.min, 0.0, largest)
+            _check_number(part, f"{place}.min", rule.min, 0 < rule.min < math.inf, "above 0, such as 1")
         case ScoreRule():
-            _check_minimum(part, place, rule.min, -math.inf, 1.0)
+            _check_number(part, f"{place}.min", rule.min, abs(rule.min) < LARGEST_SCORE, f"{IN_SCORES}, such as 0.6")
             _check_label(part, place, rule.label)
         case LossRule():
-            if not math.isfinite(rule.max):
-                _refuse(part, f"{place}.max", f"it is {rule.max}. Write a finite number, such as 0.05.")
+            _check_number(part, f"{place}.max", rule.max, abs(rule.max) < LARGEST_SCORE, f"{IN_SCORES}, such as 0.05")
             _check_label(part, place, rule.label)
         case RegimeRule():
             _check_regimes(part, f"{place}.any_of", rule.any_of, planned)
@@ -102,15 +105,9 @@ def _check_rule(part: str, place: str, name: str, rule: AnyRule, planned: Planne
             _check_codes(part, f"{place}.none_of", rule.none_of)
 
 
-def _check_minimum(part: str, place: str, value: float, low: float, high: float) -> None:
-    if math.isfinite(value) and low <= value <= high:
-        return
-    wanted = f"a number from {low:g} to {high:g}"
-    if high == math.inf:
-        wanted = f"a finite number, {low:g} or more"
-    elif low == -math.inf:
-        wanted = f"a finite number up to {high:g}, the best score there is"
-    _refuse(part, f"{place}.min", f"it is {value}. Write {wanted}.")
+def _check_number(part: str, place: str, value: float, is_telling: bool, wanted: str) -> None:
+    if not is_telling:
+        _refuse(part, place, f"it is {value}, with which the rule would tell nothing. Write a number {wanted}.")
 
 
 def _check_label(part: str, place: str, label: str | None) -> None:
@@ -120,6 +117,10 @@ def _check_label(part: str, place: str, label: str | None) -> None:
 
 def _check_regimes(part: str, place: str, any_of: tuple[Regime, ...], planned: Planned) -> None:
     _check_several(part, place, any_of, ", ".join(Regime))
+    if set(any_of) == set(Regime):
+        _refuse(
+            part, place, "these are all regimes there are, so that every run would pass. Leave out some, or the rule."
+        )
     recovering = RECOVERING[planned]
     if not set(recovering) & set(any_of):
         what = "any objective" if planned is Planned.ANY else planned.value

@@ -15,6 +15,7 @@ from service.estimation.report import Recommendation, Report
 from service.estimation.separation_records import Interval, RegimeShares, Separation, Separations
 from service.estimation.terms import Direction, RatioStatus, Regime, Verdict
 from service.estimation.verdicts import SURE, SURELY_NOT, probability_of
+from service.gating.candidates import NAMES
 
 Value = str | int | float | bool | None
 
@@ -209,7 +210,7 @@ def _summary(differs: bool | None, regimes: tuple[RegimeComparison, ...], ratios
     if not differs:
         return "Nothing differs beyond the intervals."
     named = [f"the regime {found.direction}" for found in regimes if found.differs]
-    named += [f"the ratio of {found.objective}" for found in ratios if found.differs]
+    named += [f"the ratio of {NAMES[found.objective]}" for found in ratios if found.differs]
     return f"More than the intervals allow: {', '.join(named)}."
 
 

@@ -44,7 +44,7 @@ class RuleResult(Record):
     """What the policy asks for, as text with its sign (`>= 0.8`)."""
     outcome: Outcome
     """pass; fail, or warn where that is the severity, when it does not hold; undetermined when the report leaves it
-    open."""
+    open, or cannot say it: the message tells which."""
     message: str
     """The same in a sentence, and what to do where it does not hold."""
 

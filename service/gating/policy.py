@@ -31,7 +31,8 @@ class Severity(StrEnum):
 
 
 class OnUndetermined(StrEnum):
-    """The decision when no rule fails and a rule of severity fail is undetermined."""
+    """The decision when no rule fails and a rule of severity fail is undetermined; abstain in place of pass where the
+    report cannot answer one of them, whatever the data."""
 
     ABSTAIN = "abstain"
     FAIL = "fail"
@@ -45,7 +46,8 @@ class Plan(Record):
     objective: Planned
     """alignment, prediction, or any: whichever cross-modal objective satisfies the policy best."""
     direction: Direction | None = None
-    """The way to predict; null: the better one."""
+    """The way to predict; null: the better one. For alignment, which has none, the way whose regime counts; null:
+    x_to_y."""
     embedding_dim: int | None = None
     """Size of the planned embedding; scores are read where it was rehearsed. Null: the number of signal components."""
 

@@ -12,6 +12,7 @@ from datetime import UTC, datetime
 
 import anyio.to_thread
 import httpx2
+import structlog
 from anyio import CapacityLimiter
 
 from service import __version__
@@ -23,7 +24,8 @@ from service.notifications.schedule import seconds_of
 from service.notifications.signing import signed_headers
 
 ATTEMPT_S = 15.0  # longest that an attempt takes, whatever the target does
-MOST_READ_BYTES = 4096  # of an answer: nobody reads it, but a line that is read to its end is closed in order
+REST_S = 2.0  # longest that is read on after the status, which is all that counts
+MOST_READ_BYTES = 4096  # of an answer's body: nobody reads it, but a line that is read to its end is closed in order
 MOST_ADDRESSES = 4  # of a name that are tried
 MOST_LOOKUPS = 8  # of names at a time
 
@@ -37,6 +39,12 @@ class Answered:
 
     attempt: Attempt
     retry_after_s: float | None = None
+
+
+Hear = Callable[[Answered], None]
+"""Told how an attempt went as soon as that is known."""
+
+log = structlog.get_logger("phasegate.webhooks")
 
 
 class Sender:
@@ -63,38 +71,57 @@ class Sender:
     async def send(self, webhook: Webhook, delivery: Delivery) -> Answered:
         """Try once.  What goes wrong is told in the attempt, and nothing is raised."""
         at = datetime.now(UTC)
+        heard: list[Answered] = []
         try:
             async with asyncio.timeout(self._attempt_s):
                 destination = destination_of(webhook.url, self._targets, allow_http=self._allow_http)
                 addresses = await self._resolve(destination.host, destination.port)
                 check_addresses(addresses, destination.targets)
-                return await self._post_to_any(webhook, delivery, destination, addresses, at)
-        except (TargetRefused, WebhooksOff) as error:
-            return Answered(Attempt(at, None, error.message))
-        except TimeoutError:
-            return Answered(Attempt(at, None, f"The target has not answered within {self._attempt_s:g} s."))
-        except socket.gaierror:
-            return Answered(Attempt(at, None, "The host's name cannot be resolved."))
-        except ssl.SSLError:
-            return Answered(Attempt(at, None, "The target's certificate cannot be trusted, or it speaks no TLS."))
-        except httpx2.ConnectError as error:
-            return Answered(Attempt(at, None, _unconnected(error)))
-        except (httpx2.HTTPError, httpx2.InvalidURL, OSError):
-            return Answered(Attempt(at, None, "The line was cut, or what came is no HTTP."))
+                await self._post_to_any(webhook, delivery, destination, addresses, at, heard.append)
+        except Exception as error:  # noqa: BLE001 - `_reason` logs what nobody has thought of
+            # Once there is a status it decides, whatever becomes of the rest of the answer.
+            return heard[0] if heard else Answered(Attempt(at, None, self._reason(error)))
+        return heard[0]
+
+    def _reason(self, error: Exception) -> str:
+        """Why there was no answer, for who reads the attempt."""
+        match error:
+            case TargetRefused() | WebhooksOff():
+                return error.message
+            case TimeoutError():
+                return f"The target has not answered within {self._attempt_s:g} s."
+            case socket.gaierror():
+                return "The host's name cannot be resolved."
+            case ssl.SSLError():
+                return "The target's certificate cannot be trusted, or it speaks no TLS."
+            case httpx2.ConnectError():
+                return _unconnected(error)
+            case httpx2.HTTPError() | httpx2.InvalidURL() | OSError():
+                return "The line was cut, or what came is no HTTP."
+        # Its message may hold the address, which is between the webhook's owner and the target.
+        log.error("attempt_broken", error=type(error).__name__)
+        return "The attempt could not be made. Tell the operator, whose log says more."
 
     async def _post_to_any(
-        self, webhook: Webhook, delivery: Delivery, destination: Destination, addresses: Sequence[str], at: datetime
-    ) -> Answered:
+        self,
+        webhook: Webhook,
+        delivery: Delivery,
+        destination: Destination,
+        addresses: Sequence[str],
+        at: datetime,
+        hear: Hear,
+    ) -> None:
         """Post to the first address at which somebody answers."""
         *others, last = addresses[:MOST_ADDRESSES]
         for address in others:
             with suppress(httpx2.ConnectError):
-                return await self._post(webhook, delivery, destination, address, at)
-        return await self._post(webhook, delivery, destination, last, at)
+                await self._post(webhook, delivery, destination, address, at, hear)
+                return
+        await self._post(webhook, delivery, destination, last, at, hear)
 
     async def _post(
-        self, webhook: Webhook, delivery: Delivery, destination: Destination, address: str, at: datetime
-    ) -> Answered:
+        self, webhook: Webhook, delivery: Delivery, destination: Destination, address: str, at: datetime, hear: Hear
+    ) -> None:
         body = body_of(delivery.event)
         named = destination.host if ":" not in destination.host else f"[{destination.host}]"
         pinned = address if ":" not in address else f"[{address}]"
@@ -115,15 +142,15 @@ class Sender:
                 "POST", url, headers=headers, content=body, extensions={"sni_hostname": destination.host}
             ) as answer,
         ):
-            read = 0
-            async for piece in answer.aiter_raw():
-                read += len(piece)
-                if read > MOST_READ_BYTES:
-                    break
             error = None if answer.is_success else _refused(answer.status_code)
-            return Answered(
-                Attempt(at, answer.status_code, error), seconds_of(answer.headers.get("Retry-After"), datetime.now(UTC))
-            )
+            retry_after_s = seconds_of(answer.headers.get("Retry-After"), datetime.now(UTC))
+            hear(Answered(Attempt(at, answer.status_code, error), retry_after_s))
+            read = 0
+            async with asyncio.timeout(REST_S):
+                async for piece in answer.aiter_raw():
+                    read += len(piece)
+                    if read > MOST_READ_BYTES:
+                        break
 
 
 def resolver() -> Resolve:
@@ -132,7 +159,10 @@ def resolver() -> Resolve:
 
     async def resolve(host: str, port: int) -> Sequence[str]:
         def look_up() -> Sequence[str]:
-            found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            try:
+                found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+            except UnicodeError as error:  # what it raises for a name that no query can hold
+                raise socket.gaierror(socket.EAI_NONAME, "Name cannot be looked up") from error
             return [str(entry[4][0]) for entry in found]
 
         return await anyio.to_thread.run_sync(look_up, limiter=threads, abandon_on_cancel=True)

@@ -1,8 +1,13 @@
-"""JSON or YAML that a person has written, as JSON: what is read of YAML is no more than JSON could say."""
+"""JSON or YAML that a person has written, as JSON: what is read of YAML is no more than JSON could say.
+
+A plain word of YAML is a number, true, false or null where JSON writes them so, and text otherwise: what YAML 1.1 makes
+of `on`, `1_0`, `0x1` and `1:30` is not what their writer may have meant.
+"""
 
 from __future__ import annotations
 
 import json
+import re
 from typing import Any, NoReturn
 
 import yaml
@@ -12,6 +17,11 @@ from service.schemas.strict_json import MAX_DEPTH, SHOWN_CHARACTERS, check_json
 
 PLAIN = {f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float", "str", "seq", "map")}
 TEXT = "tag:yaml.org,2002:str"
+INTEGER = "tag:yaml.org,2002:int", re.compile(r"-?(?:0|[1-9][0-9]*)\Z")
+FLOAT = "tag:yaml.org,2002:float", re.compile(r"-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][-+]?[0-9]+)?\Z")
+BOOLEAN = "tag:yaml.org,2002:bool", re.compile(r"(?:true|false)\Z")
+NULL = "tag:yaml.org,2002:null", re.compile(r"(?:null)?\Z")  # or nothing at all
+AS_JSON = dict((INTEGER, FLOAT, BOOLEAN, NULL))
 AS_WRITTEN = "schema_version"
 """A name whose value is text even without quotes: 1.0 would be a number."""
 
@@ -19,14 +29,14 @@ AS_WRITTEN = "schema_version"
 def as_json(text: str | bytes, part: str, max_bytes: int) -> str:
     """The JSON text of a document in JSON, which begins with a brace, or YAML.
 
-    Of YAML are refused aliases, tags of its own, merges, dates, several documents, names that stand twice and names
-    that are no text; `check_json` says what of JSON.
+    Of YAML are refused aliases, tags of its own, several documents, names that stand twice and names that are no text;
+    `check_json` says what of JSON.
 
     Raises: InvalidRequest, with the line where that can be told.
     """
     size = len(text.encode("utf-8", "replace") if isinstance(text, str) else text)
     if size > max_bytes:
-        raise InvalidRequest(f"{part} has {size} bytes. Send at most {max_bytes}.", part=part)
+        raise InvalidRequest(f"{part} has more than {max_bytes} bytes. Send at most {max_bytes}.", part=part)
     try:
         said = text if isinstance(text, str) else text.decode("utf-8-sig")
     except UnicodeDecodeError as error:
@@ -43,7 +53,18 @@ def as_json(text: str | bytes, part: str, max_bytes: int) -> str:
 
 
 class _Loader(yaml.SafeLoader):
-    """Refuses what stands for something written elsewhere: a small text could become a large document."""
+    """Refuses what stands for something written elsewhere: a small text could become a large document.
+
+    Takes for other than text what JSON does.
+    """
+
+    yaml_implicit_resolvers = {  # noqa: RUF012 - by the first character; the library's own attribute
+        **{character: [INTEGER, FLOAT] for character in "-0123456789"},
+        "t": [BOOLEAN],
+        "f": [BOOLEAN],
+        "n": [NULL],
+        "": [NULL],
+    }
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         """The next node."""
@@ -77,6 +98,8 @@ def _check_node(node: yaml.Node) -> None:
     if node.tag not in PLAIN:
         kind = node.tag.rpartition(":")[2][:40]
         _refuse(f"this is read as {kind}, which JSON does not know; put text in quotes", node)
+    if node.tag in AS_JSON and not (isinstance(node, yaml.ScalarNode) and AS_JSON[node.tag].match(node.value)):
+        _refuse("this is not written as JSON writes it; leave out its tag, and write 0.8, true, false or null", node)
     if isinstance(node, yaml.SequenceNode):
         for item in node.value:
             _check_node(item)

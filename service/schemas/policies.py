@@ -9,8 +9,10 @@ from pydantic import Field, TypeAdapter, ValidationError
 
 from service.analyses.errors import InvalidRequest
 from service.estimation.report import Recommendation
+from service.estimation.terms import Regime
 from service.gating.checking import (
     EMBEDDING_BOUNDS,
+    LARGEST_SCORE,
     MAX_DESCRIPTION_CHARACTERS,
     MAX_LABEL_CHARACTERS,
     check_policy,
@@ -25,16 +27,17 @@ from service.schemas.wire import WireModel, first_error
 
 POLICY_BYTES = 64 * 1024
 
+IN_SCORES = {"exclusiveMinimum": -LARGEST_SCORE, "exclusiveMaximum": LARGEST_SCORE}
 BOUNDS: dict[str, dict[str, dict[str, Any]]] = {
     "Policy": {
         "schema_version": {"const": SCHEMA_VERSION},
         "description": {"maxLength": MAX_DESCRIPTION_CHARACTERS},
     },
     "Plan": {"embedding_dim": {"minimum": EMBEDDING_BOUNDS[0], "maximum": EMBEDDING_BOUNDS[1]}},
-    "MinimumRule": {"min": {"minimum": 0}},
-    "ScoreRule": {"min": {"maximum": 1}, "label": {"minLength": 1, "maxLength": MAX_LABEL_CHARACTERS}},
-    "LossRule": {"label": {"minLength": 1, "maxLength": MAX_LABEL_CHARACTERS}},
-    "RegimeRule": {"any_of": {"minItems": 1, "uniqueItems": True}},
+    "MinimumRule": {"min": {"exclusiveMinimum": 0}},
+    "ScoreRule": {"min": IN_SCORES, "label": {"minLength": 1, "maxLength": MAX_LABEL_CHARACTERS}},
+    "LossRule": {"max": IN_SCORES, "label": {"minLength": 1, "maxLength": MAX_LABEL_CHARACTERS}},
+    "RegimeRule": {"any_of": {"minItems": 1, "maxItems": len(Regime) - 1, "uniqueItems": True}},
     "WarningRule": {"none_of": {"minItems": 1, "uniqueItems": True}},
 }
 """What `check_policy` asks of single fields of a policy, in the words of JSON schema, for descriptions."""
@@ -98,7 +101,7 @@ class DecisionView(WireModel, defer_build=True):
     decided_at: datetime
     """When this was first asked; the same question has the same answer ever after."""
     expires_at: datetime
-    """When it is removed."""
+    """When it expires: it is removed within minutes after, and served until then."""
     decision: Decided
     """pass, fail or abstain."""
     plan: Plan

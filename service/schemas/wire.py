@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import math
+import re
+
 from pydantic import BaseModel, ConfigDict, ValidationError
+
+_DECIMAL = re.compile(r"[-+]?(?:[0-9]{1,40}\.?[0-9]{0,40}|\.[0-9]{1,40})(?:[eE][-+]?[0-9]{1,4})?")
 
 
 class WireModel(BaseModel):
@@ -34,7 +39,15 @@ class Problem(WireModel):
 
 def first_error(error: ValidationError) -> tuple[tuple[str, ...], str]:
     """Where the first error is, step by step, and what it says."""
-    first = error.errors(include_url=False, include_input=False)[0]
+    first = error.errors(include_url=False)[0]
     # pydantic names the branch of a union as a step of its own, with brackets in it.
     place = tuple(str(step)[:40] for step in first["loc"] if "[" not in str(step) and step != "LabelType")
+    if first["type"] in ("float_type", "int_type") and isinstance(first["input"], str):
+        return place, f"{first['msg']}, and {first['input'][:40]!r} is text. {_as_number(first['input'])}"
     return place, first["msg"]
+
+
+def _as_number(text: str) -> str:
+    how = "Write it as JSON writes numbers, without quotes"
+    value = float(text) if _DECIMAL.fullmatch(text) else math.nan
+    return f"{how}: {value!r}".removesuffix(".0") if math.isfinite(value) else f"{how}, such as 8 or 0.8"

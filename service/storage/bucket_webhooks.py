@@ -62,8 +62,10 @@ class BucketWebhooks:
         """Keep a new delivery; one that is there already is left alone."""
         # The mark comes last: whoever finds one without a delivery drops it.
         place = self._layout.delivery(delivery.webhook_id, delivery.id)
-        self._bucket.create(place, DELIVERY.dump_json(delivery))
-        self._mark(delivery)
+        is_new = self._bucket.create(place, DELIVERY.dump_json(delivery))
+        there = delivery if is_new else self.find_delivery(delivery.webhook_id, delivery.id)
+        if there is not None:
+            self._mark(there)
 
     def update(self, before: Delivery, after: Delivery) -> None:
         """Put a delivery in the place of what it was before; the mark of that goes last."""

@@ -162,13 +162,16 @@ class DiskAnalyses:
 
     def find_unsettled(self, analysis_id: str) -> Submission | None:
         """What was submitted, of an analysis of this tenant that is marked as without an outcome and has none."""
-        if any((self._layout.analyses / analysis_id / name).exists() for name in OUTCOME_FILES):
+        if self._has_ended(analysis_id):
             # Whoever settled it died before the mark was gone.
             outcome = self.outcome(analysis_id)
             if outcome is not None:
                 self._tell(analysis_id, outcome)
             return None
         return self.find(analysis_id)
+
+    def _has_ended(self, analysis_id: str) -> bool:
+        return any((self._layout.analyses / analysis_id / name).exists() for name in OUTCOME_FILES)
 
     def _tell(self, analysis_id: str, outcome: Outcome) -> None:
         """Owe the end of an analysis to the webhooks; its mark stays until that is done."""
@@ -184,10 +187,10 @@ class DiskAnalyses:
         return next((submission.id for submission in self.unsettled() if submission.uses(stored_id)), None)
 
     def mark_unsettled(self) -> None:
-        """Mark the tenant's analyses without an outcome that have no mark."""
+        """Mark the tenant's analyses without an outcome that have no mark; one that has an outcome has been told of."""
         for analysis_id in self.ids():
             mark = self._layout.unsettled / analysis_id
-            if mark.exists() or self.find_unsettled(analysis_id) is None:
+            if mark.exists() or self._has_ended(analysis_id) or self.find(analysis_id) is None:
                 continue
             with stored():
                 write_file(mark, self._layout.tenant.encode())

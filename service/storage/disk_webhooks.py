@@ -81,10 +81,12 @@ class DiskWebhooks:
         with stored():
             place = self._path(delivery.webhook_id, delivery.id)
             try:
-                create_file(place, DELIVERY.dump_json(delivery), self._layout.tmp)
+                is_new = create_file(place, DELIVERY.dump_json(delivery), self._layout.tmp)
+                there = delivery if is_new else self.find_delivery(delivery.webhook_id, delivery.id)
             except FileNotFoundError:
                 return
-            self._mark(delivery)
+            if there is not None:
+                self._mark(there)
 
     def update(self, before: Delivery, after: Delivery) -> None:
         """Put a delivery in the place of what it was before; the mark of that goes last."""

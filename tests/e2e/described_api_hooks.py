@@ -21,7 +21,7 @@ from service.analyses.errors import (
 )
 from service.api.problems import subclasses
 from service.estimation.errors import InputError
-from service.gating.errors import InvalidPolicy, InvalidPolicyName
+from service.gating.errors import InvalidPolicy, InvalidPolicyName, PolicyNotApplicable
 from service.schemas.idempotency_key import IDEMPOTENCY_KEY
 from tests.e2e.samples import Sample, npy
 
@@ -47,6 +47,7 @@ BEYOND_A_SCHEMA = {
         JsonNumber,
         LabelSetMismatch,
         LabelsTooLarge,
+        PolicyNotApplicable,
         TargetRefused,
     )
 }

@@ -138,6 +138,12 @@ def test_policies_are_listed_by_name_after_the_presets(http, name):
             "invalid_policy",
             "policy.require.warnings.none_of: ",
         ),
+        (
+            {**POLICY, "require": {"rehearsed_score": {"min": 0.5, "label": "colour"}}},
+            422,
+            "policy_not_applicable",
+            "the report has no label 'colour'. Name one that it has ('kind', 'score')",
+        ),
     ],
 )
 def test_what_is_no_policy_is_refused_with_what_to_do(http, analysis_id, policy, status, code, words):

@@ -5,6 +5,8 @@ import os
 import subprocess
 import sys
 
+from tests.receiver import receiving
+
 PROGRAM = """
 import sys
 import structlog
@@ -49,3 +51,28 @@ def test_a_terminal_sees_a_traceback_without_the_values_of_variables():
     os.close(reader)
     assert "ZeroDivisionError" in shown
     assert "1234.5" not in shown
+
+
+SENDING = """
+import asyncio, sys
+import httpx2, structlog
+from service import logs
+from service.access.targets import read_targets
+from service.notifications.sending import Sender
+from tests.unit.notifications.samples import a_delivery, a_webhook
+
+logs.configure("DEBUG")
+webhook = a_webhook(f"http://127.0.0.1:{sys.argv[1]}/token-in-the-path?key=token-in-the-query")
+sender = Sender(read_targets(f"127.0.0.1:{sys.argv[1]}"), allow_http=True)
+found = asyncio.run(sender.send(webhook, a_delivery(webhook)))
+structlog.get_logger().info("sent", status=found.attempt.status)
+"""
+
+
+def test_the_address_of_a_webhook_is_in_no_log():
+    with receiving() as target:
+        command = [sys.executable, "-c", SENDING, str(target.port)]
+        ran = subprocess.run(command, capture_output=True, text=True, check=True, timeout=60)
+    assert [received.path for received in target.received] == ["/token-in-the-path?key=token-in-the-query"]
+    assert '"status": 204' in ran.stderr
+    assert "token" not in ran.stderr

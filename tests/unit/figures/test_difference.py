@@ -108,7 +108,7 @@ def test_markdown_says_the_same():
     text = comparison_markdown(comparison, ("a|b.json", "<b>"))
     lines = text.splitlines()
     assert lines[0] == "## Phasegate: two reports compared"
-    assert lines[2].startswith("**More than the intervals allow: the ratio of ca, ")
+    assert lines[2].startswith("**More than the intervals allow: the ratio of alignment, ")
     assert "- **A:** a\\|b.json" in lines
     assert "- **B:** &lt;b&gt;" in lines
     assert (

@@ -39,7 +39,7 @@ def test_a_ratio_differs_when_the_intervals_are_disjoint(second, differs):
         found = compare(a, b)
         assert [ratio.differs for ratio in found.ratios] == [differs, False, False]
         assert found.differs is differs
-    assert ("the ratio of ca" in found.summary) is differs
+    assert ("the ratio of alignment" in found.summary) is differs
 
 
 def test_an_interval_without_an_upper_end_is_above_what_ends_before_it():

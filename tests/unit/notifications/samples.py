@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import secrets
 from datetime import UTC, datetime
 
 from service.analyses.analysis import RECORD_VERSION, Failure, Outcome
@@ -21,8 +22,11 @@ def a_secret(seed: int, until: datetime | None = None) -> Secret:
     return Secret(f"whsec_{text}", f"{seed}", until)
 
 
-def a_webhook(url: str = "https://hooks.example.org/x", *secrets: Secret) -> Webhook:
-    return Webhook(RECORD_VERSION, new_id(Kind.WEBHOOK), url, SUBSCRIBED, "", secrets or (a_secret(1),))
+def a_webhook(url: str = "https://hooks.example.org/x", *its_secrets: Secret) -> Webhook:
+    """A webhook that was made before anything happened that tests tell it."""
+    made_at = f"{int(ENDED_AT.timestamp() * 1000) - 1:012x}"
+    webhook_id = new_id(Kind.WEBHOOK, f"{made_at}{secrets.token_hex(10)}")
+    return Webhook(RECORD_VERSION, webhook_id, url, SUBSCRIBED, "", its_secrets or (a_secret(1),))
 
 
 def a_delivery(webhook: Webhook) -> Delivery:

@@ -13,7 +13,7 @@ import pytest
 from standardwebhooks import Webhook as Verifier
 
 from service.access.targets import read_targets
-from service.notifications.sending import MOST_READ_BYTES, Answered, Resolve, Sender
+from service.notifications.sending import MOST_READ_BYTES, Answered, Resolve, Sender, resolver
 from tests.receiver import AUTHORITY, Receiver, receiving
 
 from .samples import a_delivery, a_secret, a_webhook
@@ -180,7 +180,7 @@ def headers_without_end(request: BaseHTTPRequestHandler) -> None:
 
 @pytest.mark.parametrize(
     ("answer", "status"),
-    [(endless, 200), (silent, None), (dripping, None), (nonsense, None), (headers_without_end, None)],
+    [(endless, 200), (silent, None), (dripping, 200), (nonsense, None), (headers_without_end, None)],
 )
 def test_a_hostile_target_costs_no_more_than_the_time_of_an_attempt(receiver: Receiver, answer, status) -> None:
     receiver.answer = answer
@@ -206,6 +206,21 @@ def test_a_name_that_nobody_knows_and_one_that_nobody_answers_for_fail(receiver:
 
     slow = attempt(f"http://hooks.test:{receiver.port}/", hosts, never, attempt_s=0.05).attempt
     assert "within" in (slow.error or "")
+
+
+def test_a_name_that_no_query_can_hold_cannot_be_resolved() -> None:
+    with pytest.raises(socket.gaierror):
+        asyncio.run(resolver()("a..example.org", 443))
+
+
+@pytest.mark.parametrize("error", [UnicodeError("label empty or too long"), ValueError("odd"), KeyError("analysis_id")])
+def test_whatever_goes_wrong_is_a_failed_attempt(receiver: Receiver, error: Exception) -> None:
+    async def breaking(host: str, port: int) -> Sequence[str]:
+        raise error
+
+    found = attempt(f"http://hooks.test:{receiver.port}/", f"hooks.test:{receiver.port}=127.0.0.0/8", breaking).attempt
+    assert found.status is None
+    assert "Tell the operator" in (found.error or "")
 
 
 def test_the_systems_own_resolver_is_asked_by_default(receiver: Receiver) -> None:

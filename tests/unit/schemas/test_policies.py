@@ -32,6 +32,15 @@ description: >
 """
 
 
+WITH_MINIMUM = """\
+schema_version: 1.0
+planned:
+  objective: alignment
+require:
+  recovery_probability: {{min: {}}}
+"""
+
+
 def refusal(text) -> str:
     with pytest.raises(InvalidPolicy) as refused:
         read_policy(text)
@@ -81,12 +90,16 @@ def changed(**changes) -> str:
         ('{"a":', "is no JSON"),
         ("a: &x 1\nb: *x", "line 2: aliases are not read"),
         ("a: 1\na: 2", "line 2: 'a' stands twice"),
-        ("<<: {a: 1}", "line 1: a name is no text"),
-        ("yes: 1", "line 1: a name is no text"),
-        ("a: 2026-11-26", "line 1: this is read as timestamp"),
+        ("1: 1", "line 1: a name is no text"),
+        ("true: 1", "line 1: a name is no text"),
+        ("null: 1", "line 1: a name is no text"),
+        ("a: !!timestamp 2026-11-26", "line 1: this is read as timestamp"),
+        ("a: !!int 0x1", "line 1: this is not written as JSON writes it"),
+        ("a: !!bool on", "line 1: this is not written as JSON writes it"),
+        ("a: !!float [1]", "line 1: this is not written as JSON writes it"),
         ("a: !!python/object:os.system x", "which JSON does not know"),
         ("a: 1\n--- \nb: 2", "line 2: "),
-        ("a: .nan", "holds the number NaN"),
+        ("a: 1e999", "holds the number Infinity"),
         ("a: " + 5000 * "9", "holds a number that cannot be read"),
         (1000 * "[", "nested more than 32 levels deep"),
         (33 * "[" + 33 * "]", "nested more than 32 levels deep"),
@@ -101,6 +114,55 @@ def changed(**changes) -> str:
 )  # fmt: skip
 def test_anything_else_is_refused_with_its_place(text, words):
     assert words in refusal(text)
+
+
+@pytest.mark.parametrize("name", ["<<", "yes", "0x1", "~"])
+def test_a_name_that_json_would_know_for_text_is_text(name):
+    assert f"policy.{name}: " in refusal(WITH_MINIMUM.format("0.8") + f"{name}: {{a: 1}}\n")
+
+
+@pytest.mark.parametrize(
+    ("written", "advice"),
+    [
+        (".8", "'.8' is text. Write it as JSON writes numbers, without quotes: 0.8."),
+        ("'0.8'", "'0.8' is text. Write it as JSON writes numbers, without quotes: 0.8."),
+        ("+8e-1", "without quotes: 0.8."),
+        ("01", "without quotes: 1."),
+        ("1.", "without quotes: 1."),
+        ("1_0", "'1_0' is text. Write it as JSON writes numbers, without quotes, such as 8 or 0.8."),
+        ("0x1", "such as 8 or 0.8"),
+        ("0:30", "such as 8 or 0.8"),
+        (".inf", "such as 8 or 0.8"),
+        ("'1e9999'", "such as 8 or 0.8"),
+        ("on", "'on' is text"),
+        ("true", "Input should be a valid number. "),
+        ("~", "'~' is text"),
+    ],
+)
+def test_a_number_that_json_would_not_write_so_is_text_and_that_is_said(written, advice):
+    message = refusal(WITH_MINIMUM.format(written))
+    assert message.startswith("policy.require.recovery_probability.min: Input should be a valid number")
+    assert advice in message
+
+
+@pytest.mark.parametrize(
+    ("written", "value"), [("0.8", 0.8), ("8e-1", 0.8), ("80E-2", 0.8), ("1", 1.0), ("5e-2", 0.05), ("1.0e+0", 1.0)]
+)
+def test_a_number_that_json_would_write_so_is_one(written, value):
+    found = read_policy(WITH_MINIMUM.format(written)).require.recovery_probability.min
+    assert (found, type(found)) == (value, float)
+
+
+@pytest.mark.parametrize("written", ["on", "yes", "1_0", "0x1", "1:30", "~", "2026-11-26", "True", "NULL", "00"])
+def test_a_word_that_json_does_not_know_is_text_without_quotes(written):
+    said = WITH_MINIMUM.format("0.8") + f"  rehearsed_score: {{min: 0.5, label: {written}}}\ndescription: {written}\n"
+    policy = read_policy(said)
+    assert (policy.require.rehearsed_score.label, policy.description) == (written, written)
+
+
+def test_what_is_left_out_in_yaml_is_null():
+    said = WITH_MINIMUM.format("0.8").replace("alignment", "prediction\n  direction:\n  embedding_dim: null")
+    assert read_policy(said).planned == Plan(Planned.PREDICTION)
 
 
 def test_what_it_is_called_stands_in_the_message():

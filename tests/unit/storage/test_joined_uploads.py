@@ -15,7 +15,6 @@ from service.analyses.ports import Store
 from service.analyses.tenancy import DEFAULT_TENANT
 from service.analyses.understanding import sentence_of_join, sentence_of_label_join
 from service.estimation.labels import label_columns
-from service.storage import joined_files
 from service.storage.input_files import open_features, open_labels
 from tests.places import DiskPlace
 from tests.unit.storage import samples
@@ -167,12 +166,6 @@ def test_ids_that_cannot_be_joined_are_refused(tmp_path):
     assert "groups lacks" in refused(store, "ids_lacking", fewer)
     assert refused(store, "no_such_id_column", {"x": npy(X), "y": npy(X)}, id_column="sample")
     assert place.contents() == before
-
-
-def test_more_ids_than_are_joined_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(joined_files, "MAX_IDS", 41)
-    store = DiskPlace(tmp_path / "data", 10_000).open().of(DEFAULT_TENANT)
-    assert "y has 42 ids" in refused(store, "too_many_ids", FEATURES)
 
 
 def test_labels_that_cannot_be_matched_are_refused(store):

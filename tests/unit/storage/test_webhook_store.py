@@ -210,6 +210,44 @@ def test_a_copy_that_lacks_the_marks_is_mended(stores: Stores) -> None:
     assert owed_ids(stores, LATER) == [fresh.id]
 
 
+def test_a_start_tells_nothing_of_what_has_ended_before_and_marks_nothing_that_is_done(stores: Stores) -> None:
+    store = stores.of(DEFAULT_TENANT)
+    before = [committed(store).id for _ in range(2)]
+    for analysis_id in before:
+        assert store.analyses.settle(analysis_id, *FAILURE)
+    webhook = kept(stores)
+    after = committed(store).id
+    assert store.analyses.settle(after, *FAILURE)
+    (told,) = store.webhooks.find_deliveries(webhook.id, store.webhooks.delivery_ids(webhook.id))
+    assert told is not None
+    assert told.event.subject_id == after
+    done = replace(told, state=DeliveryState.DELIVERED, n_attempts=1, next_attempt_at=None)
+    store.webhooks.update(told, done)
+    stores.mend()
+    assert list(stores.unsettled()) == []
+    assert owed_ids(stores, LATER) == []
+    assert store.webhooks.find_deliveries(webhook.id, store.webhooks.delivery_ids(webhook.id)) == [done]
+
+
+@pytest.mark.parametrize("state", [DeliveryState.DELIVERED, DeliveryState.FAILED])
+def test_what_is_done_is_marked_no_more_by_who_owes_it_again(stores: Stores, state: DeliveryState) -> None:
+    webhook, store = kept(stores), stores.of(DEFAULT_TENANT).webhooks
+    delivery = a_delivery(webhook)
+    store.owe(delivery)
+    store.update(delivery, replace(delivery, state=state, n_attempts=1, next_attempt_at=None))
+    store.owe(delivery)
+    assert owed_ids(stores, LATER) == []
+
+
+def test_nothing_of_before_a_webhook_was_made_is_owed_to_it(stores: Stores) -> None:
+    webhook, store = kept(stores), stores.of(DEFAULT_TENANT).webhooks
+    event = a_delivery(webhook).event
+    webhooks.owe(store, replace(event, occurred_at=webhook.created_at - timedelta(milliseconds=1)))
+    assert owed_ids(stores) == []
+    webhooks.owe(store, replace(event, occurred_at=webhook.created_at))
+    assert len(owed_ids(stores)) == 1
+
+
 def test_secrets_are_readable_by_the_owner_of_the_data_directory_alone(place: Place) -> None:
     if not isinstance(place, DiskPlace):
         pytest.skip("a bucket has no such modes")

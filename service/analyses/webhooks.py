@@ -90,7 +90,7 @@ def find(webhooks: WebhookStore, webhook_id: str) -> Webhook:
     """A webhook.  Raises WebhookNotFound."""
     webhook = webhooks.find(webhook_id) if is_id(webhook_id, Kind.WEBHOOK) else None
     if webhook is None:
-        raise WebhookNotFound("There is no webhook with this id. Check the id.")
+        raise _unknown()
     return webhook
 
 
@@ -102,7 +102,8 @@ def every(webhooks: WebhookStore) -> Sequence[Webhook]:
 
 def delete(webhooks: WebhookStore, webhook_id: str) -> None:
     """Remove a webhook with all that it was told, and is owed.  Raises WebhookNotFound."""
-    find(webhooks, webhook_id)
+    if not is_id(webhook_id, Kind.WEBHOOK) or not webhooks.has(webhook_id):  # one that cannot be read can be removed
+        raise _unknown()
     webhooks.remove(webhook_id)
     log.info("webhook_deleted", webhook_id=webhook_id)
 
@@ -224,6 +225,10 @@ def sweep_deliveries(webhooks: WebhookStore, now: datetime, retention: timedelta
 
 def _is_told(webhook: Webhook, event: Event) -> bool:
     return event.type in webhook.events and webhook.disabled_at is None and event.occurred_at >= webhook.created_at
+
+
+def _unknown() -> WebhookNotFound:
+    return WebhookNotFound("There is no webhook with this id. Check the id.")
 
 
 def _check_enabled(webhook: Webhook) -> None:

@@ -25,14 +25,16 @@ from service.analyses.happenings import analysis_ended
 from service.analyses.identity import Kind, new_id
 from service.analyses.ports import Stores
 from service.analyses.tenancy import DEFAULT_TENANT
-from service.analyses.webhook import Delivery, DeliveryState, EventType, Webhook
+from service.analyses.webhook import LONGEST_PENDING, Delivery, DeliveryState, Event, EventType, Webhook
 from service.api import app as api
 from service.notifications import delivering
-from service.notifications.delivering import AT_ONCE_EACH, LEASE_S, Deliverer
+from service.notifications.delivering import LEASE_S, Deliverer
 from service.notifications.sending import Sender
+from service.notifications.turns import AT_ONCE_EACH
 from service.schemas.webhooks import AnalysisEvent, DecisionEvent
 from service.settings import Settings
 from service.storage.leases import RedisLeases
+from service.storage.records import DELIVERY, WEBHOOK
 from service.storage.redis_queue import open_connection
 from tests.e2e.samples import Sample
 from tests.places import DiskPlace, Place
@@ -136,7 +138,7 @@ def test_a_failed_attempt_is_made_again_under_the_same_id_with_the_same_body(tol
     told.round()
     first = told.state(delivery)
     assert (first.state, first.n_attempts, first.last_attempt.status) == (DeliveryState.PENDING, 1, 500)
-    assert (first.next_attempt_at - first.last_attempt.at).total_seconds() == pytest.approx(5.0, abs=0.001)
+    assert 5.0 <= (first.next_attempt_at - first.last_attempt.at).total_seconds() < 10.0, "from the attempt's end"
     told.round()
     assert len(receiver.received) == 1, "it is not due"
     for _ in range(2):
@@ -167,6 +169,43 @@ def test_what_is_owed_to_a_webhook_that_is_removed_is_forgotten(told: Telling, r
     told.store.remove(webhook.id)
     told.round()
     assert (receiver.received, told.pending()) == ([], [])
+
+
+@pytest.mark.parametrize("record", ["webhook.json", "deliveries/"])
+def test_what_cannot_be_read_is_left_alone_and_sent_when_it_can(
+    told: Telling, place: Place, receiver: Receiver, record: str
+) -> None:
+    webhook = told.webhook(receiver)
+    delivery = told.owe(webhook)
+    content = (WEBHOOK if record == "webhook.json" else DELIVERY).dump_json(
+        webhook if record == "webhook.json" else delivery
+    )
+    place.overwrite(record, b"{")
+    told.round()
+    assert (receiver.received, told.pending()) == ([], [delivery.id])
+    place.overwrite(record, content)
+    told.round()
+    assert len(receiver.received) == 1
+    assert told.state(delivery).state is DeliveryState.DELIVERED
+
+
+def a_decision_owed(told: Telling, webhook: Webhook, decided_at: datetime) -> Delivery:
+    """As by somebody who has died before he kept the decision."""
+    decision_id = new_id(Kind.DECISION)
+    data = {"decision_id": decision_id, "analysis_id": new_id(Kind.ANALYSIS)}
+    delivery = webhooks.delivery_of(webhook.id, Event(EventType.DECISION_MADE, decision_id, decided_at, data))
+    told.store.owe(delivery)
+    return delivery
+
+
+def test_a_decision_that_is_not_kept_is_not_told_and_forgotten_in_time(told: Telling, receiver: Receiver) -> None:
+    webhook = told.webhook(receiver)
+    fresh = a_decision_owed(told, webhook, datetime.now(UTC) - SOON)
+    old = a_decision_owed(told, webhook, datetime.now(UTC) - LONGEST_PENDING - SOON)
+    told.round()
+    assert receiver.received == []
+    assert told.pending() == [fresh.id]
+    assert told.state(old).state is DeliveryState.FAILED
 
 
 def test_several_processes_make_one_attempt(disk_told: Telling, receiver: Receiver) -> None:
@@ -241,11 +280,12 @@ def test_a_target_that_is_slow_keeps_no_other_waiting(tmp_path, shared_valkey: V
             await deliverer.round()
             while told.state(delivery).state is not DeliveryState.DELIVERED:
                 await asyncio.sleep(0.01)
+            assert len(slow.received) <= AT_ONCE_EACH, "as many as one target gets at a time"
             released.set()
             await deliverer.settled()
 
         asyncio.run(asyncio.wait_for(deliver(), 20))
-        assert len(slow.received) == AT_ONCE_EACH, "as many as one target gets at a time"
+        assert len(slow.received) == 2 * AT_ONCE_EACH, "the others followed without another round"
     assert len(quick.received) == 1
 
 

@@ -61,7 +61,10 @@ class Secret:
 
 @dataclass(frozen=True)
 class Webhook:
-    """An address that is told of events.  `secrets`, the latest first: those that count sign together."""
+    """An address that is told of events.  `secrets`, the latest first: those that count sign together.
+
+    replaced, what has made the secrets before these, the latest first.
+    """
 
     version: int
     id: str
@@ -70,6 +73,7 @@ class Webhook:
     description: str
     secrets: tuple[Secret, ...]
     disabled_at: datetime | None = None  # when it answered 410 Gone
+    replaced: tuple[str, ...] = ()
 
     @property
     def created_at(self) -> datetime:

@@ -44,6 +44,9 @@ class Place(Protocol):
     def write_record(self, name: str, an_id: str, content: bytes) -> None:
         """Other bytes for a `dataset`, a `submission`, the `outcome` of an analysis with a report, or that `report`."""
 
+    def overwrite(self, named: str, content: bytes) -> None:
+        """Other bytes in everything that has this in its name, behind the store's back."""
+
     def take_away(self, patched: pytest.MonkeyPatch) -> None:
         """From here on nothing can be written."""
 
@@ -82,6 +85,11 @@ class DiskPlace:
     def write_record(self, name: str, an_id: str, content: bytes) -> None:
         folder = "datasets" if name == "dataset" else "analyses"
         (self.folder / folder / an_id / f"{name}.json").write_bytes(content)
+
+    def overwrite(self, named: str, content: bytes) -> None:
+        for name in self.contents():
+            if named in name:
+                (self.folder / name).write_bytes(content)
 
     def take_away(self, patched: pytest.MonkeyPatch) -> None:
         def full(*arguments: object) -> None:
@@ -164,6 +172,11 @@ class BucketPlace:
             records = {"dataset": layout.dataset_record, "submission": layout.submission, "outcome": layout.outcome}
             key = records[name](an_id)
         self.bucket.write(key, content)
+
+    def overwrite(self, named: str, content: bytes) -> None:
+        for name in self.contents():
+            if named in name:
+                self.bucket.write(name, content)
 
     def take_away(self, patched: pytest.MonkeyPatch) -> None:
         nowhere = Bucket(replace(self.address, endpoint="http://127.0.0.1:9"))._store

@@ -80,8 +80,8 @@ def destination_of(url: str, targets: Sequence[Target], *, allow_http: bool) -> 
     host = (parts.hostname or "").removesuffix(".")
     if "%" in host or (_address(host) is None and not LOOKED_UP.fullmatch(host)):
         raise TargetRefused(
-            f"{host[:80]!r} is no name of a host. Use 1 to 63 letters, digits and hyphens between full stops, and write"
-            " other letters in their encoded form (xn--).",
+            f"{host[:80]!r} is no name of a host. Use 1 to 63 letters, digits and hyphens between full stops, and "
+            "write other letters in their encoded form (xn--).",
             part="url",
         )
     usual = USUAL_PORTS[parts.scheme]

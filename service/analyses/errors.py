@@ -41,6 +41,8 @@ AnalysisError
 |   +-- TooManyWebhooks     too_many_webhooks
 |   +-- WebhooksOff         webhooks_off
 |   +-- WebhookDisabled     webhook_disabled
+|   +-- RotatedMeanwhile    rotated_meanwhile
+|   +-- DeliveryUnderWay    delivery_under_way
 |   +-- NotGateable         not_gateable
 |   +-- ReportOutdated      report_outdated
 +-- TooMuch                 more than the service takes now; `retry_after_s` says when to try again
@@ -48,6 +50,7 @@ AnalysisError
 |   +-- RateLimited         rate_limited
 |   +-- TooManyUploads      too_many_uploads
 |   +-- TooManyStreams      too_many_streams
+|   +-- TooManyPending      too_many_pending
 +-- ReportNotReady          report_not_ready
 +-- NoReport                no_report
 +-- ReportAltered           report_altered
@@ -326,6 +329,18 @@ class WebhookDisabled(Conflict):
     code = "webhook_disabled"
 
 
+class RotatedMeanwhile(Conflict):
+    """The secret that the call has made counts no more, or not for long."""
+
+    code = "rotated_meanwhile"
+
+
+class DeliveryUnderWay(Conflict):
+    """The delivery is being sent."""
+
+    code = "delivery_under_way"
+
+
 class TooMuch(AnalysisError):
     """More than the service takes now."""
 
@@ -353,9 +368,15 @@ class TooManyUploads(TooMuch):
 
 
 class TooManyStreams(TooMuch):
-    """As many streams of events are open as the service holds."""
+    """As many streams of events, and waits, are open as the service holds."""
 
     code = "too_many_streams"
+
+
+class TooManyPending(TooMuch):
+    """As many deliveries of a webhook wait as may be asked for by hand."""
+
+    code = "too_many_pending"
 
 
 class ReportNotReady(AnalysisError):

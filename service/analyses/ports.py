@@ -380,6 +380,9 @@ class WebhookStore(Protocol):
     def find(self, webhook_id: str) -> Webhook | None:
         """A webhook, or None for an unknown one."""
 
+    def has(self, webhook_id: str) -> bool:
+        """Whether it is there, though it may be that it cannot be read."""
+
     def ids(self) -> Sequence[str]:
         """Ids of all webhooks, newest first."""
 
@@ -398,11 +401,17 @@ class WebhookStore(Protocol):
     def find_delivery(self, webhook_id: str, delivery_id: str) -> Delivery | None:
         """A delivery, or None for an unknown one."""
 
+    def has_delivery(self, webhook_id: str, delivery_id: str) -> bool:
+        """Whether it is there, though it may be that it cannot be read."""
+
     def find_deliveries(self, webhook_id: str, delivery_ids: Sequence[str]) -> Sequence[Delivery | None]:
         """`find_delivery` for many."""
 
     def delivery_ids(self, webhook_id: str, before: str | None = None, at_most: int | None = None) -> Sequence[str]:
         """Ids of a webhook's deliveries, newest first; only those older than `before`, and so many of them."""
+
+    def pending_ids(self, webhook_id: str) -> Sequence[str]:
+        """Ids of a webhook's deliveries that are marked as pending, newest first."""
 
     def remove_delivery(self, webhook_id: str, delivery_id: str) -> None:
         """Remove a delivery."""
@@ -454,7 +463,9 @@ class Stores(Protocol):
         """Everybody's analyses without an outcome, oldest first; only those that are `chosen`, before they are read."""
 
     def owed(self, until: datetime) -> Iterator[Owed]:
-        """Everybody's deliveries that are due by then, those first that have been for longest."""
+        """Everybody's deliveries that are due by then, those first that have been for longest; last those that are due
+        too late to be true.
+        """
 
     def mend(self) -> None:
         """Put right what a copy that was made while the service ran may lack, so that every analysis comes to its end.

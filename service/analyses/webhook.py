@@ -5,13 +5,17 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from typing import Any
 
 from service.analyses.identity import made_at_s
 
 MAX_DESCRIPTION_CHARACTERS = 256
+LONGEST_PAUSE = timedelta(hours=24)
+"""Between two attempts at a delivery."""
+LONGEST_PENDING = timedelta(days=3)
+"""Longer than all attempts of a delivery take."""
 ONE_LINE = re.compile(r"[^\x00-\x1f\x7f-\x9f]*")
 
 
@@ -57,7 +61,10 @@ class Secret:
 
 @dataclass(frozen=True)
 class Webhook:
-    """An address that is told of events.  `secrets`, the latest first: those that count sign together."""
+    """An address that is told of events.  `secrets`, the latest first: those that count sign together.
+
+    replaced, what has made the secrets before these, the latest first.
+    """
 
     version: int
     id: str
@@ -66,6 +73,7 @@ class Webhook:
     description: str
     secrets: tuple[Secret, ...]
     disabled_at: datetime | None = None  # when it answered 410 Gone
+    replaced: tuple[str, ...] = ()
 
     @property
     def created_at(self) -> datetime:
@@ -124,3 +132,13 @@ class Owed:
     tenant: str
     webhook_id: str
     delivery_id: str
+
+
+def is_due(moment: datetime, now: datetime) -> bool:
+    """Whether what is due at a moment is due now: also what only a clock that was ahead can have put off so far."""
+    return moment <= now or moment > too_far(now)
+
+
+def too_far(now: datetime) -> datetime:
+    """Nothing is put off so far, clocks that differ by an hour included."""
+    return now + LONGEST_PAUSE + timedelta(hours=1)

@@ -15,7 +15,9 @@ from service.analyses.analysis import RECORD_VERSION
 from service.analyses.errors import (
     DeliveryNotFound,
     InvalidRequest,
+    RotatedMeanwhile,
     StoreUnavailable,
+    TooManyPending,
     TooManyWebhooks,
     WebhookDisabled,
     WebhookNotFound,
@@ -37,6 +39,10 @@ from service.analyses.webhook import (
 
 MOST_WEBHOOKS = 16  # of one tenant
 MOST_DELIVERIES = 10_000  # of one webhook: more cost the oldest
+MOST_PENDING_TESTS = 4  # of one webhook
+MOST_PENDING = 100  # of one webhook, for whoever wants more of them sent again
+PENDING_RETRY_S = 10
+MOST_REPLACED = 32  # calls that have rotated a secret and are remembered
 SECRET_BYTES = 32
 SECRET_PREFIX = "whsec_"  # noqa: S105 - what every secret begins with  # nosec B105
 BOTH_COUNT = timedelta(hours=24)
@@ -90,7 +96,7 @@ def find(webhooks: WebhookStore, webhook_id: str) -> Webhook:
     """A webhook.  Raises WebhookNotFound."""
     webhook = webhooks.find(webhook_id) if is_id(webhook_id, Kind.WEBHOOK) else None
     if webhook is None:
-        raise WebhookNotFound("There is no webhook with this id. Check the id.")
+        raise _unknown()
     return webhook
 
 
@@ -102,7 +108,8 @@ def every(webhooks: WebhookStore) -> Sequence[Webhook]:
 
 def delete(webhooks: WebhookStore, webhook_id: str) -> None:
     """Remove a webhook with all that it was told, and is owed.  Raises WebhookNotFound."""
-    find(webhooks, webhook_id)
+    if not is_id(webhook_id, Kind.WEBHOOK) or not webhooks.has(webhook_id):  # one that cannot be read can be removed
+        raise _unknown()
     webhooks.remove(webhook_id)
     log.info("webhook_deleted", webhook_id=webhook_id)
 
@@ -110,7 +117,7 @@ def delete(webhooks: WebhookStore, webhook_id: str) -> None:
 def rotate(webhooks: WebhookStore, webhook_id: str, stem: str | None = None) -> Webhook:
     """Give a webhook a new secret; the one before counts too for BOTH_COUNT, older ones no more.
 
-    Arguments: stem, of the call: a repetition of it changes nothing.  Raises WebhookNotFound.
+    Arguments: stem, of the call: a repetition of it changes nothing.  Raises WebhookNotFound, RotatedMeanwhile.
     """
     find(webhooks, webhook_id)
     made, now = _new_secret(stem or new_stem()), datetime.now(UTC)
@@ -119,7 +126,14 @@ def rotate(webhooks: WebhookStore, webhook_id: str, stem: str | None = None) -> 
         latest = webhook.secrets[0]
         if latest.made_by == made.made_by:
             return webhook
-        return replace(webhook, secrets=(made, replace(latest, until=now + BOTH_COUNT)))
+        before = [secret.made_by for secret in webhook.secrets[1:]]
+        if made.made_by in (*before, *webhook.replaced):
+            raise RotatedMeanwhile(
+                "Another call has given the webhook a newer secret than this one did. Use that, or rotate once more "
+                "under another Idempotency-Key."
+            )
+        replaced = (*before, *webhook.replaced)[:MOST_REPLACED]
+        return replace(webhook, secrets=(made, replace(latest, until=now + BOTH_COUNT)), replaced=replaced)
 
     changed = webhooks.change(webhook_id, rotated)
     if changed is None:
@@ -161,13 +175,18 @@ def delivery_of(webhook_id: str, event: Event) -> Delivery:
 
 
 def try_out(webhooks: WebhookStore, webhook_id: str, stem: str | None = None) -> Delivery:
-    """Owe a webhook an event that says nothing.  Raises WebhookNotFound, WebhookDisabled, StoreUnavailable."""
+    """Owe a webhook an event that says nothing.
+
+    Raises WebhookNotFound, WebhookDisabled, TooManyPending, StoreUnavailable.
+    """
     _check_enabled(find(webhooks, webhook_id))
     event = Event(EventType.WEBHOOK_TEST, stem or new_stem(), datetime.now(UTC), {"webhook_id": webhook_id})
     if stem is not None:  # a repetition of the call finds the same, though it is later
         moment = datetime.fromtimestamp(int(stem[:12], 16) / 1000, UTC)
         event = replace(event, occurred_at=moment)
     delivery = delivery_of(webhook_id, event)
+    if not webhooks.has_delivery(webhook_id, delivery.id):
+        _check_tests(webhooks, webhook_id)
     webhooks.owe(delivery)
     return find_delivery(webhooks, webhook_id, delivery.id)
 
@@ -197,10 +216,15 @@ def list_deliveries(webhooks: WebhookStore, webhook_id: str, cursor: str | None,
 def replay(webhooks: WebhookStore, webhook_id: str, delivery_id: str) -> Delivery:
     """Owe a delivery again, at once and with all its attempts; one that is pending becomes due.
 
-    Raises WebhookNotFound, WebhookDisabled, DeliveryNotFound, StoreUnavailable.
+    Raises WebhookNotFound, WebhookDisabled, DeliveryNotFound, TooManyPending, StoreUnavailable.
     """
     _check_enabled(find(webhooks, webhook_id))
     before = find_delivery(webhooks, webhook_id, delivery_id)
+    if before.state is not DeliveryState.PENDING and len(webhooks.pending_ids(webhook_id)) >= MOST_PENDING:
+        raise TooManyPending(
+            f"{MOST_PENDING} deliveries of this webhook wait already. Have this one sent again when they are through.",
+            retry_after_s=PENDING_RETRY_S,
+        )
     again = replace(before, state=DeliveryState.PENDING, n_attempts=0, next_attempt_at=datetime.now(UTC))
     webhooks.update(before, again)
     log.info("delivery_replayed", webhook_id=webhook_id, delivery_id=delivery_id)
@@ -224,6 +248,21 @@ def sweep_deliveries(webhooks: WebhookStore, now: datetime, retention: timedelta
 
 def _is_told(webhook: Webhook, event: Event) -> bool:
     return event.type in webhook.events and webhook.disabled_at is None and event.occurred_at >= webhook.created_at
+
+
+def _check_tests(webhooks: WebhookStore, webhook_id: str) -> None:
+    """Tests are the newest of what is pending: looking at some is enough."""
+    newest = webhooks.pending_ids(webhook_id)[:MOST_PENDING]
+    pending = [one for one in webhooks.find_deliveries(webhook_id, newest) if one is not None]
+    if sum(one.event.type is EventType.WEBHOOK_TEST for one in pending) >= MOST_PENDING_TESTS:
+        raise TooManyPending(
+            f"{MOST_PENDING_TESTS} tests of this webhook wait already. See how they go in its deliveries first.",
+            retry_after_s=PENDING_RETRY_S,
+        )
+
+
+def _unknown() -> WebhookNotFound:
+    return WebhookNotFound("There is no webhook with this id. Check the id.")
 
 
 def _check_enabled(webhook: Webhook) -> None:

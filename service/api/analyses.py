@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import timedelta
 from typing import Annotated
 
@@ -14,7 +15,7 @@ from pydantic import TypeAdapter
 from service.access.callers import Caller
 from service.analyses import lifecycle, submission
 from service.analyses.analysis import Analysis, State
-from service.analyses.errors import InvalidRequest
+from service.analyses.errors import InvalidRequest, TooManyStreams
 from service.analyses.metadata import check_metadata
 from service.analyses.ports import Store
 from service.api import problems
@@ -37,7 +38,7 @@ from service.api.observation import request_id
 from service.api.once import IN_USE, Once, OnceDep, begun
 from service.api.reading import reading
 from service.api.views import analysis_address, view_analysis
-from service.api.waiting import WaitDep, WatchesDep
+from service.api.waiting import WaitDep, Watches, WatchesDep
 from service.estimation.report import Report
 from service.estimation.simulation_records import Simulation
 from service.schemas.analyses import AnalysisPage, AnalysisRequest, AnalysisView
@@ -51,6 +52,7 @@ router = APIRouter(prefix="/v1/analyses", tags=["analyses"])
 METADATA_PREFIX = "metadata."
 REQUEST = TypeAdapter(AnalysisRequest)
 AnalysisId = Annotated[str, Path(description="Id of the analysis.", examples=[ID_EXAMPLES["analysis_id"]])]
+BUSY = problem("As many waits and streams are open as the service holds (`too_many_streams`).", RETRY_AFTER)
 UNKNOWN = problem("Unknown id.")
 METADATA_FILTER = {
     "name": "metadata",
@@ -143,8 +145,9 @@ async def submit(
     if wait_s is not None:
         # A repetition of the call need not wait for this one to end its wait.
         await once.keep_response(_answer(analysis, retention))
-        analysis = await watches.until_over(caller.tenant, store, analysis, wait_s)
-        applied = _applied(wait_s)
+        with suppress(TooManyStreams):  # it is submitted: then the answer is how it stands
+            analysis = await _until_over(capacity, watches, caller.tenant, store, analysis, wait_s)
+            applied = _applied(wait_s)
     return _answer(analysis, retention, applied)
 
 
@@ -182,12 +185,17 @@ def list_analyses(
 @router.get(
     "/{analysis_id}",
     summary="Look at an analysis",
-    responses={200: {"headers": RETRY_AFTER | APPLIED, "description": "The analysis as it stands."}, 404: UNKNOWN},
+    responses={
+        200: {"headers": RETRY_AFTER | APPLIED, "description": "The analysis as it stands."},
+        404: UNKNOWN,
+        429: BUSY,
+    },
 )
 async def look(
     services: ServicesDep,
     store: StoreDep,
     caller: CallerDep,
+    capacity: CapacityDep,
     watches: WatchesDep,
     response: Response,
     analysis_id: AnalysisId,
@@ -196,7 +204,7 @@ async def look(
     """State, progress, times, and the error of a failed analysis."""
     analysis = await run_in_threadpool(lifecycle.describe, store, services.queue, analysis_id)
     if wait_s is not None:
-        analysis = await watches.until_over(caller.tenant, store, analysis, wait_s)
+        analysis = await _until_over(capacity, watches, caller.tenant, store, analysis, wait_s)
         response.headers.update(_applied(wait_s))
     if not analysis.state.final:
         response.headers["Retry-After"] = str(problems.RETRY_AFTER_S)
@@ -211,12 +219,14 @@ async def look(
         200: {"headers": APPLIED},
         404: UNKNOWN,
         409: problem("Not finished (`report_not_ready`), or none (`no_report`).", RETRY_AFTER),
+        429: BUSY,
     },
 )
 async def report(
     services: ServicesDep,
     store: StoreDep,
     caller: CallerDep,
+    capacity: CapacityDep,
     watches: WatchesDep,
     analysis_id: AnalysisId,
     wait_s: WaitDep,
@@ -227,7 +237,7 @@ async def report(
     """
     if wait_s is not None:
         analysis = await run_in_threadpool(lifecycle.describe, store, services.queue, analysis_id)
-        await watches.until_over(caller.tenant, store, analysis, wait_s)
+        await _until_over(capacity, watches, caller.tenant, store, analysis, wait_s)
     stored = await run_in_threadpool(lifecycle.report, store, analysis_id)
     return Response(stored, headers=_applied(wait_s), media_type="application/json")
 
@@ -335,6 +345,19 @@ def _metadata_filter(request: Request) -> dict[str, str]:
                 raise InvalidRequest(f"{name[:80]} is asked for with two values, which nothing has. Send one.")
     check_metadata(wanted)
     return wanted
+
+
+async def _until_over(
+    capacity: Capacity, watches: Watches, tenant: str, store: Store, analysis: Analysis, wait_s: float
+) -> Analysis:
+    """The analysis when it has ended, or as it stands after the wait, which counts as a stream.
+
+    Raises TooManyStreams.
+    """
+    if analysis.state.final:
+        return analysis
+    with capacity.streaming():
+        return await watches.until_over(tenant, store, analysis, wait_s)
 
 
 def _applied(wait_s: float | None) -> dict[str, str]:

@@ -157,18 +157,18 @@ class Capacity:
 
     @contextmanager
     def streaming(self) -> Iterator[None]:
-        """While the caller follows an analysis.  Raises TooManyStreams."""
+        """While the caller follows an analysis, or waits for one.  Raises TooManyStreams."""
         settings, streams = self._services.settings, self._taken.streams
         if streams[self._caller] >= settings.max_streams:
             raise TooManyStreams(
-                f"{settings.max_streams} streams are open already, which is as many as this service holds for one "
+                f"{settings.max_streams} streams and waits are open already, as many as this service holds for one "
                 "caller. Close some, or look at the analysis now and then.",
                 retry_after_s=STREAM_RETRY_S,
             )
         if streams.total() >= settings.max_connections // 2:
             raise TooManyStreams(
-                "As many streams are open as this service holds. Try again after the time in Retry-After, or look at "
-                "the analysis now and then.",
+                "As many streams and waits are open as this service holds. Try again after the time in Retry-After, "
+                "or look at the analysis now and then.",
                 retry_after_s=STREAM_RETRY_S,
             )
         with _counted(streams, self._caller):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -13,6 +14,7 @@ from service.estimation.errors import InputError, InvalidOption
 from service.gating.errors import GatingError, InvalidPolicy
 
 MAX_NAME_CHARACTERS = 40  # of what a caller has written and is told again
+ENUMERATED = re.compile(r"<\w+\.\w+: ('[^']*')>")
 SOURCES = {"query": "Query parameter", "path": "Path parameter", "header": "Header"}
 KINDS: dict[str, type[InvalidMetadata | InvalidOption | InvalidPolicy]] = {
     "metadata": InvalidMetadata,
@@ -88,4 +90,5 @@ def _complaint(what: str, entry: Mapping[str, Any]) -> str:
             return f"{what} {place} is missing. Give it; /docs says what it means."
         case "extra_forbidden" | "unexpected_keyword_argument":
             return f"There is no {what.lower()} {place}. Leave it out, or mend its name; /docs lists what there is."
-    return f"{what} {place} is not as described at /docs. {entry['msg']}."
+    told = ENUMERATED.sub(r"\1", entry["msg"])  # words of a list, which the framework shows as Python does
+    return f"{what} {place} is not as described at /docs. {told}."

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext, suppress
+from secrets import token_hex
 from typing import Annotated
 
 from fastapi import APIRouter, Depends, Path, Request, Response
@@ -10,12 +12,12 @@ from fastapi.concurrency import run_in_threadpool
 
 from service.access.targets import destination_of, read_targets
 from service.analyses import webhooks
-from service.analyses.errors import QueueUnavailable
-from service.analyses.webhook import EventType
+from service.analyses.errors import DeliveryUnderWay, QueueUnavailable
+from service.analyses.webhook import DeliveryState, EventType
 from service.api.access import ServicesDep, StoreDep
 from service.api.bodies import json_body
 from service.api.datasets import Cursor, Limit
-from service.api.describing import ID_EXAMPLES, LOCATION, json_content, problem, request_body
+from service.api.describing import ID_EXAMPLES, LOCATION, RETRY_AFTER, json_content, problem, request_body
 from service.api.once import IN_USE, OnceDep, StemDep, begun
 from service.api.webhook_views import view_delivery, view_new_webhook, view_rotated, view_webhook, webhook_address
 from service.schemas.limits import DEFAULT_PAGE
@@ -28,6 +30,7 @@ from service.schemas.webhooks import (
     WebhookRequest,
     WebhookView,
 )
+from service.wiring import Services
 
 router = APIRouter(prefix="/v1/webhooks", tags=["webhooks"])
 
@@ -35,6 +38,19 @@ WebhookId = Annotated[str, Path(description="Id of the webhook.", examples=[ID_E
 DeliveryId = Annotated[str, Path(description="Id of the delivery.", examples=[ID_EXAMPLES["delivery_id"]])]
 UNKNOWN = problem("Unknown id.")
 DISABLED = problem("The webhook is told nothing any more, or the call is still being answered.", IN_USE["headers"])
+NOT_NOW = problem(
+    "The webhook is told nothing any more, the delivery is being sent (`delivery_under_way`), or the call is still "
+    "being answered.",
+    IN_USE["headers"],
+)
+PENDING = problem("As many of its deliveries wait as may be asked for by hand (`too_many_pending`).", RETRY_AFTER)
+
+
+ROTATED = problem(
+    "Another call has rotated after the one with this Idempotency-Key (`rotated_meanwhile`), or that is still being "
+    "answered.",
+    IN_USE["headers"],
+)
 
 
 @router.post(
@@ -109,7 +125,7 @@ def delete(services: ServicesDep, store: StoreDep, webhook_id: WebhookId) -> Non
         services.queue.erase(webhook_id)
 
 
-@router.post("/{webhook_id}/rotate", summary="Give a webhook a new secret", responses={404: UNKNOWN, 409: IN_USE})
+@router.post("/{webhook_id}/rotate", summary="Give a webhook a new secret", responses={404: UNKNOWN, 409: ROTATED})
 def rotate(store: StoreDep, webhook_id: WebhookId, stem: StemDep) -> RotatedSecretView:
     """For 24 hours deliveries carry two signatures, with the new secret and with the one before it."""
     return view_rotated(webhooks.rotate(store.webhooks, webhook_id, stem))
@@ -119,7 +135,7 @@ def rotate(store: StoreDep, webhook_id: WebhookId, stem: StemDep) -> RotatedSecr
     "/{webhook_id}/test",
     status_code=202,
     summary="Try a webhook",
-    responses={202: {"description": "The delivery, which is due at once."}, 404: UNKNOWN, 409: DISABLED},
+    responses={202: {"description": "The delivery, which is due at once."}, 404: UNKNOWN, 409: DISABLED, 429: PENDING},
 )
 def try_out(store: StoreDep, webhook_id: WebhookId, stem: StemDep) -> DeliveryView:
     """Send it a `webhook.test` event. Look at its deliveries to see how that went."""
@@ -143,9 +159,31 @@ def list_deliveries(
     "/{webhook_id}/deliveries/{delivery_id}/replay",
     status_code=202,
     summary="Tell a webhook again",
-    responses={202: {"description": "The delivery, which is due at once."}, 404: UNKNOWN, 409: DISABLED},
+    responses={202: {"description": "The delivery, which is due at once."}, 404: UNKNOWN, 409: NOT_NOW, 429: PENDING},
     dependencies=[Depends(begun)],
 )
-def replay(store: StoreDep, webhook_id: WebhookId, delivery_id: DeliveryId) -> DeliveryView:
+def replay(services: ServicesDep, store: StoreDep, webhook_id: WebhookId, delivery_id: DeliveryId) -> DeliveryView:
     """Send an event once more under the same id, whether it was delivered or not, with all its attempts before it."""
-    return view_delivery(webhooks.replay(store.webhooks, webhook_id, delivery_id))
+    before = webhooks.find_delivery(store.webhooks, webhook_id, delivery_id)
+    with _unsent(services, delivery_id) if before.state is DeliveryState.PENDING else nullcontext():
+        return view_delivery(webhooks.replay(store.webhooks, webhook_id, delivery_id))
+
+
+@contextmanager
+def _unsent(services: Services, delivery_id: str) -> Iterator[None]:
+    """While no attempt is made, which would write what comes of it over what is written here.
+
+    Without the queue nobody can tell: then it is written all the same.  Raises DeliveryUnderWay.
+    """
+    holder, leases = token_hex(8), services.leases
+    try:
+        is_free = leases.take(delivery_id, holder)
+    except QueueUnavailable:
+        is_free = True
+    if not is_free:
+        raise DeliveryUnderWay("The delivery is being sent in this moment. See how that ends, then ask again.")
+    try:
+        yield
+    finally:
+        with suppress(QueueUnavailable):
+            leases.let_go(delivery_id, holder)

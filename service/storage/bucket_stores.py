@@ -29,7 +29,7 @@ from service.storage.cache import FileCache
 from service.storage.chunks import chunks
 from service.storage.disk_files import check_writable
 from service.storage.disk_receiving import MAX_ARRAY_BYTES, Bounds
-from service.storage.owed import owed_until
+from service.storage.owed import beyond, owed_in, owed_until
 from service.storage.staging import sweep_staged
 
 ABANDONED = timedelta(hours=1)  # longer than anything takes from its first object to its record
@@ -130,8 +130,14 @@ class BucketStores:
                     yield found
 
     def owed(self, until: datetime) -> Iterator[Owed]:
-        """Everybody's deliveries that are due by then, those first that have been for longest."""
-        return owed_until((item.key.removeprefix(f"{OWED}/") for item in self._bucket.listed(OWED)), until)
+        """Everybody's deliveries that are due by then, those first that have been for longest; last those that are due
+        too late to be true.
+        """
+        yield from owed_until(self._marks_owed(), until)
+        yield from owed_in(self._marks_owed(f"{OWED}/{beyond(until)}"))
+
+    def _marks_owed(self, after: str | None = None) -> Iterator[str]:
+        return (item.key.removeprefix(f"{OWED}/") for item in self._bucket.listed(OWED, after))
 
     def mend(self) -> None:
         """Mark every analysis without an outcome: a copy may have its mark from before, or its folder from after.

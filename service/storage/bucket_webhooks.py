@@ -13,7 +13,7 @@ from service.storage.bucket import LISTED_AT_ONCE, Bucket
 from service.storage.bucket_layout import DELIVERY_RECORD, OWED, WEBHOOK_RECORD, BucketLayout
 from service.storage.bucket_listing import newest_first
 from service.storage.chunks import chunks
-from service.storage.owed import latest_that_may_be_pending, mark_name, owed_of
+from service.storage.owed import latest_that_may_be_pending, mark_name, owed_of, pending_of
 from service.storage.records import DELIVERY, WEBHOOK, decode_record
 
 ATTEMPTS = 10  # of who finds the record changed under his hands
@@ -33,6 +33,10 @@ class BucketWebhooks:
         """A webhook, or None for an unknown one."""
         content = self._bucket.read(self._layout.webhook(webhook_id))
         return None if content is None else decode_record(content, WEBHOOK, f"{webhook_id}/{WEBHOOK_RECORD}")
+
+    def has(self, webhook_id: str) -> bool:
+        """Whether it is there, though it may be that it cannot be read."""
+        return self._bucket.exists(self._layout.webhook(webhook_id))
 
     def ids(self) -> Sequence[str]:
         """Ids of all webhooks, newest first."""
@@ -80,6 +84,10 @@ class BucketWebhooks:
         content = self._bucket.read(self._layout.delivery(webhook_id, delivery_id))
         return None if content is None else decode_record(content, DELIVERY, f"{delivery_id}/{DELIVERY_RECORD}")
 
+    def has_delivery(self, webhook_id: str, delivery_id: str) -> bool:
+        """Whether it is there, though it may be that it cannot be read."""
+        return self._bucket.exists(self._layout.delivery(webhook_id, delivery_id))
+
     def find_deliveries(self, webhook_id: str, delivery_ids: Sequence[str]) -> Sequence[Delivery | None]:
         """`find_delivery` for many, some at a time."""
         return self._bucket.at_once(lambda an_id: self.find_delivery(webhook_id, an_id), delivery_ids)
@@ -88,6 +96,11 @@ class BucketWebhooks:
         """Ids of a webhook's deliveries, newest first; only those older than `before`, and so many of them."""
         folder = self._layout.deliveries(webhook_id)
         return newest_first(self._bucket, folder, Kind.DELIVERY, DELIVERY_RECORD, before, at_most)
+
+    def pending_ids(self, webhook_id: str) -> Sequence[str]:
+        """Ids of a webhook's deliveries that are marked as pending, newest first."""
+        names = (item.key.removeprefix(f"{OWED}/") for item in self._bucket.listed(OWED))
+        return pending_of(names, self._layout.tenant, webhook_id)
 
     def remove_delivery(self, webhook_id: str, delivery_id: str) -> None:
         """Remove a delivery; whoever finds its mark drops it."""

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import os
 import time
+from bisect import bisect_left
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import chain
 from pathlib import Path
 
 from service.analyses.analysis import Submission
@@ -26,7 +28,7 @@ from service.storage.disk_layout import Layout, ids_in
 from service.storage.disk_policies import DiskPolicies
 from service.storage.disk_receiving import MAX_ARRAY_BYTES, Bounds
 from service.storage.disk_webhooks import DiskWebhooks
-from service.storage.owed import owed_until
+from service.storage.owed import beyond, owed_in, owed_until
 from service.storage.staging import sweep_staged
 
 LOOKED_AT_ONCE = 500  # marks
@@ -112,8 +114,11 @@ class DiskStores:
                     yield found
 
     def owed(self, until: datetime) -> Iterator[Owed]:
-        """Everybody's deliveries that are due by then, those first that have been for longest."""
-        return owed_until(sorted(os.listdir(self._layout.owed)), until)
+        """Everybody's deliveries that are due by then, those first that have been for longest; last those that are due
+        too late to be true.
+        """
+        names = sorted(os.listdir(self._layout.owed))
+        return chain(owed_until(names, until), owed_in(names[bisect_left(names, beyond(until)) :]))
 
     def mend(self) -> None:
         """Mark every analysis without an outcome: a copy may have its mark from before, or its folder from after.

@@ -15,7 +15,7 @@ from service.analyses.identity import Kind, is_id
 from service.analyses.webhook import Delivery, Owed, Webhook
 from service.storage.disk_files import create_file, locked, read_each, read_record, stored, sync_folder, write_file
 from service.storage.disk_layout import Layout, ids_in
-from service.storage.owed import latest_that_may_be_pending, mark_name, owed_of
+from service.storage.owed import latest_that_may_be_pending, mark_name, owed_of, pending_of
 from service.storage.records import DELIVERY, WEBHOOK
 
 RECORD = "webhook.json"
@@ -50,6 +50,10 @@ class DiskWebhooks:
     def find(self, webhook_id: str) -> Webhook | None:
         """A webhook, or None for an unknown one."""
         return read_record(self._layout.webhooks / webhook_id / RECORD, WEBHOOK)
+
+    def has(self, webhook_id: str) -> bool:
+        """Whether it is there, though it may be that it cannot be read."""
+        return (self._layout.webhooks / webhook_id / RECORD).exists()
 
     def ids(self) -> Sequence[str]:
         """Ids of all webhooks, newest first."""
@@ -102,6 +106,10 @@ class DiskWebhooks:
         path = self._path(webhook_id, delivery_id)
         return read_record(path, DELIVERY) if path.exists() else None
 
+    def has_delivery(self, webhook_id: str, delivery_id: str) -> bool:
+        """Whether it is there, though it may be that it cannot be read."""
+        return self._path(webhook_id, delivery_id).exists()
+
     def find_deliveries(self, webhook_id: str, delivery_ids: Sequence[str]) -> Sequence[Delivery | None]:
         """`find_delivery` for many."""
         return read_each(lambda an_id: self.find_delivery(webhook_id, an_id), delivery_ids, lambda unreadable: None)
@@ -116,6 +124,10 @@ class DiskWebhooks:
         return sorted((i for i in ids if is_id(i, Kind.DELIVERY) and (before is None or i < before)), reverse=True)[
             :at_most
         ]
+
+    def pending_ids(self, webhook_id: str) -> Sequence[str]:
+        """Ids of a webhook's deliveries that are marked as pending, newest first."""
+        return pending_of(os.listdir(self._layout.owed), self._layout.tenant, webhook_id)
 
     def remove_delivery(self, webhook_id: str, delivery_id: str) -> None:
         """Remove a delivery; whoever finds its mark drops it."""

@@ -6,15 +6,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 
 from service.analyses.identity import Kind, first_id, is_id
 from service.analyses.tenancy import is_tenant
-from service.analyses.webhook import Delivery, Owed
+from service.analyses.webhook import LONGEST_PENDING, Delivery, Owed, too_far
 
 DUE = re.compile(r"[0-9a-f]{12}")
-LONGEST_PENDING = timedelta(days=3)
-"""Longer than all attempts of a delivery take."""
 
 
 def mark_name(owed: Owed) -> str:
@@ -39,6 +37,22 @@ def owed_until(names: Iterable[str], until: datetime) -> Iterator[Owed]:
             yield found
 
 
+def beyond(until: datetime) -> str:
+    """What sorts before the marks that are due too late for anything but a clock that was ahead: they are due."""
+    return f"{_milliseconds(too_far(until)) + 1:012x}"
+
+
+def owed_in(names: Iterable[str]) -> Iterator[Owed]:
+    """What the marks among some names say."""
+    return (found for name in names if (found := _read(name)) is not None)
+
+
+def pending_of(names: Iterable[str], tenant: str, webhook_id: str) -> list[str]:
+    """Ids of a webhook's deliveries that have a mark among some names, newest first."""
+    found = {one.delivery_id for one in owed_in(names) if (one.tenant, one.webhook_id) == (tenant, webhook_id)}
+    return sorted(found, reverse=True)
+
+
 def latest_that_may_be_pending(now: datetime) -> str:
     """What sorts before the id of every delivery that may be pending, unless it was replayed."""
     return first_id(Kind.DELIVERY, now - LONGEST_PENDING)
@@ -51,7 +65,10 @@ def _read(name: str) -> Owed | None:
     due, delivery_id, tenant, webhook_id = parts
     if not is_id(delivery_id, Kind.DELIVERY) or not is_tenant(tenant) or not is_id(webhook_id, Kind.WEBHOOK):
         return None
-    return Owed(datetime.fromtimestamp(int(due, 16) / 1000, UTC), tenant, webhook_id, delivery_id)
+    try:
+        return Owed(datetime.fromtimestamp(int(due, 16) / 1000, UTC), tenant, webhook_id, delivery_id)
+    except (ValueError, OverflowError):  # later than any date
+        return None
 
 
 def _milliseconds(moment: datetime) -> int:

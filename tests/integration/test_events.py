@@ -292,6 +292,22 @@ def test_more_streams_than_there_is_room_for_are_refused_until_one_ends(own: Ser
             pass
 
 
+@pytest.mark.parametrize("own", [{"max_streams": 1}], indirect=True)
+def test_a_wait_counts_as_a_stream_and_a_submission_is_answered_at_once_when_there_is_no_room(own: Served) -> None:
+    analysis_id = own.submit()
+    waiting = {"Prefer": "wait=30"}
+    with own.followed(analysis_id):
+        for path in (f"/v1/analyses/{analysis_id}", f"/v1/analyses/{analysis_id}/report"):
+            refused = httpx2.get(f"{own.address}{path}", headers=waiting)
+            assert (refused.status_code, refused.json()["code"]) == (429, "too_many_streams")
+        made = httpx2.post(f"{own.address}/v1/analyses", files=Sample(seed=1).files(), data=QUICK, headers=waiting)
+        assert made.status_code == 202
+        assert "preference-applied" not in made.headers
+    wait_until(lambda: not own.state.taken.streams, 5)
+    waited = httpx2.get(f"{own.address}/v1/analyses/{analysis_id}", headers={"Prefer": "wait=0"})
+    assert (waited.status_code, waited.headers["preference-applied"]) == (200, "wait=0")
+
+
 @pytest.mark.parametrize("own", [{"require_keys": True}], indirect=True)
 def test_an_analysis_is_followed_by_those_who_may_read_it_and_by_no_others(own: Served) -> None:
     keys = open_keys(own.settings)

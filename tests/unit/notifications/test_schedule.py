@@ -13,10 +13,11 @@ from service.notifications.schedule import JITTER, LONGEST_PAUSE_S, PAUSES_S, af
 from .samples import a_delivery, a_webhook
 
 NOW = datetime(2026, 11, 26, 8, tzinfo=UTC)
+BEGAN = NOW - timedelta(seconds=15)
 
 
 def tried(delivery: Delivery, status: int | None, retry_after_s: float | None = None, drawn: float = 0.0) -> Delivery:
-    return after_attempt(delivery, Attempt(NOW, status, None), retry_after_s, drawn)
+    return after_attempt(delivery, Attempt(BEGAN, status, None), NOW, retry_after_s, drawn)
 
 
 @pytest.mark.parametrize("status", [200, 201, 204, 299])

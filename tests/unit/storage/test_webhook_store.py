@@ -10,11 +10,11 @@ import pytest
 
 from service.analyses import webhooks
 from service.analyses.analysis import RECORD_VERSION, Outcome
-from service.analyses.errors import StoreUnavailable
+from service.analyses.errors import StoreUnavailable, WebhookNotFound
 from service.analyses.identity import Kind, new_id
 from service.analyses.ports import Stores
 from service.analyses.tenancy import DEFAULT_TENANT
-from service.analyses.webhook import SUBSCRIBED, DeliveryState, EventType, Webhook
+from service.analyses.webhook import SUBSCRIBED, DeliveryState, EventType, Webhook, is_due
 from service.notifications.schedule import abandoned
 from tests.places import DiskPlace, Place
 from tests.unit.notifications.samples import a_delivery, a_secret, a_webhook
@@ -246,6 +246,48 @@ def test_nothing_of_before_a_webhook_was_made_is_owed_to_it(stores: Stores) -> N
     assert owed_ids(stores) == []
     webhooks.owe(store, replace(event, occurred_at=webhook.created_at))
     assert len(owed_ids(stores)) == 1
+
+
+def test_what_a_clock_that_was_ahead_has_put_off_too_far_is_due(stores: Stores) -> None:
+    webhook, store = kept(stores), stores.of(DEFAULT_TENANT).webhooks
+    now = datetime.now(UTC)
+    for delivery_id, ahead in (
+        (new_id(Kind.DELIVERY), timedelta(hours=24)),
+        (new_id(Kind.DELIVERY), timedelta(days=9)),
+    ):
+        store.owe(replace(a_delivery(webhook), id=delivery_id, next_attempt_at=now + ahead))
+    assert owed_ids(stores) == [delivery_id]
+    assert [is_due(now + timedelta(hours=hours), now) for hours in (-1, 0, 1, 24, 26)] == [
+        True,
+        True,
+        False,
+        False,
+        True,
+    ]
+
+
+def test_what_is_pending_is_known_by_webhook(stores: Stores) -> None:
+    webhook, other, store = kept(stores), kept(stores), stores.of(DEFAULT_TENANT).webhooks
+    ids = sorted((new_id(Kind.DELIVERY) for _ in range(3)), reverse=True)
+    for delivery_id in ids:
+        store.owe(replace(a_delivery(webhook), id=delivery_id, next_attempt_at=datetime.now(UTC) + LATER))
+    store.owe(a_delivery(other))
+    assert store.pending_ids(webhook.id) == ids
+
+
+def test_a_webhook_that_cannot_be_read_is_there_and_can_be_deleted(stores: Stores, place: Place) -> None:
+    webhook, store = kept(stores), stores.of(DEFAULT_TENANT).webhooks
+    delivery = a_delivery(webhook)
+    store.owe(delivery)
+    place.overwrite("webhook.json", b"{")
+    place.overwrite("deliveries/", b"{")
+    assert (store.find(webhook.id), store.find_delivery(webhook.id, delivery.id)) == (None, None)
+    assert (store.has(webhook.id), store.has_delivery(webhook.id, delivery.id)) == (True, True)
+    store.owe(delivery)
+    webhooks.delete(store, webhook.id)
+    assert (store.has(webhook.id), store.has_delivery(webhook.id, delivery.id)) == (False, False)
+    with pytest.raises(WebhookNotFound):
+        webhooks.delete(store, webhook.id)
 
 
 def test_secrets_are_readable_by_the_owner_of_the_data_directory_alone(place: Place) -> None:

@@ -14,6 +14,7 @@ START_BYTES = 4096
 NUMPY, ZIP, PARQUET, ARROW = b"\x93NUMPY", b"PK\x03\x04", b"PAR1", b"ARROW1"
 PICKLE = b"\x80"  # how pickles of every protocol since 2 begin
 OLD_PICKLE = re.compile(rb"\([ld]p[0-9]+\n|c(numpy|pandas|torch|copy_reg|__builtin__)[\w.]*\n\w+\n")
+CONTROL = re.compile(rb"[\x00-\x08\x0e-\x1f]")  # what text of no encoding has, but for UTF-16
 TAR, TAR_AT = b"ustar", 257
 LONGEST_HEADER_BYTES = 100_000_000  # of a safetensors file, as its specification has it
 
@@ -137,9 +138,11 @@ def _is_safetensors(start: bytes, size: int) -> bool:
 
 
 def _is_text(start: bytes) -> bool:
-    """Whether bytes begin like text: valid UTF-8, up to a character that may be cut, without NUL."""
+    """Whether bytes begin like text: UTF-8, up to a character that may be cut, without NUL; or what may be text in
+    another encoding, which the reader of CSV then says.
+    """
     try:
         codecs.getincrementaldecoder("utf-8")().decode(start)
     except UnicodeDecodeError:
-        return False
+        return CONTROL.search(start) is None
     return b"\x00" not in start

@@ -17,6 +17,7 @@ from safetensors.numpy import save_file
 
 from service.analyses.dataset import FileFormat
 from service.analyses.errors import ReadersBusy, UploadError
+from service.analyses.upload_errors import TableEncoding
 from service.estimation.labels import label_columns
 from service.estimation.roles import LABELS
 from service.storage.formats import children, csv_features, places
@@ -647,3 +648,9 @@ def test_no_more_files_are_read_at_once_than_there_are_places(path, tmp_path, mo
         with pytest.raises(ReadersBusy):
             converted(*how)
     assert converted(*how).n_rows == 40
+
+
+def test_text_in_another_encoding_is_said_to_be_that(path):
+    path.write_bytes("größe,länge\n1,2\n".encode("latin-1"))
+    with pytest.raises(TableEncoding):
+        read(path)

@@ -17,6 +17,8 @@ from threadpoolctl import threadpool_limits
 from service.analyses.intake import check_id_column, typed_covariates
 from service.analyses.metadata import check_metadata
 from service.analyses.policies import PRESET_NUMBER
+from service.analyses.understanding import notes_of_files
+from service.client.triage import unheeded
 from service.estimation import inputs as checks
 from service.estimation.covariates import check_covariates
 from service.estimation.estimate import estimate
@@ -36,6 +38,7 @@ from service.remote.choices import Choice
 from service.remote.commands import Upload, pairs_of
 from service.remote.endings import Ended, ExitCode, explained
 from service.remote.gating import Gated
+from service.remote.notes import say
 from service.remote.progress import stages_shown
 from service.schemas.policies import DecisionView
 from service.storage.input_files import open_features, open_labels
@@ -65,8 +68,14 @@ def gate_files(upload: Upload, choice: Choice, timeout_s: float) -> Gated:
         check_metadata(metadata)
         planned = replace(upload, embedding_dim=known.policy.planned.embedding_dim)
         # BLAS is limited for all threads, by the one that waits: while it holds the limits, no other can change them.
-        with threadpool_limits(limits=THREADS), stages_shown(safe_console(stderr=True)) as show:
-            report = within(timeout_s, show, lambda progress: estimate_files(planned, progress))
+        console, notes = safe_console(stderr=True), list[str]()
+
+        def note(text: str) -> None:
+            notes.append(text)
+            say(console, text)
+
+        with threadpool_limits(limits=THREADS), stages_shown(console) as show:
+            report = within(timeout_s, show, lambda progress: estimate_files(planned, progress, note))
         decision, figures = decide(report, known.policy), figures_of(report)
     document = {
         **dict.fromkeys(DecisionView.model_fields),
@@ -77,7 +86,7 @@ def gate_files(upload: Upload, choice: Choice, timeout_s: float) -> Gated:
         "metadata": metadata,
         "figures": as_dict(figures),
     }
-    ruling = Ruling(decision, choice.label, report.regimes, policy_version=known.version)
+    ruling = Ruling(decision, choice.label, report.regimes, policy_version=known.version, notes=tuple(notes))
     return Gated(ruling, document)
 
 
@@ -96,14 +105,19 @@ def known_policy(choice: Choice) -> KnownPolicy:
     return KnownPolicy(PRESETS[reference.name], reference.name, PRESET_NUMBER)
 
 
-def estimate_files(upload: Upload, progress: Progress) -> Report:
-    """The report that the service would make of the upload.  Raises EstimationError, AnalysisError, OSError."""
+def estimate_files(upload: Upload, progress: Progress, note: Callable[[str], None] = unheeded) -> Report:
+    """The report that the service would make of the upload.  Raises EstimationError, AnalysisError, OSError.
+
+    Arguments: note, is told what was left out of the files, and what became of ids, before anything is estimated.
+    """
     chosen = upload.submitted_options()
     options = chosen.options()
     checks.check_options(options)
     check_id_column(upload.id_column)
     features = open_features(upload.x, upload.y, upload.groups, upload.covariates, upload.id_column)
     labels = open_labels(upload.labels, upload.rows, features, upload.id_column)
+    for text in notes_of_files(features, labels):
+        note(text)
     n_pairs = checks.check_pairs(features.x, features.y)
     if features.groups is not None:
         check_group_ids(features.groups, n_pairs)

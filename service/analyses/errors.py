@@ -57,6 +57,7 @@ AnalysisError
 +-- QueueUnavailable        queue_unavailable
 +-- StoreUnavailable        store_unavailable
 +-- ReadersBusy             readers_busy
++-- Draining                draining
 +-- AnalysisLost            how an analysis ended that no report could be made for
     +-- TimeLimitExceeded   time_limit_exceeded
     +-- WorkerLost          worker_lost
@@ -412,6 +413,12 @@ class ReadersBusy(AnalysisError):
     """Too many uploads are being read at the same time."""
 
     code = "readers_busy"
+
+
+class Draining(AnalysisError):
+    """The API is stopping."""
+
+    code = "draining"
 
 
 class AnalysisLost(AnalysisError):

@@ -15,6 +15,7 @@ UploadError
 |   +-- UnequalLists        unequal_lists
 |   +-- InexactIntegers     inexact_integers
 |   +-- TooCostlyToRead     too_costly_to_read
+|   +-- DamagedFile         damaged_file
 +-- ExpandsTooFar           expands_too_far
 +-- InvalidIds              invalid_ids
     +-- NoSuchIdColumn      no_such_id_column
@@ -108,6 +109,12 @@ class TooCostlyToRead(InvalidArrayFile):
     """Reading the file takes more memory or time than the service gives."""
 
     code = "too_costly_to_read"
+
+
+class DamagedFile(InvalidArrayFile):
+    """What reads the file broke off: it is damaged, or needs too much memory."""
+
+    code = "damaged_file"
 
 
 class ExpandsTooFar(UploadError):

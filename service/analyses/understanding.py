@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from service.analyses.dataset import Dataset, DatasetState, FileFormat, LabelJoin, Understood
+from collections.abc import Mapping
+
+from service.analyses.dataset import Dataset, DatasetState, FileFormat, Join, LabelJoin, Understood
+from service.analyses.ports import Features, Labels
 
 NAMES = {
     FileFormat.NPY: ".npy",
@@ -31,8 +34,25 @@ def sentence_of_join(dataset: Dataset) -> str | None:
     """What became of the ids of rows that came with x or y, in a sentence; None without any, and before all is here."""
     if dataset.state is not DatasetState.READY:
         return None
-    if dataset.join is not None:
-        join = dataset.join
+    received = {"x": dataset.x and dataset.x.received, "y": dataset.y and dataset.y.received}
+    return sentence_of_ids(dataset.join, {part: each.understood for part, each in received.items() if each})
+
+
+def sentences_of_files(features: Features, labels: Labels) -> dict[str, str]:
+    """What was made of files that were opened where they are, and of the ids in them: by part, and `join`."""
+    said = {part: sentence_of(found) for part, found in {**features.understood, **labels.understood}.items()}
+    joined = [sentence_of_ids(features.join, features.understood), labels.join and sentence_of_label_join(labels.join)]
+    if any(joined):
+        said["join"] = " ".join(each for each in joined if each)
+    return said
+
+
+def sentence_of_ids(join: Join | None, understood: Mapping[str, Understood]) -> str | None:
+    """What became of the ids of rows, in a sentence; None without any.
+
+    Arguments: join, how x and y were joined, None if they were not; understood, what was made of x and of y.
+    """
+    if join is not None:
         said = f"x and y were joined on {join.id_column}: {join.n_matched} pairs"
         left_out = [
             f"{count} rows of {part} ({_some(count, ids)})"
@@ -40,13 +60,29 @@ def sentence_of_join(dataset: Dataset) -> str | None:
             if count
         ]
         return said + ("; left out: " + ", ".join(left_out) if left_out else "") + "."
-    for part, other, file in (("x", "y", dataset.x), ("y", "x", dataset.y)):
-        if file is not None and file.received is not None and file.received.understood.id_column is not None:
+    for part, other in (("x", "y"), ("y", "x")):
+        if part in understood and understood[part].id_column is not None:
             return (
-                f"Only {part} has ids ({file.received.understood.id_column}), which were not used: row i of x and of y "
-                f"are a pair. Send ids with {other} too to have them joined."
+                f"Only {part} has ids ({understood[part].id_column}), which were not used: row i of x and of y are a "
+                f"pair. Send ids with {other} too to have them joined."
             )
     return None
+
+
+def notes_of_files(features: Features, labels: Labels) -> tuple[str, ...]:
+    """What a caller should know of files that were opened where they are: what was left out, what became of ids."""
+    said = [
+        *(left_out_of(part, sentence_of(found), found.n_left_out) for part, found in features.understood.items()),
+        sentence_of_ids(features.join, features.understood),
+        *(left_out_of(part, sentence_of(found), found.n_left_out) for part, found in labels.understood.items()),
+        None if labels.join is None else sentence_of_label_join(labels.join),
+    ]
+    return tuple(text for text in said if text is not None)
+
+
+def left_out_of(part: str, text: str, n_left_out: int) -> str | None:
+    """What was made of a part, for whoever sent it, where something of it was left out."""
+    return f"{part}: {text}" if n_left_out else None
 
 
 def sentence_of_label_join(join: LabelJoin) -> str:

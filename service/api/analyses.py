@@ -12,6 +12,7 @@ from fastapi.concurrency import contextmanager_in_threadpool, run_in_threadpool
 from fastapi.responses import JSONResponse
 from pydantic import TypeAdapter
 
+from service.access.callers import Caller
 from service.analyses import lifecycle, submission
 from service.analyses.analysis import Analysis, State
 from service.analyses.errors import InvalidRequest, TooManyStreams
@@ -35,6 +36,7 @@ from service.api.describing import (
 )
 from service.api.observation import request_id
 from service.api.once import IN_USE, Once, OnceDep, begun
+from service.api.reading import reading
 from service.api.views import analysis_address, view_analysis
 from service.api.waiting import WaitDep, Watches, WatchesDep
 from service.estimation.report import Report
@@ -133,7 +135,7 @@ async def submit(
         if not await once.is_known():
             await run_in_threadpool(capacity.to_both)
         with capacity.uploading():
-            analysis = await _submit_upload(services, store, once, capacity, request)
+            analysis = await _submit_upload(services, store, caller, once, capacity, request)
     elif kind == JSON:
         analysis = await _submit_stored(services, store, once, capacity, request)
     else:
@@ -292,7 +294,7 @@ async def _submit_stored(
 
 
 async def _submit_upload(
-    services: Services, store: Store, once: Once, capacity: Capacity, request: Request
+    services: Services, store: Store, caller: Caller, once: Once, capacity: Capacity, request: Request
 ) -> Analysis:
     async with read_form(request, UploadForm) as form:
         chosen = read_options(form.texts.get("options") or "{}")
@@ -303,6 +305,7 @@ async def _submit_upload(
         async with (
             contextmanager_in_threadpool(capacity.place_in_queue(once.earlier_stem)),
             contextmanager_in_threadpool(capacity.place_in_store(is_known=once.earlier_stem is not None)),
+            reading(request, caller),
         ):
             return await run_in_threadpool(
                 submission.submit_upload,

@@ -15,7 +15,7 @@ from service.analyses.expiry import erase
 from service.analyses.identity import Kind
 from service.analyses.pages import Page, page_of
 from service.analyses.ports import Receiver
-from service.api.access import ServicesDep, StoreDep
+from service.api.access import CallerDep, ServicesDep, StoreDep
 from service.api.bodies import JSON, read_form, read_json, unsupported
 from service.api.body_limit import FORM, media_type
 from service.api.capacity import Capacity, CapacityDep
@@ -29,6 +29,7 @@ from service.api.describing import (
     request_body,
 )
 from service.api.once import Once, OnceDep
+from service.api.reading import reading
 from service.api.views import dataset_address, label_set_address, view_dataset, view_label_set
 from service.schemas.datasets import DatasetPage, DatasetView, LabelSetPage, LabelSetView, OpenDataset
 from service.schemas.limits import DEFAULT_PAGE, LARGEST_PAGE
@@ -65,6 +66,7 @@ UNKNOWN = problem("Unknown id.")
 async def create(
     services: ServicesDep,
     store: StoreDep,
+    caller: CallerDep,
     once: OnceDep,
     capacity: CapacityDep,
     request: Request,
@@ -85,7 +87,7 @@ async def create(
                 types = read_types(form.texts.get("covariate_types"), "covariate_types")
                 stem = await once.begin(form)
                 retention = services.settings.retention
-                async with _place(capacity, once):
+                async with _place(capacity, once), reading(request, caller):
                     dataset = await run_in_threadpool(
                         intake.create_dataset,
                         store,
@@ -154,6 +156,7 @@ def look(store: StoreDep, dataset_id: DatasetId) -> DatasetView:
 async def put_part(
     services: ServicesDep,
     store: StoreDep,
+    caller: CallerDep,
     capacity: CapacityDep,
     request: Request,
     dataset_id: DatasetId,
@@ -169,9 +172,10 @@ async def put_part(
         receiver = await run_in_threadpool(staged.begin, part, request.headers.get("content-type"))
         with capacity.uploading():
             await _pour(request, receiver)
-        await run_in_threadpool(receiver.finish)
         retention = services.settings.retention
-        dataset = await run_in_threadpool(intake.put_part, store, dataset_id, part, staged, retention)
+        async with reading(request, caller):
+            await run_in_threadpool(receiver.finish)
+            dataset = await run_in_threadpool(intake.put_part, store, dataset_id, part, staged, retention)
     return view_dataset(dataset)
 
 
@@ -210,6 +214,7 @@ def delete(services: ServicesDep, store: StoreDep, dataset_id: DatasetId) -> Non
 )
 async def add_label_set(
     store: StoreDep,
+    caller: CallerDep,
     once: OnceDep,
     capacity: CapacityDep,
     request: Request,
@@ -225,16 +230,17 @@ async def add_label_set(
         async with read_form(request, LabelSetForm) as form:
             types = read_types(form.texts.get("label_types"), "label_types")
             stem = await once.begin(form)
-            label_set = await run_in_threadpool(
-                intake.add_label_set,
-                store,
-                dataset_id,
-                form.files,
-                types,
-                stem,
-                form.media_types,
-                form.texts.get("id_column"),
-            )
+            async with reading(request, caller):
+                label_set = await run_in_threadpool(
+                    intake.add_label_set,
+                    store,
+                    dataset_id,
+                    form.files,
+                    types,
+                    stem,
+                    form.media_types,
+                    form.texts.get("id_column"),
+                )
     response.headers["Location"] = label_set_address(label_set.id)
     return view_label_set(label_set)
 

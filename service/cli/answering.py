@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, redirect_stderr, suppress
 from enum import IntEnum
-from typing import Any, NoReturn
+from typing import Any, NoReturn, TextIO, cast
 
 import typer
 from typer.core import TyperCommand, TyperGroup
@@ -40,7 +40,8 @@ class AnsweringCommand(TyperCommand):
         """Run the command and end the program with its answer."""
         exit_code = NO_ANSWER
         try:
-            answer = super().invoke(ctx)
+            with _heedless_errors():
+                answer = super().invoke(ctx)
             exit_code = answer.value if isinstance(answer, Answer) else NO_ANSWER
         except KeyboardInterrupt:
             exit_code = _ended("Interrupted.", INTERRUPTED)
@@ -100,15 +101,50 @@ def write_answer(content: bytes) -> None:
         sys.stdout.buffer.write(content)
         sys.stdout.buffer.flush()
     except OSError:
-        _forget_output()
+        _forget(sys.stdout)
         raise
 
 
-def _forget_output() -> None:
-    """What is left in the buffer goes nowhere."""
+class _Heedless:
+    """A stream that goes on when it cannot be written to: progress that nobody can be shown costs no decision."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def write(self, text: str) -> int:
+        """Write, or do not."""
+        try:
+            return self._stream.write(text)
+        except OSError:
+            _forget(self._stream)
+            return len(text)
+
+    def flush(self) -> None:
+        """Write what is left, or do not."""
+        try:
+            self._stream.flush()
+        except OSError:
+            _forget(self._stream)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+
+@contextmanager
+def _heedless_errors() -> Iterator[None]:
+    """Standard error on a full disk, or that nobody reads, is as one that is closed."""
+    if sys.stderr is None:
+        yield
+        return
+    with redirect_stderr(cast("TextIO", _Heedless(sys.stderr))):
+        yield
+
+
+def _forget(stream: TextIO) -> None:
+    """What is left in the buffer, and all that will be written, goes nowhere."""
     with suppress(OSError, ValueError):
         nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stdout.fileno())
+        os.dup2(nowhere, stream.fileno())
         os.close(nowhere)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -120,10 +121,11 @@ def check(
     """
     from service.analyses.errors import AnalysisError
     from service.analyses.intake import typed_covariates
+    from service.analyses.understanding import sentences_of_files
     from service.estimation.errors import EstimationError
     from service.estimation.labels import label_columns
     from service.estimation.preflight import check as look
-    from service.estimation.record import to_json
+    from service.estimation.record import as_dict
     from service.figures.preflight import draw_preflight
     from service.figures.printable import safe_console
     from service.schemas.options import read_options
@@ -144,10 +146,11 @@ def check(
         )
     except (EstimationError, AnalysisError) as error:
         fail(error.message)
+    understood = sentences_of_files(given, labeled)
     if as_json:
-        typer.echo(to_json(found))
+        typer.echo(json.dumps({**as_dict(found), "understood": understood}, allow_nan=False, ensure_ascii=False))
     else:
-        draw_preflight(found, safe_console())
+        draw_preflight(found, safe_console(), understood)
     raise typer.Exit(int(found.serious))
 
 

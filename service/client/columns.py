@@ -14,14 +14,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from service.analyses.absent import is_absent
 from service.client.errors import UnsupportedSource
 from service.estimation.labels import LabelType
 
 CODE = re.compile(r"[+-]?0[0-9]+")
 """Leading zeros make text of a whole column, so that 07 and 7 stay apart."""
-
-ABSENT = frozenset({"na", "n/a", "null", "none", "nil", "missing", "?", "-", ".", "nan"})
-"""What stands for a missing value, once the other values of a column are numbers."""
 
 BOOLEANS = frozenset({"true", "false"})
 
@@ -44,8 +42,8 @@ def csv_of(part: str, columns: Sequence[Column]) -> tuple[bytes, dict[str, Label
     texts = []
     for column in columns:
         written = _written(part, column)
-        is_disguised = _is_disguised(part, column, written)
-        if (column.is_category or is_disguised) and not column.is_id:
+        # Ids are text for the service, whatever they look like.
+        if not column.is_id and (column.is_category or _is_disguised(part, column, written)):
             types[column.name] = LabelType.CATEGORICAL
         texts.append(written)
     out = io.StringIO()
@@ -95,7 +93,7 @@ def _is_disguised(part: str, column: Column, written: Iterable[str]) -> bool:
     if not any(isinstance(value, str) for value in column.values):
         return False
     texts = {text.strip() for text in written} - {""}
-    given = {text for text in texts if text.lower() not in ABSENT}
+    given = {text for text in texts if not is_absent(text)}
     if any(CODE.fullmatch(text) for text in given):
         return False
     meant: set[float | str]

@@ -13,6 +13,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from service.analyses.exactness import is_exact
+from service.analyses.pandas_index import pandas_index
 from service.client.arrays import Rows, rows_of_array
 from service.client.errors import UnsupportedSource
 
@@ -40,6 +42,13 @@ class Frame:
     kind: str
     columns: tuple[FrameColumn, ...]
     is_series: bool
+    index: tuple[FrameColumn, ...] = ()
+    """What names the rows of a pandas frame, and is no column: the levels of its index that have names."""
+
+    def ids(self, name: str) -> FrameColumn | None:
+        """The column, or else the index, of that name."""
+        among = () if self.is_series else (*self.columns, *self.index)
+        return next((each for each in among if each.name == name), None)
 
 
 def frame_of(source: object) -> Frame | None:
@@ -91,7 +100,13 @@ def _numbers(part: str, frame: Frame, column: FrameColumn) -> NDArray[Any]:
             "encode it, or name it as id_column if it holds the ids of the rows; of lists of equal length make an "
             "array: numpy.stack(column)."
         )
-    return column.array()
+    numbers = column.array()
+    if not is_exact(numbers):
+        raise UnsupportedSource(
+            f"Column {column.name!r} of {part} ({frame.kind}) has whole numbers beyond 2^53 that no real number holds "
+            "exactly. Drop identifiers, or name them as id_column; give quantities as real numbers."
+        )
+    return numbers
 
 
 def _of_pandas(pandas: Any, source: Any) -> Frame | None:
@@ -99,7 +114,12 @@ def _of_pandas(pandas: Any, source: Any) -> Frame | None:
         return Frame("pandas Series", (_pandas_column(pandas, source.name, source),), is_series=True)
     if isinstance(source, pandas.DataFrame):
         columns = (_pandas_column(pandas, name, source.iloc[:, place]) for place, name in enumerate(source.columns))
-        return Frame("pandas DataFrame", tuple(columns), is_series=False)
+        index = (
+            _pandas_column(pandas, name, source.index.get_level_values(level).to_series())
+            for level, name in enumerate(source.index.names)
+            if name is not None
+        )
+        return Frame("pandas DataFrame", tuple(columns), is_series=False, index=tuple(index))
     return None
 
 
@@ -152,11 +172,19 @@ def _polars_column(polars: Any, series: Any) -> FrameColumn:
 
 def _of_pyarrow(pyarrow: Any, source: Any) -> Frame | None:
     if isinstance(source, pyarrow.Table | pyarrow.RecordBatch):
-        columns = (
+        index = pandas_index(source.schema.metadata)
+        columns = [
             _arrow_column(pyarrow, name, column)
             for name, column in zip(source.schema.names, source.columns, strict=True)
-        )
-        return Frame(f"pyarrow {type(source).__name__}", tuple(columns), is_series=False)
+        ]
+        beside = [column for column in columns if str(column.name) in index]
+        beside += [
+            _arrow_column(pyarrow, name, pyarrow.array(np.arange(counted.start, counted.stop, counted.step)))
+            for name, counted in index.ranges
+            if len(counted) == source.num_rows
+        ]
+        taken = tuple(column for column in columns if str(column.name) not in index)
+        return Frame(f"pyarrow {type(source).__name__}", taken, is_series=False, index=tuple(beside))
     if isinstance(source, pyarrow.Array | pyarrow.ChunkedArray):
         return Frame(f"pyarrow {type(source).__name__}", (_arrow_column(pyarrow, None, source),), is_series=True)
     return None

@@ -15,6 +15,7 @@ from service.schemas.wire import Problem
 PROBLEM = "application/problem+json"
 CREDENTIALS_WANTED = (401, 403, 407)
 GATEWAY_ANSWERS = (502, 503, 504)  # what stands before a service that is away says so
+CUT_OFF = ("disconnected", "closed connection")  # in what is said of an answer that did not come, or not to its end
 PROXIES = "HTTP_PROXY, HTTPS_PROXY or ALL_PROXY"
 
 
@@ -70,6 +71,13 @@ def unanswered(address: str, error: httpx2.TransportError, timeout_s: float) -> 
     if isinstance(error, httpx2.ProxyError):
         return NotReachable(
             f"The proxy on the way to {address} refuses: {error}. Mend {PROXIES}, or put the host into NO_PROXY."
+        )
+    if isinstance(error, httpx2.RemoteProtocolError):
+        return NotReachable(
+            f"What answers at {address} breaks off ({_reason(error)}): it is being restarted, or no HTTP service. Try "
+            "again in a moment, or check the address."
+            if any(words in str(error) for words in CUT_OFF)
+            else f"What answers at {address} is no HTTP service ({_reason(error)}). Check the address."
         )
     return NotReachable(
         f"No service answers at {address} ({_reason(error)}). Start one with `phasegate serve`, or check the address."

@@ -125,8 +125,7 @@ def _borrowed(part: str, file: Any) -> Borrowed:
 
 
 def _opened_frame(part: str, frame: Frame, id_column: str | None) -> Opened:
-    name = id_column or ID_COLUMN
-    ids = None if frame.is_series else next((column for column in frame.columns if column.name == name), None)
+    ids = frame.ids(id_column or ID_COLUMN)
     if part in FEATURES:
         rows = without_booleans(feature_rows(part, frame, ids))
         return Opened(NpyStream(rows) if ids is None else archive(part, rows, ids))
@@ -134,7 +133,9 @@ def _opened_frame(part: str, frame: Frame, id_column: str | None) -> Opened:
         _check_one_column(part, frame, ids)
     if part == "rows":
         return _opened_array(part, np.asarray(next(each for each in frame.columns if each is not ids).values()))
-    return _opened_columns(part, [_column(part, place, each, each is ids) for place, each in enumerate(frame.columns)])
+    beside = tuple(level for level in frame.index if level is ids)
+    columns = [_column(part, place, each, each is ids) for place, each in enumerate((*frame.columns, *beside))]
+    return _opened_columns(part, columns)
 
 
 def _check_one_column(part: str, frame: Frame, ids: FrameColumn | None) -> None:

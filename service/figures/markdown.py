@@ -107,6 +107,7 @@ def _details(ruling: Ruling) -> list[str]:
         "<summary>What was judged</summary>",
         "",
         *(f"- {name}: {plain(value)}" for name, value in facts.items() if value is not None),
+        *(f"- Input: {plain(note)}" for note in ruling.notes),
         "",
         f"{fence}json",
         policy,

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from rich.console import Console, Group, RenderableType
 from rich.markup import escape
 from rich.table import Table
@@ -10,9 +12,10 @@ from service.estimation.preflight import Preflight
 from service.estimation.warning_codes import SERIOUS
 
 
-def draw_preflight(found: Preflight, console: Console) -> None:
-    """Print the size of the data and every warning, the serious ones in red."""
-    console.print(Group(_data(found), "", *_warnings(found)))
+def draw_preflight(found: Preflight, console: Console, understood: Mapping[str, str] | None = None) -> None:
+    """Print what was understood of files (by part), the size of the data and every warning, the serious ones in red."""
+    said = [f"[bold]{escape(part)}[/bold]: {escape(sentence)}" for part, sentence in (understood or {}).items()]
+    console.print(Group(*said, *[""] * bool(said), _data(found), "", *_warnings(found)))
 
 
 def _data(found: Preflight) -> RenderableType:

@@ -38,6 +38,8 @@ class Ruling:
     """The version of a policy that has a name; None for a file."""
     report_at: str | None = None
     """Where its report is; None in process."""
+    notes: tuple[str, ...] = ()
+    """What was left out of the files, and what became of ids, in sentences."""
 
 
 def headline(ruling: Ruling) -> str:

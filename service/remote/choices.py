@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from pathlib import Path
 
+from service.client.policies import names_file, policy_in
 from service.gating.policy import Policy
 from service.gating.references import Reference, read_reference
-from service.schemas.policies import POLICY_BYTES, read_policy
-
-SUFFIXES = (".json", ".yaml", ".yml")
 
 
 @dataclass(frozen=True)
@@ -32,9 +29,7 @@ def choice_of(text: str) -> Choice:
 
     What lies in the working directory never changes what a name means.  Raises GatingError, OSError.
     """
-    if os.sep in text or "/" in text or text.lower().endswith(SUFFIXES):
+    if names_file(text):
         path = Path(text)
-        with path.open("rb") as file:
-            content = file.read(POLICY_BYTES + 1)
-        return Choice(text, path.name, read_policy(content, path.name), None)
+        return Choice(text, path.name, policy_in(path), None)
     return Choice(text, text, None, read_reference(text))

@@ -18,6 +18,7 @@ from service.figures.printable import list_console, printable, safe_console
 from service.figures.terminal import draw
 from service.remote.endings import Ended, ExitCode, explained
 from service.remote.listing import analysis_table
+from service.remote.notes import notes_of, say
 from service.remote.progress import upload_bar, wait_showing
 from service.schemas.analyses import AnalysisView
 from service.schemas.limits import LARGEST_PAGE
@@ -130,11 +131,15 @@ def pairs_of(texts: Sequence[str]) -> dict[str, str]:
 
 
 def send(client: Phasegate, upload: Upload) -> AnalysisView:
-    """Upload and submit, showing how far it is.  Raises Ended on Ctrl-C, and what `Phasegate.submit` raises."""
+    """Upload and submit, showing how far it is, and what was left out of the files.
+
+    Raises Ended on Ctrl-C, and what `Phasegate.submit` raises.
+    """
     options, metadata = upload.submitted_options(), pairs_of(upload.metadata)
     maybe = "Interrupted. `phasegate list` shows the analysis if the upload was complete by then."
-    with _interruption(maybe), upload_bar(safe_console(stderr=True)) as show:
-        return client.submit(
+    console = safe_console(stderr=True)
+    with _interruption(maybe), upload_bar(console) as show:
+        analysis = client.submit(
             upload.x,
             upload.y,
             upload.labels,
@@ -147,6 +152,9 @@ def send(client: Phasegate, upload: Upload) -> AnalysisView:
             reuse=upload.reuse,
             on_progress=show,
         )
+    for note in notes_of(analysis.inputs):
+        say(console, note)
+    return analysis
 
 
 def wait_for(client: Phasegate, place: Place, analysis_id: str, wait_s: float, goes_on: str | None = None) -> None:

@@ -8,12 +8,15 @@ from typing import Any
 
 from service.analyses.errors import ReportNotReady
 from service.client import Phasegate, ProblemReceived
+from service.client.policies import version_of
 from service.figures.printable import printable, safe_console
 from service.figures.ruling import Ruling
 from service.gating.policy import Policy
+from service.gating.references import read_reference
 from service.remote.choices import Choice
 from service.remote.commands import Place, Upload, send, wait_for
 from service.remote.endings import explained
+from service.remote.notes import notes_of
 from service.schemas.policies import DecisionView
 
 
@@ -30,10 +33,11 @@ class Gated:
 def gate_upload(place: Place, upload: Upload, choice: Choice, timeout_s: float) -> Gated:
     """Upload, wait and judge.  A policy that is not there is said before anything is sent.  Raises Ended."""
     with explained(), place.client() as client:
-        planned = _looked_at(client, choice).planned
-        analysis = send(client, replace(upload, embedding_dim=planned.embedding_dim))
+        policy, choice = _looked_at(client, choice)
+        analysis = send(client, replace(upload, embedding_dim=policy.planned.embedding_dim))
         safe_console(stderr=True).print(f"Analysis {printable(analysis.id)} is submitted.", markup=False)
-        return _judged(client, place, analysis.id, choice, timeout_s)
+        gated = _judged(client, place, analysis.id, choice, timeout_s)
+        return replace(gated, ruling=replace(gated.ruling, notes=notes_of(analysis.inputs)))
 
 
 def gate_analysis(place: Place, analysis_id: str, choice: Choice, timeout_s: float) -> Gated:
@@ -71,6 +75,13 @@ def _gated(place: Place, view: DecisionView, choice: Choice) -> Gated:
     return Gated(ruling, view.model_dump(mode="json", by_alias=True))
 
 
-def _looked_at(client: Phasegate, choice: Choice) -> Policy:
-    """The policy; one that is only named is asked for: what does not exist must not cost an upload."""
-    return choice.policy or client.policy(choice.label).policy
+def _looked_at(client: Phasegate, choice: Choice) -> tuple[Policy, Choice]:
+    """The policy, and the choice of this very version: what is stored meanwhile does not judge.
+
+    One that is only named is asked for: what does not exist must not cost an upload.
+    """
+    if choice.policy is not None:
+        return choice.policy, choice
+    found = client.policy(choice.label)
+    named = version_of(found)
+    return found.policy, Choice(named, named, None, read_reference(named))

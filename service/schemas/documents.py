@@ -36,7 +36,7 @@ def as_json(text: str | bytes, part: str, max_bytes: int) -> str:
     """
     size = len(text.encode("utf-8", "replace") if isinstance(text, str) else text)
     if size > max_bytes:
-        raise InvalidRequest(f"{part} has {size} bytes. Send at most {max_bytes}.", part=part)
+        raise InvalidRequest(f"{part} has more than {max_bytes} bytes. Send at most {max_bytes}.", part=part)
     try:
         said = text if isinstance(text, str) else text.decode("utf-8-sig")
     except UnicodeDecodeError as error:

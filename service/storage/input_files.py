@@ -28,6 +28,8 @@ from service.storage.npy import MAX_ARRAY_BYTES, is_npy, open_npy
 from service.storage.tables import read_columns, read_groups, read_rows
 from service.storage.unjoined_ids import check_id_column_found, check_rows_after_join, refuse_unjoined
 
+IDS = "ids.npy"
+
 
 def open_features(
     x: Path, y: Path, groups: Path | None = None, covariates: Path | None = None, id_column: str | None = None
@@ -82,7 +84,10 @@ def open_labels(
             with_ids = [part for part, each in (features.understood if features else {}).items() if each.id_column]
             refuse_unjoined({"labels": paths["labels"]}, place.id_column, with_ids)
         else:
-            found = match_label_file(place, paths["labels"], files["labels"], ids, has_rows=rows is not None)
+            np.save(place.folder / IDS, ids)
+            found = match_label_file(
+                place, paths["labels"], files["labels"], place.folder / IDS, has_rows=rows is not None
+            )
             if found is not None:
                 made, join = found
                 paths.update({part: place.folder / file.name for part, file in made.items()})

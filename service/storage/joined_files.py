@@ -1,42 +1,24 @@
-"""Files whose rows have ids are brought into one order: y into that of x, and what is beside them into that of both."""
+"""Files whose rows have ids are joined by a child process: memory for that is limited, as it is for reading them."""
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Mapping
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
+import structlog
+from pydantic import ValidationError
 
-from service.analyses.dataset import (
-    BESIDE,
-    FEATURES,
-    FileFormat,
-    Join,
-    LabelJoin,
-    Received,
-    StoredFile,
-    Understood,
-)
-from service.analyses.format_errors import IdsDoNotMatch, IdsLacking, IdsWithRows, TooManyIds
-from service.estimation.inputs import MIN_PAIRS
-from service.estimation.roles import MAX_TARGETS
-from service.storage.disk_receiving import Place, name_file
-from service.storage.formats.naming import listed, shown_all
-from service.storage.formats.reading import reading_place
-from service.storage.formats.typed_tables import ColumnKind
-from service.storage.formats.writing import COPY_BYTES, Ids, RowsFile, Target, write_table
-from service.storage.joining import Matches, match, shown_ids
-from service.storage.npy import MAX_ARRAY_BYTES, is_npy, open_npy
-from service.storage.tables import read_table
+from service.analyses.dataset import STORED_PARTS, Join, LabelJoin, StoredFile
+from service.analyses.format_errors import IdsWithRows, TooCostlyToRead
+from service.storage.disk_receiving import Place
+from service.storage.formats import children
+from service.storage.formats.children import ReaderDied, error_of, run_child
+from service.storage.join_orders import ANSWER, ORDER, JoinAnswer, JoinOrder, too_costly
+from service.storage.unjoined_ids import column_names
 
-KINDS = {"T": ColumnKind.TEXT, "i": ColumnKind.INTEGER, "f": ColumnKind.REAL, "b": ColumnKind.BOOLEAN}
-ENTRIES = {"groups": "group id", "covariates": "pair", "labels": "label"}
-MAX_IDS, MAX_IDS_BYTES = 4_000_000, 128 * 1024**2  # of either side; they are sorted in memory
-Columns = dict[str, NDArray[Any]]
+MODULE = "service.storage.join_child"
+
+log = structlog.get_logger("phasegate.store")
 
 
 def join_files(
@@ -47,141 +29,62 @@ def join_files(
     Arguments: place, where what is rewritten goes; paths and files, of x, y, their ids, and what is beside them.
 
     Returns: the files that have been made, that of the joined ids among them; what became of the rows.
-    Raises: InvalidIds of some kind; UploadError.
+    Raises: InvalidIds of some kind; UploadError; ReadersBusy; StoreUnavailable; ReadingStopped.
     """
-    x_ids, y_ids = (open_npy(paths[f"{part}_ids"], part) for part in FEATURES)
-    for part, ids in zip(FEATURES, (x_ids, y_ids), strict=True):
-        if len(ids) > MAX_IDS or ids.nbytes > MAX_IDS_BYTES:
-            raise TooManyIds(
-                f"{part} has {len(ids)} ids of {ids.nbytes} bytes, more than the {MAX_IDS} and {MAX_IDS_BYTES} that "
-                "are joined here. Sort x and y alike, and send them without ids.",
-                part=part,
-            )
-    with reading_place():
-        found = match(x_ids, y_ids, ("x", "y"))
-    join = Join(
-        id_column=place.id_column,
-        n_matched=len(found.first),
-        n_only_x=len(found.only_first),
-        n_only_y=len(found.only_second),
-        only_x=shown_ids(x_ids, found.only_first),
-        only_y=shown_ids(y_ids, found.only_second),
+    theirs = [part for part in STORED_PARTS if part in paths]  # labels may have come with them
+    answer = _joined(
+        place, {part: paths[part] for part in theirs}, {part: files[part] for part in theirs if part in files}, "y"
     )
-    if join.n_matched < MIN_PAIRS:
-        raise IdsDoNotMatch(
-            f"Of {len(x_ids)} ids of x and {len(y_ids)} of y, {join.n_matched} are the same, and at least {MIN_PAIRS} "
-            f"pairs are needed. Only in x: {listed(join.only_x) or 'none'}; only in y: "
-            f"{listed(join.only_y) or 'none'}. Check that both name the same samples in the same way.",
-            part="y",
-        )
-    made = {
-        part: _gathered(place, part, paths[part], files[part], rows)
-        for part, rows in zip(FEATURES, (found.first, found.second), strict=True)
-    }
-    joined = np.array(x_ids[found.first])
-    made["ids"] = _saved(place, "ids", joined)
-    for part in BESIDE:
-        if part in paths and not is_npy(paths[part]):
-            columns = read_table(paths[part], part, ENTRIES[part], MAX_TARGETS)
-            if place.id_column in columns:
-                made[part] = _in_order(place, part, columns, joined, files[part])
-    return made, join
+    if answer.join is None:
+        raise ValueError("the child has joined nothing")
+    return answer.made, answer.join
 
 
 def match_label_file(
-    place: Place, path: Path, file: StoredFile, ids: NDArray[Any], *, has_rows: bool
+    place: Place, path: Path, file: StoredFile, ids: Path, *, has_rows: bool
 ) -> tuple[dict[str, StoredFile], LabelJoin] | None:
     """Find the rows of labels by their ids, where the table of labels has a column of ids; None if it has none.
 
+    Arguments: ids, the file of those of the dataset's rows.
     Returns: labels without that column and without what belongs to no row, and their rows; what was left out.
-    Raises: InvalidIds of some kind; UploadError.
+    Raises: as `join_files`.
     """
-    columns = None if is_npy(path) else read_table(path, "labels", ENTRIES["labels"], MAX_TARGETS)
-    if columns is None or place.id_column not in columns:
+    if place.id_column not in column_names(path):
         return None
     if has_rows:
         raise IdsWithRows(
-            f"labels have ids, in {place.id_column}, and rows were sent too. Send one of them: rows are places among "
-            "the joined rows.",
+            f"labels have ids, in {place.id_column}, and rows were sent too. Send one of them: the ids say which rows "
+            "the labels belong to.",
             part="rows",
         )
-    label_ids = _ids_of(columns.pop(place.id_column), place, "labels")
-    found = match(label_ids, ids, ("labels", "the dataset"))
-    if not len(found.first):
-        raise IdsDoNotMatch(
-            f"None of the {len(label_ids)} ids of labels is one of the dataset's {len(ids)}. Check that both name the "
-            "same samples in the same way.",
-            part="labels",
-        )
-    join = LabelJoin(
+    answer = _joined(place, {"labels": path, "ids": ids}, {"labels": file}, "labels")
+    if answer.label_join is None:
+        raise ValueError("the child has matched nothing")
+    return answer.made, answer.label_join
+
+
+def _joined(place: Place, paths: Mapping[str, Path], files: Mapping[str, StoredFile], part: str) -> JoinAnswer:
+    order = JoinOrder(
+        folder=place.folder.resolve(),
+        suffix=place.suffix,
         id_column=place.id_column,
-        n_matched=len(found.first),
-        n_left_out=len(found.only_first),
-        left_out=shown_ids(label_ids, found.only_first),
+        paths={name: path.resolve() for name, path in paths.items()},
+        files={
+            name: StoredFile(each.name, each.size_bytes, each.sha256, received=each.received)
+            for name, each in files.items()
+        },
+        memory_bytes=children.MEMORY_BYTES,
+        time_s=children.TIME_S,
     )
-    made = {
-        "labels": _table(place, "labels", columns, found.first, file),
-        "rows": _saved(place, "rows", found.second),
-    }
-    return made, join
-
-
-def _gathered(place: Place, part: str, path: Path, file: StoredFile, rows: NDArray[np.int64]) -> StoredFile:
-    """The rows at some places, as a file of their own; all of them in order are the file as it is."""
-    array = open_npy(path, part)
-    target = _target(place, part)
-    at_a_time = max(1, COPY_BYTES // (array.shape[1] * array.dtype.itemsize))
-    with RowsFile(target, array.shape[1], array.dtype) as written:
-        for start in range(0, len(rows), at_a_time):
-            written.add(array[rows[start : start + at_a_time]])
-        written.finish()
-    return name_file(target.path, part, FileFormat.NPY, place, file.received)
-
-
-def _in_order(place: Place, part: str, columns: Columns, joined: NDArray[Any], file: StoredFile) -> StoredFile:
-    """A table with a line for every joined row, in their order."""
-    ids = _ids_of(columns.pop(place.id_column), place, part)
-    found: Matches = match(joined, ids, ("x", part))
-    if len(found.only_first):
-        lacking = listed(shown_ids(joined, found.only_first))
-        raise IdsLacking(
-            f"{part} lacks {len(found.only_first)} of the {len(joined)} ids that x and y have in common: {lacking}. "
-            "Send a line for every pair.",
-            part=part,
-        )
-    return _table(place, part, columns, found.second, file)
-
-
-def _ids_of(column: NDArray[Any], place: Place, part: str) -> NDArray[Any]:
-    ids = Ids(part, place.id_column)
-    if np.ma.getmaskarray(column).any():
-        ids.add([None])
-    ids.add(np.ma.getdata(column))
-    return ids.gathered()
-
-
-def _table(place: Place, part: str, columns: Columns, rows: NDArray[np.int64], file: StoredFile) -> StoredFile:
-    target = _target(place, part)
-    write_table(target, {name: (KINDS[column.dtype.kind], column[rows].tolist()) for name, column in columns.items()})
-    n_rows = len(next(iter(columns.values()))) if columns else 0
-    understood = Understood(
-        format=FileFormat.CSV,
-        n_rows=n_rows,
-        taken=shown_all(list(columns)),
-        n_taken=len(columns),
-    )
-    received = file.received or Received(file.size_bytes, file.sha256, understood)
-    received = replace(received, understood=replace(received.understood, id_column=place.id_column))
-    return name_file(target.path, part, FileFormat.CSV, place, received)
-
-
-def _saved(place: Place, part: str, values: NDArray[Any]) -> StoredFile:
-    target = _target(place, part)
-    with target.path.open("wb") as file:
-        np.save(file, values, allow_pickle=False)
-    return name_file(target.path, part, FileFormat.NPY, place)
-
-
-def _target(place: Place, part: str) -> Target:
-    path = place.folder / f"{part}-{secrets.token_hex(4)}.joined"
-    return Target(part, path, path.with_suffix(".ids"), MAX_ARRAY_BYTES)
+    ended = run_child(MODULE, ORDER.dump_json(order).decode())
+    try:
+        answer = ANSWER.validate_json(ended.printed)
+    except ValidationError:
+        if ended.code is not None and ended.code >= 0:
+            raise ended.death from None  # a fault of ours, that no file is to blame for
+        log.warning("join_failed", cause=str(ended.death))
+        raise TooCostlyToRead(too_costly(part), part=part) from ended.death
+    if answer.refusal is not None:
+        cause = answer.refusal.cause
+        raise error_of(answer.refusal, part) from (ReaderDied(cause) if cause else None)
+    return answer

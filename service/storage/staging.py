@@ -151,7 +151,7 @@ class StagedFiles:
                 self._place,
                 self.path("labels"),
                 self.files["labels"],
-                open_npy(path, "labels"),
+                path,
                 has_rows="rows" in self.files,
             )
         if found is None:

@@ -16,6 +16,7 @@ from typing import Any, TextIO
 import numpy as np
 from numpy.typing import NDArray
 
+from service.analyses.absent import is_absent
 from service.analyses.errors import LabelsTooLarge
 from service.analyses.upload_errors import (
     ControlCharacters,
@@ -36,13 +37,12 @@ from service.storage.formats.typed_tables import MAX_FIELDS, ColumnKind, kinds_i
 
 INTEGER = re.compile(r"[+-]?(0|[1-9][0-9]*)")
 CODE = re.compile(r"[+-]?0[0-9]+")  # leading zeros tell codes apart that are one number: 07 and 7
-REAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?(inf|infinity)", re.IGNORECASE)
-NAN = re.compile(r"[+-]?nan", re.IGNORECASE)
+REAL = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?|[+-]?(inf|infinity)", re.IGNORECASE | re.ASCII)
 BOOLEANS = {"true": True, "false": False}
-ABSENT = {"na", "n/a", "null", "none", "nil", "missing", "?", "-", "."}
 MAX_FIELD_CHARACTERS = 1000
 MAX_LINE_CHARACTERS = MAX_TARGETS * (MAX_FIELD_CHARACTERS + 3)
-MAX_DIGITS = 18  # of a 64-bit integer
+MAX_DIGITS = 19  # of a 64-bit integer
+SMALLEST, LARGEST = -(2**63), 2**63 - 1
 
 
 def read_columns(path: Path, role: Role) -> dict[str, NDArray[Any]]:
@@ -76,7 +76,7 @@ def read_rows(path: Path) -> NDArray[Any]:
     if values and not INTEGER.fullmatch(values[0]):
         values = values[1:]
     for number, value in enumerate(values):
-        if not INTEGER.fullmatch(value) or len(value) > MAX_DIGITS:
+        if not INTEGER.fullmatch(value) or not _fits(value):
             raise UnreadableNumber(
                 f"rows has {_shown(value)} at place {number} (counted from 0, without a header). "
                 "Send whole row numbers, counted from 0.",
@@ -85,8 +85,12 @@ def read_rows(path: Path) -> NDArray[Any]:
     return np.array([int(value) for value in values], dtype=np.int64)
 
 
-def read_table(path: Path, part: str, entry: str, max_columns: int) -> dict[str, NDArray[Any]]:
+def read_table(
+    path: Path, part: str, entry: str, max_columns: int, id_column: str | None = None
+) -> dict[str, NDArray[Any]]:
     """The typed columns of a CSV file with a header line; `entry` is what a line below it stands for.
+
+    Ids, in the column `id_column`, are text whatever they look like (12e1, NA, 19 digits), as they are among features.
 
     Raises InvalidTable, LabelsTooLarge.
     """
@@ -117,14 +121,24 @@ def read_table(path: Path, part: str, entry: str, max_columns: int) -> dict[str,
                 f"{len(line)} fields. Send as many in every line.",
                 part=part,
             )
-    if kinds is not None and len(kinds) == len(names):
-        return {
-            name: _text([line[place] for line in body])
-            if kinds[place] is ColumnKind.TEXT
-            else _typed(part, name, [line[place] for line in body], kinds[place])
-            for place, name in enumerate(names)
-        }
-    return {name: _column(part, name, [line[place].strip() for line in body]) for place, name in enumerate(names)}
+    said = kinds if kinds is not None and len(kinds) == len(names) else None
+    return {
+        name: _read_column(
+            part, name, [line[place] for line in body], said[place] if said else None, is_id=name == id_column
+        )
+        for place, name in enumerate(names)
+    }
+
+
+def _read_column(part: str, name: str, values: list[str], kind: ColumnKind | None, *, is_id: bool) -> NDArray[Any]:
+    """A column of the kind that the table says, or that its values have; ids are text, but those that are no ids."""
+    if kind is ColumnKind.TEXT:
+        return _text(values)
+    if is_id and kind in (None, ColumnKind.INTEGER):
+        return _text([value.strip() for value in values])
+    if kind is not None:
+        return _typed(part, name, values, kind)
+    return _column(part, name, [value.strip() for value in values])
 
 
 def _lines(path: Path, part: str) -> list[list[str]]:
@@ -186,25 +200,30 @@ def _bounded(file: TextIO, part: str) -> Iterator[str]:
 
 def _column(part: str, name: str, values: list[str]) -> NDArray[Any]:
     """A typed column.  What stands for a missing value counts for nothing in what the column is."""
-    given = [value for value in values if not _is_absent(value)]
+    given = [value for value in values if not is_absent(value)]
     if not given:
         return _text(values) if any(values) else np.full(len(values), np.nan)
     if all(INTEGER.fullmatch(value) for value in given):
-        longest = max(given, key=len)
-        if len(longest.lstrip("+-")) > MAX_DIGITS:
+        beyond = next((value for value in given if not _fits(value)), None)
+        if beyond is not None:
             raise UnreadableNumber(
-                f"Column {_shown(name)} of {part} has the whole number {_shown(longest)}, of more than {MAX_DIGITS} "
-                "digits. Write quantities as real numbers (1.5e20), identifiers as text (id1234).",
+                f"Column {_shown(name)} of {part} has the whole number {_shown(beyond)}, of more than 64 bits. Write "
+                "quantities as real numbers (1.5e20), identifiers as text (id1234).",
                 part=part,
             )
         return _masked(values, int, np.dtype(np.int64))
     if any(CODE.fullmatch(value) for value in given):
         return _text(values)
     if all(REAL.fullmatch(value) for value in given):
-        return np.array([math.nan if _is_absent(value) else float(value) for value in values])
+        return np.array([math.nan if is_absent(value) else float(value) for value in values])
     if all(value.lower() in BOOLEANS for value in given):
         return _masked(values, lambda value: BOOLEANS[value.lower()], np.dtype(np.bool_))
     return _text(values)
+
+
+def _fits(value: str) -> bool:
+    """Whether a whole number is one of 64 bits."""
+    return len(value.lstrip("+-")) <= MAX_DIGITS and SMALLEST <= int(value) <= LARGEST
 
 
 def _typed(part: str, name: str, values: list[str], kind: ColumnKind) -> NDArray[Any]:
@@ -218,13 +237,9 @@ def _typed(part: str, name: str, values: list[str], kind: ColumnKind) -> NDArray
     return column
 
 
-def _is_absent(value: str) -> bool:
-    return value == "" or value.lower() in ABSENT or NAN.fullmatch(value) is not None
-
-
 def _masked(values: list[str], read: Callable[[str], int | bool], dtype: np.dtype[Any]) -> NDArray[Any]:
     """The column with its missing values masked; a plain array when there are none."""
-    absent = np.array([_is_absent(value) for value in values])
+    absent = np.array([is_absent(value) for value in values])
     read_values = np.array(
         [0 if gone else read(value) for value, gone in zip(values, absent, strict=True)], dtype=dtype
     )

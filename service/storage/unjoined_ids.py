@@ -36,7 +36,7 @@ def refuse_unjoined(paths: Mapping[str, Path], id_column: str, with_ids: Collect
     Arguments: paths, of groups, covariates or labels (CSV or .npy); with_ids, which of x and y have ids.
     """
     for part, path in paths.items():
-        names = _names_in(path)
+        names = column_names(path)
         if id_column not in names or (part == "groups" and len(names) == ONE_COLUMN and not with_ids):
             continue
         only = f"only {' and '.join(with_ids)} has" if with_ids else "neither has"
@@ -59,7 +59,7 @@ def check_rows_after_join(join: Join | None) -> None:
         )
 
 
-def _names_in(path: Path) -> list[str]:
+def column_names(path: Path) -> list[str]:
     """The names of a table's columns; none of what has none, or cannot be read, which its reader tells."""
     if is_npy(path):
         return []

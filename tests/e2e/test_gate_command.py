@@ -2,6 +2,7 @@
 
 import json
 import os
+import secrets
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from service.cli import app
+from service.remote import gating
 from service.schemas.policies import DECISION, DecisionView
 from tests.e2e.samples import Sample
 from tests.e2e.shell import Shell
@@ -88,6 +90,32 @@ def test_files_joined_by_ids_are_judged_the_same_in_both_places(phasegate):
     )
     assert (there.exit_code, here.exit_code) == (0, 0)
     assert json.loads(there.stdout)["figures"] == json.loads(here.stdout)["figures"]
+    for result in (there, here):
+        assert "x and y were joined on sample: 120 pairs." in result.stderr.splitlines()
+        assert "Labels were matched on sample: 60 have a row." in result.stderr.splitlines()
+
+
+def test_what_is_left_out_is_told_by_both(phasegate, folder):
+    x, y = pd.read_csv("ids-x.csv"), pd.read_parquet("ids-y.parquet")
+    x.iloc[1:].sort_values("x0").to_parquet("fewer-x.parquet")  # with an index, since rows are not as they were
+    y[y["sample"] != "s7"].to_csv("fewer-y.csv", index=False)
+    given = ("--labels", "ids-labels.csv", "--id-column", "sample", *PUBLISHED, "--policy", "passes.json")
+    for where in ({}, {"address": ""}):
+        result = phasegate("gate", "fewer-x.parquet", "fewer-y.csv", *given, "--output", "markdown", **where)
+        said = [line for line in result.stderr.splitlines() if "left out" in line]
+        assert said[0].startswith("x: Parquet with 119 rows: 6 columns")
+        assert said[0].endswith("; left out: column __index_level_0__.")
+        assert said[1] == ("x and y were joined on sample: 118 pairs; left out: 1 rows of x (s7), 1 rows of y (s0).")
+        assert [f"- Input: {line[:20]}" in result.stdout.replace("\\", "") for line in said] == [True] * len(said)
+
+
+@pytest.mark.parametrize("command", [("gate", "--policy", "passes.json"), ("submit",)])
+def test_ids_of_one_side_that_are_not_used_are_told(phasegate, command):
+    pd.read_csv("ids-x.csv").rename(columns={"sample": "id"}).to_csv("x-id.csv", index=False)
+    for where in ({}, {"address": ""})[: 1 + (command[0] == "gate")]:
+        result = phasegate(command[0], "x-id.csv", "y.npy", *FILES[2:], *command[1:], **where)
+        assert result.exit_code == 0, result.stderr
+        assert "\nOnly x has ids (id), which were not used: " in f"\n{result.stderr}"
 
 
 def test_the_calibrated_estimate_decides_the_same_in_both_places(phasegate):
@@ -140,6 +168,23 @@ def test_a_stored_policy_is_named_and_its_version_shown(phasegate, http):
     assert {policy: result.exit_code for policy, result in said.items()} == {"of-the-team": 1, "of-the-team@1": 0}
     assert 'value="of-the-team@2"' in said["of-the-team"].stdout
     assert 'classname="of-the-team" name="regimes"' in said["of-the-team"].stdout
+
+
+def test_the_version_that_was_looked_at_judges_and_not_one_that_is_stored_meanwhile(phasegate, http, monkeypatch):
+    name = f"moving-{secrets.randbelow(2**40)}"
+    passes, fails = (json.loads(Path(file).read_text()) for file in ("passes.json", "fails.json"))
+    http.post("/v1/policies", json={"name": name, "policy": passes}).raise_for_status()
+
+    def store_and_wait(*arguments):
+        http.post("/v1/policies", json={"name": name, "policy": fails}).raise_for_status()
+        wait_for(*arguments)
+        assert f"--policy {name}@1`" in arguments[-1]
+
+    wait_for = gating.wait_for
+    monkeypatch.setattr(gating, "wait_for", store_and_wait)
+    result = phasegate("gate", *FILES, "--policy", name, "--output", "json")
+    assert result.exit_code == 0, result.stderr
+    assert json.loads(result.stdout)["policy_version"] == 1
 
 
 @pytest.mark.parametrize("policy", ["unheard-of", "alignment@9"])

@@ -11,7 +11,7 @@ import polars as pl
 import pyarrow as pa
 import pytest
 
-from phasegate import AnalysisFailed, AsyncPhasegate, ProblemReceived, UnsupportedSource
+from phasegate import AnalysisFailed, AsyncPhasegate, Phasegate, ProblemReceived, UnsupportedSource
 from service.analyses.analysis import State
 from service.analyses.webhook import EventType
 from service.estimation.estimate import estimate
@@ -98,7 +98,7 @@ def test_a_policy_turns_the_report_into_a_decision(client, tmp_path):
         "require": {"regimes": {"any_of": list(Regime)[:3]}},
     }
     full = Policy("1.0", Plan(Planned.ANY), Requirements(regimes=RegimeRule(tuple(Regime)[:3])))
-    for same in (LITTLE_IS_ASKED, mapping, full):
+    for same in (LITTLE_IS_ASKED, mapping, full, str(tmp_path / "policy.yaml")):
         assert client.gate(triage.analysis.id, same) == triage.decision
     assert client.decision(triage.decision.id) == triage.decision
     named = client.gate(triage.analysis.id, "prediction")
@@ -125,6 +125,23 @@ def test_policies_are_kept_by_name_and_version(client):
     assert set(PRESETS) <= set(listed)
 
 
+def test_the_version_that_was_looked_at_judges_and_not_one_that_is_stored_meanwhile(client, running):
+    name = f"moving-{randbelow(2**40)}"
+    first = client.create_policy(name, LITTLE_IS_ASKED)
+
+    def store_another(*_):
+        with Phasegate(running.address) as other:
+            other.create_policy(name, PRESETS["alignment"])
+
+    options = PUBLISHED | {"seed": randbelow(2**31)}
+    triage = client.triage(
+        SAMPLE.x, SAMPLE.y, LABELS, SAMPLE.rows, policy=name, options=options, timeout_s=60, on_change=store_another
+    )
+    assert client.policy(name).version == 2
+    assert (triage.decision.policy_name, triage.decision.policy_version) == (name, 1)
+    assert triage.decision.policy == first.policy
+
+
 @pytest.mark.parametrize(
     ("policy", "error", "words"),
     [
@@ -132,6 +149,7 @@ def test_policies_are_kept_by_name_and_version(client):
         ("Alignment", InvalidPolicyName, "names no policy"),
         ({"schema_version": "1.0"}, InvalidPolicy, "planned"),
         ("schema_version: 2", InvalidPolicy, "planned: Field required"),
+        ("not/there.yaml", FileNotFoundError, "there.yaml"),
     ],
 )
 def test_a_wrong_policy_is_found_before_anything_is_sent(client, policy, error, words):

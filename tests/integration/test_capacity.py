@@ -293,6 +293,7 @@ def test_limits_say_what_is_too_much(start):
         "concurrent_uploads": 9,
         "event_streams": 13,
         "changes_per_minute": 10,
+        "policy_versions": 1000,
     }
     assert limits["times"]["idempotency_s"] == 11
 

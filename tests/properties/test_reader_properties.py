@@ -32,10 +32,12 @@ from service.estimation.groups import check_group_ids
 from service.estimation.inputs import check_label_rows, check_pairs
 from service.estimation.labels import label_columns
 from service.estimation.roles import COVARIATES, LABELS
+from service.storage.formats import csv_features
 from service.storage.formats.__main__ import convert
 from service.storage.formats.order import Order
 from service.storage.formats.reading import converted
 from service.storage.formats.recognition import recognise
+from service.storage.formats.writing import Target
 from service.storage.input_files import map_features, read_group_ids, read_labels
 from service.storage.npy import MAGIC, open_npy
 from service.storage.tables import read_columns, read_groups, read_rows
@@ -283,6 +285,38 @@ def test_any_archive_tensors_or_csv_are_converted_or_refused(path, content, part
         assert made.stat().st_size <= LIMIT + 256
         if part == "x":
             assert len(open_npy(made, "x")) == found.n_rows
+
+
+PLAIN_NUMBERS = st.integers(-(10**20), 10**20).map(str) | st.floats().map(str)
+NEARLY_NUMBERS = PLAIN_NUMBERS | st.sampled_from(
+    ["", "NA", '"1"', '"1"2', '1"2"', " 1", "+.5", "5.", "1e", "-Inf", "nan", "1_0", "0x1", "\xa01", "\uff11", "1\x00"]
+)
+ROWS_OF_NUMBERS = st.lists(PLAIN_NUMBERS, min_size=2, max_size=2).map(",".join)
+NEARLY_ROWS = ROWS_OF_NUMBERS | st.lists(NEARLY_NUMBERS, min_size=1, max_size=3).map(",".join)
+
+
+@settings(FUZZED, max_examples=EXAMPLES or 100)
+@given(
+    rows=st.lists(ROWS_OF_NUMBERS, min_size=1, max_size=5) | st.lists(NEARLY_ROWS, min_size=1, max_size=5),
+    header=st.sampled_from(["a,b", '"a",b', "id,b"]),
+    end=st.sampled_from(["\n", "\r\n", "\r", "\r\r\n", "\n\n"]),
+)
+def test_the_quick_reader_of_csv_makes_of_every_file_what_the_strict_one_makes(path, monkeypatch, rows, header, end):
+    path.write_bytes(end.join([header, *rows, ""]).encode())
+    ids = path.with_name("ids")
+    made = []
+    for is_plain in (csv_features._is_plain, lambda *_: False):
+        ids.unlink(missing_ok=True)
+        with monkeypatch.context() as patched:
+            patched.setattr(csv_features, "_is_plain", is_plain)  # the second time the strict one reads all of it
+            target = Target("x", path.with_name("made"), ids, LIMIT)
+            found = outcome(lambda target=target: csv_features.convert_features(path, target, "id"))
+        if isinstance(found, REFUSALS):
+            made.append((found.code, found.message))
+        else:
+            text = ids.read_bytes() if ids.exists() else b""
+            made.append((found, repr(np.load(target.path).tolist()), text))
+    assert made[0] == made[1]
 
 
 COLUMNAR = [

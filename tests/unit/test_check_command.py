@@ -1,6 +1,7 @@
 """`phasegate check`: what it prints and what its exit code says."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -39,6 +40,34 @@ def test_nothing_is_found_in_clean_data(folder):
     assert result.exit_code == 0
     for words in ("120", "6 features of rank 6", "4 features of rank 4", "120 pairs: age", "Nothing was found"):
         assert words in result.stdout
+
+
+def write_csv(name, ids, **columns):
+    lines = [
+        ",".join(["id", *columns]),
+        *(",".join(map(str, line)) for line in zip(ids, *columns.values(), strict=True)),
+    ]
+    Path(name).write_text("\n".join(lines) + "\n", encoding="utf-8")
+
+
+def test_what_was_understood_and_joined_is_said(folder):
+    x, y, ids = np.load("x.npy"), np.load("y.npy"), np.arange(120)
+    write_csv("x.csv", ids, **{f"a{place}": x[:, place] for place in range(6)})
+    write_csv("y.csv", ids[::-1][:110], **{f"b{place}": y[::-1][:110, place] for place in range(4)})
+    write_csv("l.csv", ids, age=np.loadtxt("labels.csv", skiprows=1))
+    result = CliRunner().invoke(app, ["check", "x.csv", "y.csv", "--labels", "l.csv"])
+    assert result.exit_code == 0, result.output
+    said = " ".join(result.stdout.split())
+    assert "x: CSV with 120 rows: 6 columns (a0, a1, a2, ...); ids in id." in said
+    assert "join: x and y were joined on id: 110 pairs; left out: 10 rows of x (0, 1, 2, ...)." in said
+    assert "Labels were matched on id: 110 have a row" in said
+    result = CliRunner().invoke(app, ["check", "x.csv", "y.csv", "--labels", "l.csv", "--json"])
+    assert list(json.loads(result.stdout)["understood"]) == ["x", "y", "join"]
+    result = CliRunner().invoke(app, ["check", "x.csv", "y.npy", "--labels", "l.csv"])
+    assert result.exit_code == 2
+    assert "labels has a column 'id'" in " ".join(result.stderr.split())
+    result = CliRunner().invoke(app, ["check", "x.csv", "y.npy", "--labels", "labels.csv"])
+    assert "join: Only x has ids (id), which were not used" in " ".join(result.stdout.split())
 
 
 def test_a_warning_that_is_not_serious(folder):

@@ -24,7 +24,7 @@ EVERY_REGIME = ("both", "ca_only", "cp_only", "neither")
 def policy(regimes=EVERY_REGIME[:3], **more):
     """A policy on the regime, which the published procedure knows; null leaves it to the preset's rule."""
     require = {"regimes": {"any_of": list(regimes)}} if regimes else {"recovery_probability": {"min": 0.8}}
-    return json.dumps({"schema_version": "1.0", "planned": {"objective": "any"}, "require": require, **more})
+    return json.dumps({"schema_version": "1.0", "planned": {"objective": "any"}, "require": require} | more)
 
 
 @pytest.fixture(scope="module")
@@ -34,6 +34,8 @@ def files(tmp_path_factory):
     for name in ("x", "y", "rows"):
         np.save(folder / f"{name}.npy", getattr(sample, name))
     (folder / "labels.csv").write_bytes(sample.labels_csv())
+    scored = {"rehearsed_score": {"min": 0.5, "label": "colour"}}
+    (folder / "colour.json").write_text(policy(require=scored, on_undetermined="pass"))
     np.save(folder / "constant.npy", np.ones((120, 3)))
     return folder
 
@@ -118,6 +120,7 @@ def test_a_preset_needs_no_file(folder):
         ((*FILES, "--policy", "No"), "names no policy"),
         ((*FILES, "--policy", "none.json"), "none.json cannot be read"),
         ((*FILES, "--policy", "./labels.csv"), "[invalid_policy]"),
+        ((*FILES, "--policy", "colour.json"), "('kind', 'score'), or leave it out for all of them. [policy_not_app"),
         (("--policy", "alignment"), "Give X, Y and --labels"),
         (("x.npy", "y.npy", "--policy", "alignment"), "Give X, Y and --labels"),
         (("x.npy", "none.npy", "--labels", "labels.csv", "--policy", "alignment"), "none.npy"),
@@ -242,6 +245,40 @@ def test_an_output_that_is_closed_is_no_decision(policies):
     _, err = process.communicate(timeout=60)
     assert process.returncode == 3
     assert "Standard output is closed" in err
+
+
+@pytest.mark.parametrize("kind", ["full", "unread", "closed"])
+def test_progress_that_cannot_be_shown_costs_no_decision(policies, kind):
+    reading, unread = os.pipe()
+    os.close(reading)
+    with Path("/dev/full").open("w") as full:
+        how = {
+            "full": {"stderr": full},
+            "unread": {"stderr": unread},
+            "closed": {"stderr": None, "preexec_fn": lambda: os.close(2)},
+        }
+        process = started(policies, "--policy", "fails.json", "--output", "json", stdout=subprocess.PIPE, **how[kind])
+        os.close(unread)
+        out, _ = process.communicate(timeout=60)
+    assert (process.returncode, json.loads(out)["decision"]) == (1, "fail")
+
+
+def test_ctrl_c_while_modules_are_loaded_ends_with_130():
+    program = """
+import sys
+
+class Interrupting:
+    def find_spec(self, name, path=None, target=None):
+        if name == "typer":
+            raise KeyboardInterrupt
+
+sys.meta_path.insert(0, Interrupting())
+from service.__main__ import main
+main()
+"""
+    root = str(Path(__file__).parents[2])
+    ended = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, cwd=root, timeout=60)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (130, "", "phasegate: Interrupted.\n")
 
 
 @pytest.mark.parametrize(("arguments", "unread"), [(("--help",), "stdout"), (("--wrong",), "stderr")])

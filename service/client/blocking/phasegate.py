@@ -21,7 +21,7 @@ from service.client.blocking.waiting import wait_for
 from service.client.blocking.webhooks import Webhooks
 from service.client.errors import ClientError
 from service.client.event_stream import AnalysisEvent
-from service.client.policies import PolicySource, asked_policy, full_policy, rehearsing
+from service.client.policies import PolicySource, asked_policy, full_policy, rehearsing, version_of
 from service.client.sources import Source
 from service.client.triage import Triage, unheeded
 from service.client.uploads import OnProgress, Upload
@@ -286,8 +286,8 @@ class Phasegate:
     ) -> Triage:
         """Upload, wait, and fetch the report and, with a policy, the decision: may this run start?
 
-        A policy that is wrong or unknown is found before anything is sent.  The embedding dimension that it plans is
-        rehearsed, unless the options name another.
+        A policy that is wrong or unknown is found before anything is sent; of one that is named, the version of that
+        moment judges.  The embedding dimension that it plans is rehearsed, unless the options name another.
         Arguments: as for `submit`; policy, what must hold of the report; timeout_s, how long to wait for the report
         once everything is sent (seconds); on_progress, is told how much has been sent; on_change, is shown how the
         analysis stands.
@@ -297,8 +297,9 @@ class Phasegate:
         """
         asked = None if policy is None else in_thread(asked_policy, policy)
         if isinstance(asked, str):
-            plan = (self.policy(asked)).policy.planned
-            options = rehearsing(options, plan.embedding_dim)
+            found = self.policy(asked)
+            asked = version_of(found)  # what is stored meanwhile does not judge a run that it has not planned
+            options = rehearsing(options, found.policy.planned.embedding_dim)
         elif asked is not None:
             options = rehearsing(options, asked["planned"]["embedding_dim"])
         submitted = self.submit(

@@ -15,12 +15,12 @@ from numpy.typing import NDArray
 
 from service.analyses.dataset import FileFormat
 from service.analyses.errors import AnalysisError, InvalidArrayFile
-from service.analyses.format_errors import InexactIntegers, InvalidArrow, InvalidParquet, UnequalLists
+from service.analyses.format_errors import InvalidArrow, InvalidParquet, UnequalLists
+from service.storage.formats.exactness import check_exact
 from service.storage.formats.naming import shown
 
 VALUES_AT_A_TIME = 2**20
 MAX_ROWS_AT_A_TIME = 8192
-LARGEST_EXACT = 2**53  # every whole number up to here is a float64
 READ = {FileFormat.PARQUET: read_parquet, FileFormat.ARROW: read_ipc}
 BROKEN: dict[FileFormat, type[InvalidArrayFile]] = {
     FileFormat.PARQUET: InvalidParquet,
@@ -106,36 +106,53 @@ def real_type(kinds: Sequence[DataType]) -> np.dtype[Any]:
     return np.dtype(np.float32 if narrow else np.float64)
 
 
+def _is_unsigned(kind: DataType) -> bool:
+    return bool(DataType.is_unsigned_integer(kind))
+
+
 def numbers(column: Array, dtype: np.dtype[Any], name: str, part: str) -> NDArray[Any]:
     """The numbers in a column (k,), NaN for what is missing.  Raises InexactIntegers."""
     found = column.to_pylist() if column.null_count else column.to_numpy()
     if DataType.is_integer(column.type) and (column.type.bit_width or 0) > 32:
         present = [value for value in found if value is not None] if isinstance(found, list) else found
-        if len(present) and not -LARGEST_EXACT <= min(present) <= max(present) <= LARGEST_EXACT:
-            raise InexactIntegers(
-                f"Column {shown(name)!r} of {part} has whole numbers beyond 2^53, which no real number holds exactly. "
-                "Leave out identifiers; write quantities as real numbers.",
-                part=part,
-            )
+        check_exact(np.asarray(present, dtype=np.uint64 if _is_unsigned(column.type) else np.int64), name, part)
     return np.asarray(found, dtype=np.float64 if isinstance(found, list) else None).astype(dtype, copy=False)
 
 
-def lists(column: Array, dtype: np.dtype[Any], name: str, part: str, before: int) -> NDArray[Any]:
-    """The lists in a column as rows (k, d); `before` rows came before these.  Raises UnequalLists, InexactIntegers."""
-    size = column.type.list_size
-    if size is None:
+def lists(
+    column: Array, dtype: np.dtype[Any], name: str, part: str, before: int, size: int | None
+) -> NDArray[Any] | None:
+    """The lists in a column as rows (k, d), a row of NaN for each that is missing.
+
+    Arguments: before, how many rows came before these; size, d, None where it is not known yet.
+
+    Returns: the rows; None where `size` is not known and every list is missing.
+    Raises: UnequalLists, InexactIntegers.
+    """
+    n_rows = len(column)
+    present = np.arange(n_rows)
+    if column.null_count:  # what lies below a missing list may be anything
+        present = np.flatnonzero([column[row].is_valid for row in range(n_rows)])
+        column = column.take(Array.from_numpy(present.astype(np.uint32)))
+    if column.type.list_size is None:
         lengths = np.diff(np.asarray(list_offsets(column).to_numpy(), dtype=np.int64))
-        size = int(lengths[0]) if len(lengths) else 0
+        if size is None and len(lengths):
+            size = int(lengths[0])
         if np.any(lengths != size):
-            unequal(int(np.argmax(lengths != size)) + before, size, name, part)
-    flat = numbers(list_flatten(column), dtype, name, part)
-    return flat.reshape(len(column), size)
+            unequal(int(present[np.argmax(lengths != size)]) + before, size or 0, name, part)
+    else:
+        size = column.type.list_size
+    if size is None:
+        return None
+    rows = np.full((n_rows, size), np.nan, dtype)
+    rows[present] = numbers(list_flatten(column), dtype, name, part).reshape(len(present), size)
+    return rows
 
 
 def unequal(row: int, size: int, name: str, part: str) -> NoReturn:
     """Refuse lists that are not all of one size.  Raises UnequalLists."""
     raise UnequalLists(
         f"The list in row {row} (counted from 0) of column {shown(name)!r} of {part} has not {size} values as those "
-        "before it, or is missing. Give every row equally many.",
+        "before it. Give every row equally many.",
         part=part,
     )

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
@@ -13,8 +12,10 @@ from numpy.typing import NDArray
 
 from service.analyses.dataset import FileFormat, Understood
 from service.analyses.format_errors import InvalidIds, UnsupportedColumns
+from service.analyses.pandas_index import pandas_index
 from service.analyses.upload_errors import EmptyArray
 from service.storage.formats.arrow_columns import (
+    VALUES_AT_A_TIME,
     ArrowFile,
     is_list,
     is_number,
@@ -23,12 +24,9 @@ from service.storage.formats.arrow_columns import (
     open_arrow,
     real_type,
     type_name,
-    unequal,
 )
 from service.storage.formats.naming import listed, shown, shown_all
 from service.storage.formats.writing import MAX_COLUMNS, Ids, RowsFile, Target
-
-INDEX = re.compile(r"__index_level_[0-9]+__")  # what pandas calls a table's index, which no reader asked for
 
 
 def convert_features(source: Path, target: Target, id_column: str, kind: FileFormat) -> Understood:
@@ -36,7 +34,8 @@ def convert_features(source: Path, target: Target, id_column: str, kind: FileFor
     file = open_arrow(source, kind, target.part)
     schema = file.schema
     names = list(schema.names)
-    places = [place for place, name in enumerate(names) if name != id_column and not INDEX.fullmatch(name)]
+    index = pandas_index(schema.metadata)
+    places = [place for place, name in enumerate(names) if name != id_column and name not in index]
     ids_at = [place for place, name in enumerate(names) if name == id_column]
     if len(ids_at) > 1:
         raise InvalidIds(
@@ -48,7 +47,10 @@ def convert_features(source: Path, target: Target, id_column: str, kind: FileFor
     written = real_type([kind.value_type or kind if is_one_list else kind for kind in types])
     file_ids = ids_at[0] if ids_at else None
     n_rows = _convert_batches(file, target, places, written, file_ids, is_one_list=is_one_list)
-    left_out = [name for name in names if INDEX.fullmatch(name) and name != id_column]
+    counted = None if ids_at else index.counted(id_column)
+    if counted is not None:
+        write_counted(counted, n_rows, id_column, target)
+    left_out = [name for name in names if name in index and name != id_column]
     return Understood(
         format=kind,
         n_rows=n_rows,
@@ -56,27 +58,54 @@ def convert_features(source: Path, target: Target, id_column: str, kind: FileFor
         n_taken=len(places),
         left_out=shown_all(left_out),
         n_left_out=len(left_out),
-        id_column=id_column if ids_at else None,
+        id_column=id_column if ids_at or counted is not None else None,
     )
+
+
+def write_counted(counted: range, n_rows: int, id_column: str, target: Target) -> None:
+    """Write the ids that the index of a pandas frame counts.  Raises InvalidIds."""
+    ids = Ids(target.part, id_column)
+    ids.add(counted_ids(counted, n_rows, id_column, target.part))
+    ids.write(target.ids)
+
+
+def counted_ids(counted: range, n_rows: int, id_column: str, part: str) -> NDArray[np.int64]:
+    """The ids (n_rows,) that the index of a pandas frame counts.  Raises InvalidIds."""
+    if len(counted) != n_rows:
+        raise InvalidIds(
+            f"{part} has {n_rows} rows, and an index {shown(id_column)!r} of another length. Write the frame again, "
+            "with the ids as a column: frame.reset_index().",
+            part=part,
+        )
+    return np.arange(counted.start, counted.stop, counted.step, dtype=np.int64)
 
 
 def _convert_batches(
     file: ArrowFile, target: Target, places: list[int], dtype: np.dtype[Any], ids_at: int | None, *, is_one_list: bool
 ) -> int:
     """Write the columns at some places; how many rows that are."""
-    names = list(file.schema.names)
+    # Every access to the library's schema copies all of it.
+    names, types = list(file.schema.names), list(file.schema.types)
+    taken = [(place, names[place]) for place in places]
     ids = None if ids_at is None else Ids(target.part, names[ids_at])
     with ExitStack() as opened:
         written: RowsFile | None = None
-        for batch in file.batches(_width([file.schema.field(place).type for place in places], is_one_list)):
+        n_missing = 0  # lists at the beginning, before it is known how long lists are
+        for batch in file.batches(_width([types[place] for place in places], is_one_list)):
             if ids is not None and ids_at is not None:
                 column = batch.column(ids_at)
                 ids.add(column.to_pylist() if column.null_count or not is_number(column.type) else column.to_numpy())
-            rows = _rows(file, batch, places, dtype, is_one_list, written.n_rows if written else 0)
+            if is_one_list:
+                before, width = (n_missing, None) if written is None else (written.n_rows, written.n_columns)
+                rows = lists(batch.column(places[0]), dtype, names[places[0]], target.part, before, width)
+            else:
+                rows = _rows(batch, taken, dtype, target.part)
+            if rows is None:
+                n_missing += batch.num_rows
+                continue
             if written is None:
                 written = opened.enter_context(RowsFile(target, rows.shape[1], dtype))
-            if rows.shape[1] != written.n_columns:
-                unequal(written.n_rows, written.n_columns, names[places[0]], target.part)
+                _add_missing(written, n_missing, dtype)
             written.add(rows)
         if written is None or written.n_rows == 0 or written.n_columns == 0:
             raise EmptyArray(f"{target.part} has no values. Send a table with data.", part=target.part)
@@ -84,6 +113,12 @@ def _convert_batches(
         if ids is not None:
             ids.write(target.ids)
         return written.n_rows
+
+
+def _add_missing(written: RowsFile, n_rows: int, dtype: np.dtype[Any]) -> None:
+    at_a_time = max(1, VALUES_AT_A_TIME // max(1, written.n_columns))
+    for start in range(0, n_rows, at_a_time):
+        written.add(np.full((min(at_a_time, n_rows - start), written.n_columns), np.nan, dtype))
 
 
 def _check_columns(schema: Schema, places: list[int], part: str) -> bool:
@@ -117,12 +152,8 @@ def _width(types: list[DataType], is_one_list: bool) -> int:
     return (types[0].list_size or 1024) if is_one_list else len(types)
 
 
-def _rows(
-    file: ArrowFile, batch: RecordBatch, places: list[int], dtype: np.dtype[Any], is_one_list: bool, before: int
-) -> NDArray[Any]:
-    if is_one_list:
-        return lists(batch.column(places[0]), dtype, file.schema.names[places[0]], file.part, before)
-    rows = np.empty((batch.num_rows, len(places)), dtype=dtype)
-    for to, place in enumerate(places):
-        rows[:, to] = numbers(batch.column(place), dtype, file.schema.names[place], file.part)
+def _rows(batch: RecordBatch, taken: list[tuple[int, str]], dtype: np.dtype[Any], part: str) -> NDArray[Any]:
+    rows = np.empty((batch.num_rows, len(taken)), dtype=dtype)
+    for to, (place, name) in enumerate(taken):
+        rows[:, to] = numbers(batch.column(place), dtype, name, part)
     return rows

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,10 +13,11 @@ from numpy.typing import NDArray
 from service.analyses.dataset import FileFormat, Understood
 from service.analyses.errors import LabelsTooLarge
 from service.analyses.format_errors import UnsupportedColumns
+from service.analyses.pandas_index import pandas_index
 from service.analyses.upload_errors import EmptyTable, RaggedTable, RepeatedColumn
 from service.storage.formats import npz, safetensors_files
 from service.storage.formats.arrow_columns import is_text, open_arrow, type_name
-from service.storage.formats.arrow_features import INDEX
+from service.storage.formats.arrow_features import counted_ids
 from service.storage.formats.naming import listed, shown, shown_all
 from service.storage.formats.typed_tables import MAX_FIELDS, ColumnKind
 from service.storage.formats.writing import Target, write_table
@@ -32,13 +34,16 @@ ARRAYS = {FileFormat.NPZ: npz.read_columns, FileFormat.SAFETENSORS: safetensors_
 Columns = Mapping[str, tuple[ColumnKind, Sequence[Any]]]
 
 
-def convert_table(source: Path, target: Target, kind: FileFormat) -> Understood:
-    """Write the columns of a table, typed as they are; what is null is missing.  Raises UploadError."""
+def convert_table(source: Path, target: Target, kind: FileFormat, id_column: str) -> Understood:
+    """Write the columns of a table, typed as they are; what is null is missing.  Raises UploadError.
+
+    The index of a pandas frame is left out, unless it is called like the id column: then it is the ids, but in rows.
+    """
     left_out: list[str] = []
     if kind in ARRAYS:
         columns = _from_arrays(ARRAYS[kind](source, target), target.part)
     else:
-        columns, left_out = _from_arrow(source, kind, target.part)
+        columns, left_out = _from_arrow(source, kind, target.part, None if target.part == "rows" else id_column)
     if not columns or not len(next(iter(columns.values()))[1]):
         raise EmptyTable(f"{target.part} has no values. Send a table with data.", part=target.part)
     write_table(target, columns)
@@ -71,19 +76,18 @@ def _from_arrays(arrays: Mapping[str, NDArray[Any]], part: str) -> Columns:
     return {name: (KINDS[array.dtype.kind], array.tolist()) for name, array in arrays.items()}
 
 
-def _from_arrow(source: Path, kind: FileFormat, part: str) -> tuple[Columns, list[str]]:
+def _from_arrow(source: Path, kind: FileFormat, part: str, id_column: str | None) -> tuple[Columns, list[str]]:
     file = open_arrow(source, kind, part)
-    names = list(file.schema.names)
-    taken = [place for place, name in enumerate(names) if not INDEX.fullmatch(name)]
-    repeated = [name for place, name in enumerate(names) if name in names[:place]]
+    names, types = list(file.schema.names), list(file.schema.types)  # every access copies all of it
+    index = pandas_index(file.schema.metadata)
+    taken = [place for place, name in enumerate(names) if name == id_column or name not in index]
+    repeated = [name for name, count in Counter(names).items() if count > 1]
     if repeated:
         raise RepeatedColumn(
             f"{part} has more than one column named {shown(repeated[0])!r}. Give each column its own name.", part=part
         )
-    kinds = {place: _kind(file.schema.field(place).type) for place in taken}
-    refused = [
-        f"{names[place]} ({type_name(file.schema.field(place).type)})" for place in taken if kinds[place] is None
-    ]
+    kinds = {place: _kind(types[place]) for place in taken}
+    refused = [f"{names[place]} ({type_name(types[place])})" for place in taken if kinds[place] is None]
     if refused:
         raise UnsupportedColumns(
             f"{part} has columns of types that are not taken: {listed(refused)}. Write them as numbers, booleans or "
@@ -98,7 +102,12 @@ def _from_arrow(source: Path, kind: FileFormat, part: str) -> tuple[Columns, lis
         for place, column in values.items():
             column.extend(batch.column(place).to_pylist())
     left_out = [name for place, name in enumerate(names) if place not in values]
-    return {names[place]: (kinds[place] or ColumnKind.TEXT, values[place]) for place in taken}, left_out
+    columns: dict[str, tuple[ColumnKind, Sequence[Any]]] = {}
+    counted = None if id_column is None or id_column in names else index.counted(id_column)
+    if id_column is not None and counted is not None:
+        columns[id_column] = (ColumnKind.INTEGER, counted_ids(counted, n_rows, id_column, part).tolist())
+    columns |= {names[place]: (kinds[place] or ColumnKind.TEXT, values[place]) for place in taken}
+    return columns, left_out
 
 
 def _kind(column: DataType) -> ColumnKind | None:

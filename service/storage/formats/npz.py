@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from service.analyses.dataset import FileFormat, Understood
 from service.analyses.format_errors import ExpandsTooFar, InvalidArchive
 from service.storage.formats.choice import Held, choose
+from service.storage.formats.exactness import check_exact
 from service.storage.formats.writing import COPY_BYTES, Ids, Target
 from service.storage.formats.zip_files import array_archive, member
 from service.storage.npy import MAX_HEADER_BYTES, open_npy, read_header
@@ -29,7 +30,7 @@ def convert_features(source: Path, target: Target, id_column: str) -> Understood
         held = [_described(archive, name, info, target.part) for name, info in members.items()]
         choice = choose(held, target.part, id_column)
         _unpack(archive, members[choice.features.name], target.path, target.part, target.max_bytes)
-        open_npy(target.path, target.part)
+        check_exact(open_npy(target.path, target.part), choice.features.name, target.part)
         if choice.ids is not None:
             ids = Ids(target.part, id_column)
             ids.add(_read(archive, members[id_column], target))

@@ -41,6 +41,8 @@ class Refusal:
     code: str
     message: str
     cause: str = ""
+    part: str | None = None
+    """Which part is at fault, where several are worked on."""
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import re
 from pathlib import Path
 
 from service.analyses.dataset import FileFormat
@@ -12,6 +13,8 @@ from service.analyses.upload_errors import PickledArray
 START_BYTES = 4096
 NUMPY, ZIP, PARQUET, ARROW = b"\x93NUMPY", b"PK\x03\x04", b"PAR1", b"ARROW1"
 PICKLE = b"\x80"  # how pickles of every protocol since 2 begin
+OLD_PICKLE = re.compile(rb"\([ld]p[0-9]+\n|c(numpy|pandas|torch|copy_reg|__builtin__)[\w.]*\n\w+\n")
+TAR, TAR_AT = b"ustar", 257
 LONGEST_HEADER_BYTES = 100_000_000  # of a safetensors file, as its specification has it
 
 SAID = {
@@ -52,7 +55,20 @@ REFUSED = {
     b"Obj\x01": ("an Avro file", "Write it as Parquet"),
     b"FEA1": ("a Feather file of version 1", "Write it as Feather of version 2, or as Parquet"),
     b"\xff\xff\xff\xff": ("an Arrow stream", "Write an Arrow file, or Parquet"),
+    b"Rar!\x1a\x07": ("a RAR archive", "Unpack it"),
+    b"7z\xbc\xaf\x27\x1c": ("a 7z archive", "Unpack it"),
+    b"\xd0\xcf\x11\xe0": ("an old Excel file, or another of Office", "Save the table as CSV or Parquet"),
+    b"%PDF": ("a PDF", "Write the table as Parquet or CSV"),
     b"SQLite format 3\x00": ("an SQLite database", "Write the table as Parquet or CSV"),
+}
+
+# What begins like this, after blank space, is text that is no table.
+REFUSED_TEXT = {
+    re.compile(rb'\{\s*["}]|\[\s*["\[{\]\-0-9]'): ("JSON", "Write the table as Parquet or CSV"),
+    re.compile(rb"<(!doctype|html|\?xml|svg)", re.IGNORECASE): (
+        "HTML or XML, perhaps the answer of a server instead of a file",
+        "Look into it, and get the file again",
+    ),
 }
 
 
@@ -75,21 +91,33 @@ def recognise(path: Path, part: str) -> FileFormat:
         return FileFormat.NPZ  # or another archive, which its reader refuses
     if _is_safetensors(start, size):
         return FileFormat.SAFETENSORS
-    if start.startswith(PICKLE):
+    if start.startswith(PICKLE) or OLD_PICKLE.match(start):
         raise PickledArray(
             f"{part} looks like a Python pickle, which is never loaded. Save the array with numpy.save, or with "
             "safetensors.",
             part=part,
         )
-    for magic, (what, todo) in REFUSED.items():
-        if start.startswith(magic):
-            raise FormatNotRead(f"{part} is {what}, which is not read. {todo}, and send that.", part=part)
+    refusal = _refusal(start)
+    if refusal is not None:
+        what, todo = refusal
+        raise FormatNotRead(f"{part} is {what}, which is not read. {todo}, and send that.", part=part)
     if _is_text(start):
         return FileFormat.CSV
     raise UnknownFormat(
         f"{part} is of no format that is known. Send .npy, .npz, safetensors, Parquet, an Arrow file, or CSV in UTF-8.",
         part=part,
     )
+
+
+def _refusal(start: bytes) -> tuple[str, str] | None:
+    """What a file is that is never read, and what to do; None for every other."""
+    for magic, refusal in REFUSED.items():
+        if start.startswith(magic):
+            return refusal
+    if start[TAR_AT:].startswith(TAR):
+        return "a tar archive", "Unpack it"
+    text = start.removeprefix(codecs.BOM_UTF8).lstrip()
+    return next((refusal for pattern, refusal in REFUSED_TEXT.items() if pattern.match(text)), None)
 
 
 def check_said(media_type: str | None, found: FileFormat, part: str) -> None:

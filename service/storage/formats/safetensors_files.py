@@ -16,6 +16,7 @@ from service.analyses.dataset import FileFormat, Understood
 from service.analyses.format_errors import InvalidSafetensors
 from service.analyses.upload_errors import EmptyArray
 from service.storage.formats.choice import Held, choose
+from service.storage.formats.exactness import check_exact
 from service.storage.formats.writing import Ids, Target, write_rows
 
 LENGTH_BYTES = 8
@@ -55,11 +56,13 @@ def convert_features(source: Path, target: Target, id_column: str) -> Understood
             f"{target.part} has no values: its shape is {features.shape}. Send a tensor with data.", part=target.part
         )
     mapped = _mapped(source, features)
+    check_exact(mapped, features.name, target.part)
     dtype = np.dtype(np.float32) if features.dtype == "BF16" else mapped.dtype
     write_rows(target, mapped, dtype, _widened if features.dtype == "BF16" else None)
     if choice.ids is not None:
         ids = Ids(target.part, id_column)
-        ids.add(np.array(_mapped(source, tensors[id_column])))
+        found = np.array(_mapped(source, tensors[id_column]))
+        ids.add(_widened(found) if tensors[id_column].dtype == "BF16" else found)
         ids.write(target.ids)
     return choice.understood(FileFormat.SAFETENSORS)
 

@@ -14,11 +14,12 @@ import numpy as np
 from numpy.lib import format as npy_format
 from numpy.typing import NDArray
 
-from service.analyses.format_errors import ExpandsTooFar, InvalidIds
+from service.analyses.format_errors import ExpandsTooFar, InvalidIds, TooManyIds
 from service.storage.formats.typed_tables import ColumnKind, header_of
 
 HEADER_BYTES = 256  # room for any shape of two dimensions
 MAX_ID_BYTES = 200
+MAX_IDS, MAX_IDS_BYTES = 4_000_000, 128 * 1024**2  # of a part, each as long as the longest; they are sorted in memory
 MAX_COLUMNS = 65_536  # of features, each named: every one costs memory and time of its own
 COPY_BYTES = 16 * 1024**2
 
@@ -110,6 +111,7 @@ class Ids:
         self._part, self._column = part, column
         self._pieces: list[NDArray[Any]] = []
         self._is_text: bool | None = None
+        self._n_ids = self._longest_bytes = 0
 
     def add(self, values: NDArray[Any] | Sequence[Any]) -> None:
         """Take further ids: an array of whole numbers or text, or a list of either.  Raises InvalidIds."""
@@ -126,6 +128,9 @@ class Ids:
         if self._is_text not in (None, is_text) and len(piece):
             raise self._refused("holds numbers and text. Ids are all one or the other")
         self._is_text = is_text
+        self._n_ids += len(piece)
+        self._longest_bytes = max(self._longest_bytes, piece.dtype.itemsize)
+        check_ids(self._part, self._n_ids, self._longest_bytes)
         self._pieces.append(piece if is_text else piece.astype(np.int64))
 
     def gathered(self) -> NDArray[Any]:
@@ -166,6 +171,17 @@ class Ids:
 
     def _refused(self, what: str) -> InvalidIds:
         return InvalidIds(f"The id column {self._column[:40]!r} of {self._part} {what}.", part=self._part)
+
+
+def check_ids(part: str, n_ids: int, longest_bytes: int) -> None:
+    """Raise TooManyIds for more than can be sorted in memory."""
+    if n_ids > MAX_IDS or n_ids * longest_bytes > MAX_IDS_BYTES:
+        raise TooManyIds(
+            f"{part} has {n_ids} ids or more of up to {longest_bytes} bytes; {MAX_IDS} are joined, and {MAX_IDS_BYTES} "
+            "bytes if all are as long as the longest. Use shorter ids or whole numbers, or sort all parts alike and "
+            "send them without ids.",
+            part=part,
+        )
 
 
 def write_table(target: Target, columns: Mapping[str, tuple[ColumnKind, Sequence[Any]]]) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import errno
 import zipfile
 import zlib
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO
 
 from service.analyses.format_errors import FormatNotRead, InvalidArchive, TorchFile
+from service.storage.formats.naming import shown
 
 MAX_MEMBERS = 1000
 MAX_DIRECTORY_BYTES = 4 * 1024**2  # Python reads it whole
@@ -83,10 +85,15 @@ def _check_names(names: list[str], part: str) -> None:
             f"{part} is a ZIP archive and no .npz. Send the file in it by itself, or save arrays with numpy.savez.",
             part=part,
         )
-    if len(names) > MAX_MEMBERS or len(set(names)) != len(names):
+    if len(names) > MAX_MEMBERS:
         raise InvalidArchive(
-            f"{part} is an archive of more than {MAX_MEMBERS} arrays, or of several with one name. Save one array "
-            "in it.",
+            f"{part} is an archive of {len(names)} arrays, more than {MAX_MEMBERS}. Save one array in it.", part=part
+        )
+    if len(set(names)) != len(names):
+        repeated = next(name for name, count in Counter(names).items() if count > 1)
+        raise InvalidArchive(
+            f"{part} is an archive of more than one array named {shown(repeated.removesuffix('.npy'))!r}, and which is "
+            "meant cannot be told. Give each its own name.",
             part=part,
         )
 

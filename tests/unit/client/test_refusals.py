@@ -93,7 +93,10 @@ UNTRUSTED.verify_message = "self-signed certificate"
     [
         (caused(httpx2.ConnectError("all failed"), ConnectionRefusedError(111, "Connection refused")), NotReachable,
          "No service answers at http://host (connection refused). Start one with `phasegate serve`"),
-        (httpx2.RemoteProtocolError("Server disconnected."), NotReachable, "(server disconnected)"),
+        (httpx2.RemoteProtocolError("Server disconnected."), NotReachable,
+         "What answers at http://host breaks off (server disconnected): it is being restarted, or no HTTP service."),
+        (httpx2.RemoteProtocolError("illegal status line: bytearray(b'SSH-2.0')"), NotReachable,
+         "What answers at http://host is no HTTP service (illegal status line: bytearray(b'ssh-2.0')). Check"),
         (httpx2.ReadTimeout("late"), NotReachable, "has not answered for 5 s"),
         (httpx2.ProxyError("407 no"), NotReachable, "NO_PROXY"),
         (caused(httpx2.ConnectError("tls"), UNTRUSTED), NotSecure, "self-signed certificate. Check"),

@@ -10,11 +10,10 @@ import pyarrow as pa
 import pytest
 
 from service.client import UnsupportedSource
-from service.client import columns as client_columns
 from service.client.sources import opened_source
 from service.estimation.labels import LabelType
 from service.estimation.roles import LABELS
-from service.storage.tables import ABSENT, read_columns
+from service.storage.tables import read_columns
 
 RNG = np.random.default_rng(5)
 
@@ -255,10 +254,6 @@ def test_text_that_would_not_stay_apart_is_refused(values):
         opened_source("labels", {"code": values})
 
 
-def test_the_words_for_missing_values_are_those_of_the_service():
-    assert ABSENT | {"nan"} == client_columns.ABSENT
-
-
 def test_labels_without_names_are_named_as_the_service_names_columns_of_arrays(tmp_path):
     for source in (
         pd.Series(["a", None]),
@@ -412,3 +407,36 @@ def test_ids_of_labels_stay_ids(tmp_path):
 def test_ids_that_name_no_rows_are_refused(ids):
     with pytest.raises(UnsupportedSource, match="Give every row an id"):
         opened_source("x", pl.DataFrame({"id": ids, "a": [1.0, 2.0]}))
+
+
+INDEXED = pd.DataFrame({"a": [0.5, 1.5], "b": [2.5, 3.5]}, index=pd.Index(["u", "v"], name="id"))
+
+
+@pytest.mark.parametrize("frame", [INDEXED, pa.Table.from_pandas(INDEXED)])
+def test_an_index_named_like_the_id_column_is_the_ids(tmp_path, frame):
+    with np.load(io.BytesIO(sent("x", frame))) as members:
+        np.testing.assert_array_equal(members["x"], INDEXED)
+        assert members["id"].tolist() == ["u", "v"]
+    assert table_read("labels", frame, tmp_path)[0] == {"a": [0.5, 1.5], "b": [2.5, 3.5], "id": ["u", "v"]}
+
+
+@pytest.mark.parametrize("name", [None, "day"])
+def test_any_other_index_is_left_out(tmp_path, name):
+    frame = INDEXED.rename_axis(name)
+    for each in (frame, pa.Table.from_pandas(frame)):
+        np.testing.assert_array_equal(array_sent("x", each), INDEXED)
+        assert list(table_read("labels", each, tmp_path)[0]) == ["a", "b"]
+
+
+def test_an_index_that_is_counted_is_the_ids_too():
+    frame = INDEXED.reset_index(drop=True).rename_axis("id")
+    for each in (frame, pa.Table.from_pandas(frame)):
+        with np.load(io.BytesIO(sent("x", each))) as members:
+            assert members["id"].tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("make", [pd.DataFrame, pl.DataFrame, pa.table])
+def test_whole_numbers_of_a_frame_that_would_become_others_are_refused(make):
+    with pytest.raises(UnsupportedSource, match=r"'a' of x .* beyond 2\^53"):
+        opened_source("x", make({"a": [1, 2**53 + 1], "b": [0.5, 1.5]}))
+    assert array_sent("x", make({"a": [1, 2**60], "b": [0.5, 1.5]}))[1, 0] == 2**60

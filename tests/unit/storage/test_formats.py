@@ -19,13 +19,13 @@ from service.analyses.dataset import FileFormat
 from service.analyses.errors import ReadersBusy, UploadError
 from service.estimation.labels import label_columns
 from service.estimation.roles import LABELS
-from service.storage.formats import reading
+from service.storage.formats import children, csv_features, places
 from service.storage.formats.__main__ import convert
 from service.storage.formats.order import Order
 from service.storage.formats.reading import converted
 from service.storage.formats.recognition import check_said, recognise
 from service.storage.npy import open_npy
-from service.storage.tables import read_columns, read_groups, read_rows
+from service.storage.tables import read_columns, read_groups, read_rows, read_table
 
 RNG = np.random.default_rng(0)
 X = RNG.standard_normal((40, 3)).astype(np.float32)
@@ -235,6 +235,32 @@ def test_nulls_are_nan(path):
     np.testing.assert_array_equal(array, [[1, np.nan], [np.nan, 0.5], [3, 2.5]])
 
 
+LISTS_WITH_GAPS = [None, None, [1.0, 2.0], None, [None, 4.0], [5.0, 6.0], None]
+ROWS_WITH_GAPS = [[np.nan] * 2, [np.nan] * 2, [1, 2], [np.nan] * 2, [np.nan, 4], [5, 6], [np.nan] * 2]
+
+
+@pytest.mark.parametrize("kind", [pa.list_(pa.float32(), 2), pa.list_(pa.float32()), pa.large_list(pa.float32())])
+@pytest.mark.parametrize("rows_at_a_time", [1, 3, 7])
+def test_a_missing_list_is_a_row_of_nan(path, kind, rows_at_a_time):
+    table = {"e": pa.array(LISTS_WITH_GAPS, kind)}
+    np.testing.assert_array_equal(read(parquet(path, table, row_group_size=rows_at_a_time))[0], ROWS_WITH_GAPS)
+    pa.feather.write_feather(pa.table(table), path, compression="uncompressed", chunksize=rows_at_a_time)
+    np.testing.assert_array_equal(read(path)[0], ROWS_WITH_GAPS)
+
+
+def test_what_lies_below_a_missing_list_is_no_data(path):
+    values, missing = pa.array([1.0, 2.0, 7.0, 7.0, 5.0, 6.0]), pa.array([False, True, False])
+    fixed = pa.FixedSizeListArray.from_arrays(values, 2, mask=missing)
+    variable = pa.ListArray.from_arrays(pa.array([0, 2, 4, 6], pa.int32()), values, mask=missing)
+    for lists in (fixed, variable):
+        pa.feather.write_feather(pa.table({"e": lists}), path, compression="uncompressed")
+        np.testing.assert_array_equal(read(path)[0], [[1, 2], [np.nan, np.nan], [5, 6]])
+
+
+def test_lists_that_are_all_missing_are_no_table(path):
+    assert refused(parquet(path, {"e": pa.array([None, None], pa.list_(pa.float32()))}))[0] == "npy_empty"
+
+
 def test_columns_that_are_no_numbers_are_named(path):
     code, message = refused(parquet(path, {"a": [1.0], "name": ["n"], "when": [pd.Timestamp("2026-01-01")]}))
     assert code == "unsupported_columns"
@@ -246,6 +272,68 @@ def test_the_index_of_a_frame_is_left_out_and_told(path):
     frame.to_parquet(path)
     array, understood, _ = read(path)
     assert (array.shape, understood.left_out) == ((40, 3), ("__index_level_0__",))
+
+
+def indexed(path, name, index=None, kind="parquet"):
+    frame = pd.DataFrame(columns_of(), index=index)
+    frame.index.name = name
+    if kind == "parquet":
+        frame.to_parquet(path)
+    else:
+        pa.feather.write_feather(pa.Table.from_pandas(frame), path, compression="uncompressed")
+    return path
+
+
+@pytest.mark.parametrize("kind", ["parquet", "arrow"])
+def test_a_named_index_of_a_frame_is_left_out_and_told_unless_it_is_the_ids(path, kind):
+    array, understood, ids = read(indexed(path, "day", IDS, kind))
+    assert (array.shape, understood.left_out, understood.id_column, ids) == ((40, 3), ("day",), None, None)
+    array, understood, ids = read(path, id_column="day")
+    assert (array.shape, understood.left_out, understood.id_column) == ((40, 3), (), "day")
+    np.testing.assert_array_equal(ids, IDS)
+
+
+@pytest.mark.parametrize("index", [pd.RangeIndex(40), pd.RangeIndex(200, 120, -2)])
+def test_an_index_that_is_counted_and_has_no_column_may_be_the_ids(path, index):
+    array, understood, ids = read(indexed(path, "id", index))
+    assert (array.shape, understood.left_out, understood.id_column) == ((40, 3), (), "id")
+    np.testing.assert_array_equal(ids, index)
+    _, understood, ids = read(indexed(path, "other", index))
+    assert (understood.id_column, ids) == (None, None)
+    table = pa.parquet.read_table(indexed(path, "id", index))
+    pa.parquet.write_table(table.slice(0, 30), path)  # the index that was has stayed
+    assert refused(path)[0] == "invalid_ids"
+
+
+def test_the_index_of_a_table_is_its_ids_or_left_out(path):
+    made, understood, _ = read(indexed(path, "day", IDS), "labels")
+    assert (list(read_columns(made, LABELS)), understood.left_out) == (["f0", "f1", "f2"], ("day",))
+    for index in (IDS, pd.RangeIndex(40)):
+        made, understood, _ = read(indexed(path, "id", index), "labels")
+        columns = read_columns(made, LABELS)
+        assert (sorted(columns), understood.left_out) == (["f0", "f1", "f2", "id"], ())
+        np.testing.assert_array_equal(columns["id"], index)
+    frame = pd.DataFrame({"row": [5, 0, 3]}, index=pd.Index([7, 8, 9], name="id"))
+    frame.to_parquet(path)
+    np.testing.assert_array_equal(read_rows(read(path, "rows")[0]), [5, 0, 3])
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        "[",
+        "[]",
+        '{"index_columns": 3}',
+        '{"index_columns": [{"kind": "range"}]}',
+        "[" * 100_000,
+        '{"index_columns": [{"kind": "range", "name": "id", "start": 0, "stop": 40, "step": 0}]}',
+        '{"index_columns": [{"kind": "range", "name": "id", "start": 0, "stop": 1e300, "step": 1}]}',
+    ],
+)
+def test_what_says_nothing_of_an_index_is_passed_over(path, said):
+    pa.parquet.write_table(pa.table(columns_of()).replace_schema_metadata({"pandas": said}), path)
+    array, understood, ids = read(path)
+    assert (array.shape, understood.left_out, ids) == ((40, 3), (), None)
 
 
 def test_arrow_files_are_read_like_parquet(path):
@@ -309,6 +397,70 @@ def test_csv_features_that_cannot_be_read_are_refused_each_with_its_own_code(pat
     assert refused(path)[0] == code
 
 
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\r\r\n"])
+def test_in_csv_of_one_column_an_empty_line_is_a_missing_value(path, end):
+    for rows in (["1", "", "3", "4"], ["", "1", " ", "NA", "4"], ["", "x", "1"]):
+        path.write_bytes(end.join(["a", *rows, "", ""]).encode())
+        if "x" in rows:
+            assert refused(path)[0] == "csv_number"
+        else:
+            wanted = [float(row) if row.isdigit() else np.nan for row in rows]
+            np.testing.assert_array_equal(read(path)[0][:, 0], wanted)
+            assert len(read_table(path, "labels", "label", 1)["a"]) == len(wanted)  # the same rule
+
+
+def test_in_csv_of_several_columns_an_empty_line_is_no_row(path):
+    path.write_text("a,b\n1,2\n\n3,4\n\n")
+    np.testing.assert_array_equal(read(path)[0], [[1, 2], [3, 4]])
+
+
+@pytest.mark.parametrize(
+    "field", ["1_000", "\uff11\uff12", "\xa01", "1\x0b", "\x0c1", "\u0661", "0x1", "\u0131nf", "1d3"]
+)
+@pytest.mark.parametrize("other", [",2", ",", ""])
+def test_no_numbers_are_taken_for_numbers_that_only_some_readers_know(path, field, other):
+    path.write_text(f"a{',b' if other else ''}\n3{other}\n{field}{other}\n", encoding="utf-8")
+    assert refused(path)[0] == "csv_number"
+
+
+def test_what_follows_a_quote_within_its_field_is_refused(path):
+    path.write_text('a,b\n1,2\n"1"2,3\n')
+    assert refused(path)[0] == "csv_quote"
+    path.write_text('"a","b"\n"1",2\n')
+    np.testing.assert_array_equal(read(path)[0], [[1, 2]])
+
+
+def test_csv_with_a_quoted_header_is_read_by_the_library(path, monkeypatch):
+    path.write_text('\n"a","b"\n1,2\n')
+    monkeypatch.setattr(csv_features, "_convert_lines", None)
+    np.testing.assert_array_equal(read(path)[0], [[1, 2]])
+
+
+WHOLE = [2**53, 2**60, -(2**63), 10**18]
+INEXACT = [2**53 + 1, -(2**53) - 1, 2**63 - 1, 10**18 + 1]
+
+
+@pytest.mark.parametrize("value", WHOLE + INEXACT)
+def test_whole_numbers_are_refused_where_they_would_become_others(path, value):
+    def check():
+        if value in INEXACT:
+            assert refused(path)[0] == "inexact_integers"
+        else:
+            assert float(read(path)[0][1, 0]) == value
+
+    column = np.array([1, value, 3])
+    for table in ({"a": column, "b": column}, {"a": pa.array([1, value, None])}, {"e": list(column[:, None])}):
+        parquet(path, table)
+        check()
+    saved_z(path, x=column[:, None])
+    check()
+    save_file({"x": column[:, None]}, path)
+    check()
+    for end in (",2", ",", ""):
+        path.write_text(f"a{',b' if end else ''}\n1{end}\n{value}{end}\n")
+        check()
+
+
 def test_damaged_parquet_and_arrow_files_are_refused(path):
     whole = parquet(path, columns_of()).read_bytes()
     for content in (whole[:-20], whole[:8], b"PAR1" + bytes(100) + b"PAR1", whole[:4] + b"\xff" * 30 + whole[34:]):
@@ -335,6 +487,14 @@ def test_parquet_that_expands_too_far_is_refused(path):
         (b"\x1f\x8b\x08" + bytes(100), "format_not_read"),
         (b"PARE" + bytes(100), "format_not_read"),
         (bytes(100), "unknown_format"),
+        (pickle.dumps([0], 0), "npy_pickled"),
+        (pickle.dumps(X, 0), "npy_pickled"),
+        (b"Rar!\x1a\x07\x01\x00" + bytes(100), "format_not_read"),
+        (b"x.npy".ljust(257, b"\x00") + b"ustar\x0000", "format_not_read"),
+        (b'\xef\xbb\xbf {"x": [[1, 2]]}', "format_not_read"),
+        (b"[[1, 2], [3, 4]]", "format_not_read"),
+        (b"\n<!DOCTYPE html><html></html>", "format_not_read"),
+        (b'<?xml version="1.0"?>', "format_not_read"),
     ],
 )
 def test_what_is_never_read_is_refused_by_its_first_bytes(path, content, code):
@@ -342,6 +502,34 @@ def test_what_is_never_read_is_refused_by_its_first_bytes(path, content, code):
     with pytest.raises(UploadError) as caught:
         recognise(path, "x")
     assert caught.value.code == code
+
+
+@pytest.mark.parametrize("name", ["[CO2]", "<lod", "{a}", "c", "(l"])
+def test_names_of_columns_may_begin_like_other_text(path, name):
+    path.write_text(f"{name},b\n1,2\n")
+    assert read(path)[1].taken == (name, "b")
+
+
+def test_npz_of_too_many_arrays_or_of_two_with_one_name_is_refused_each_in_its_words(path):
+    with zipfile.ZipFile(path, "w") as archive:
+        for number in range(1001):
+            archive.writestr(f"{number}.npy", b"")
+    assert "1001 arrays, more than 1000" in refused(path)[1]
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("x.npy", b"")
+        with pytest.warns(UserWarning, match="Duplicate name"):
+            archive.writestr("x.npy", b"")
+    assert "more than one array named 'x'" in refused(path)[1]
+
+
+def test_ids_of_bfloat16_are_no_ids(path):
+    header = {
+        "x": {"dtype": "F32", "shape": [2, 2], "data_offsets": [0, 16]},
+        "id": {"dtype": "BF16", "shape": [2], "data_offsets": [16, 20]},
+    }
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + bytes(20))
+    assert refused(path)[0] == "invalid_ids"
 
 
 def test_a_content_type_that_names_another_format_is_refused(path):
@@ -432,7 +620,7 @@ def test_files_are_converted_in_a_process_of_their_own(path, tmp_path):
 
 
 def test_what_takes_too_much_memory_ends_its_own_process_alone(path, tmp_path, monkeypatch):
-    monkeypatch.setattr(reading, "MEMORY_BYTES", 100 * 1024**2)
+    monkeypatch.setattr(children, "MEMORY_BYTES", 100 * 1024**2)
     text = pa.array(["x" * 2**20])  # once in the file, and a megabyte in each of its rows
     parquet(path, {"a": pa.DictionaryArray.from_arrays(pa.array([0] * 400), text)}, compression="zstd")
     assert path.stat().st_size < 2000
@@ -442,7 +630,7 @@ def test_what_takes_too_much_memory_ends_its_own_process_alone(path, tmp_path, m
 
 
 def test_what_takes_too_much_time_is_ended(path, tmp_path, monkeypatch):
-    monkeypatch.setattr(reading, "TIME_S", 0)
+    monkeypatch.setattr(children, "TIME_S", 0)
     parquet(path, columns_of())
     with pytest.raises(UploadError) as caught:
         converted(path, "x", FileFormat.PARQUET, tmp_path / "made", tmp_path / "ids", "id", 2**20)
@@ -450,12 +638,12 @@ def test_what_takes_too_much_time_is_ended(path, tmp_path, monkeypatch):
 
 
 def test_no_more_files_are_read_at_once_than_there_are_places(path, tmp_path, monkeypatch):
-    monkeypatch.setattr(reading, "PATIENCE_S", 0.01)
+    monkeypatch.setattr(places, "PATIENCE_S", 0.01)
     parquet(path, columns_of())
     how = (path, "x", FileFormat.PARQUET, tmp_path / "made", tmp_path / "ids", "id", 2**20)
     with ExitStack() as taken:
-        for _ in range(reading.AT_A_TIME):
-            taken.enter_context(reading.reading_place())
+        for _ in range(places.AT_A_TIME):
+            taken.enter_context(children.PLACES.taken(places.Reader()))
         with pytest.raises(ReadersBusy):
             converted(*how)
     assert converted(*how).n_rows == 40

@@ -4,6 +4,7 @@ import io
 from datetime import timedelta
 
 import numpy as np
+import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet
 import pytest
@@ -15,7 +16,6 @@ from service.analyses.ports import Store
 from service.analyses.tenancy import DEFAULT_TENANT
 from service.analyses.understanding import sentence_of_join, sentence_of_label_join
 from service.estimation.labels import label_columns
-from service.storage import joined_files
 from service.storage.input_files import open_features, open_labels
 from tests.places import DiskPlace
 from tests.unit.storage import samples
@@ -169,12 +169,6 @@ def test_ids_that_cannot_be_joined_are_refused(tmp_path):
     assert place.contents() == before
 
 
-def test_more_ids_than_are_joined_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(joined_files, "MAX_IDS", 41)
-    store = DiskPlace(tmp_path / "data", 10_000).open().of(DEFAULT_TENANT)
-    assert "y has 42 ids" in refused(store, "too_many_ids", FEATURES)
-
-
 def test_labels_that_cannot_be_matched_are_refused(store):
     dataset = created(store, FEATURES)
     for parts, code in (
@@ -319,3 +313,35 @@ def test_ids_of_bytes_are_checked_as_text_is(store, change, said):
 def test_a_table_that_is_called_like_the_other_part_is_refused(store, part, other):
     parts = NO_IDS | {part: archived(**{other: X})}
     assert "may have been swapped" in refused(store, "which_array", parts)
+
+
+def test_ids_are_found_in_every_part_whatever_they_look_like(store):
+    ids = ["NA", "120", "12e1", "007", "7", *(str(3_000_000_000_000_000_000 + value) for value in range(35))]
+    x = csv("id,a,b,c", ids, *X.T)
+    y = csv("id,u,v", ids, X[:, 0], X[:, 1])
+    covariates = csv("id,depth", ids[::-1], np.arange(40) / 2)
+    dataset = created(store, {"x": x, "y": y, "covariates": covariates})
+    label_set = intake.add_label_set(
+        store, dataset.id, {"labels": io.BytesIO(csv("id,kind", ids[:25], ["a", "b"] * 12 + ["a"]))}, None
+    )
+    assert (dataset.join.n_matched, label_set.join.n_matched) == (40, 25)
+
+
+def test_the_index_of_pandas_frames_joins_every_part(store):
+    def indexed(columns):
+        file = io.BytesIO()
+        pd.DataFrame(columns, index=pd.Index(X_IDS, name="id")).to_parquet(file)
+        return file.getvalue()
+
+    parts = {"x": indexed(X), "y": indexed(X[:, :2]), "covariates": indexed({"depth": np.arange(40) / 2})}
+    dataset = created(store, parts)
+    labels = {"labels": io.BytesIO(indexed({"kind": ["a", "b"] * 20}))}
+    assert (dataset.join.n_matched, intake.add_label_set(store, dataset.id, labels, None).join.n_matched) == (40, 40)
+
+
+def test_labels_that_come_with_the_features_are_matched_when_these_are_joined(store):
+    with store.datasets.stage() as staged:
+        intake.receive(staged, {part: io.BytesIO(each) for part, each in {**FEATURES, "labels": LABELS}.items()})
+        assert intake.joined(staged, None).join.n_matched == 37
+        assert staged.match_labels().n_matched == 12
+        assert len(staged.labels().rows) == 12

@@ -3,8 +3,13 @@
 import numpy as np
 import pytest
 
-from service.analyses.format_errors import RepeatedIds
+from service.analyses.dataset import StoredFile
+from service.analyses.format_errors import RepeatedIds, TooCostlyToRead, TooManyIds
+from service.storage.disk_receiving import Place
+from service.storage.formats import children, writing
+from service.storage.joined_files import join_files
 from service.storage.joining import match
+from service.storage.row_joins import join_rows
 
 RNG = np.random.default_rng(5)
 
@@ -43,3 +48,39 @@ def test_ids_that_stand_for_several_rows_are_refused(first, second, part):
     assert caught.value.part == part
     if part == "x":
         assert "x has 2 ids that stand for more than one of its 5 rows: '1', '2'" in caught.value.message
+
+
+def files_with_ids(folder, x_ids, y_ids):
+    """Places and records of x and y, of one column each, and of the ids of their rows."""
+    arrays = {"x": np.zeros((len(x_ids), 1)), "y": np.zeros((len(y_ids), 1)), "x_ids": x_ids, "y_ids": y_ids}
+    for part, array in arrays.items():
+        np.save(folder / f"{part}.npy", array)
+    paths = {part: folder / f"{part}.npy" for part in arrays}
+    return paths, {part: StoredFile(path.name, path.stat().st_size, "") for part, path in paths.items()}
+
+
+def test_ids_that_memory_does_not_hold_end_the_child_that_joins_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(children, "MEMORY_BYTES", 4 * 1024**2)
+    paths, files = files_with_ids(tmp_path, np.arange(400_000), np.arange(400_000)[::-1])
+    with pytest.raises(TooCostlyToRead, match="Matching the ids of x and y takes more memory or time"):
+        join_files(Place(tmp_path, "", "id"), paths, files)
+
+
+def test_ids_are_counted_at_the_length_of_the_longest_of_both_sides(tmp_path):
+    long = np.array([b"l" * 200, *(b"%d" % place for place in range(99_999))])
+    paths, files = files_with_ids(tmp_path, np.array([b"%d" % place for place in range(700_000)]), long)
+    with pytest.raises(TooManyIds, match="x has 700000 ids or more of up to 200 bytes"):
+        join_rows(Place(tmp_path, "", "id"), paths, files)
+
+
+def test_more_ids_than_are_joined_are_refused_as_they_are_read(monkeypatch):
+    monkeypatch.setattr(writing, "MAX_IDS", 5)
+    ids = writing.Ids("x", "id")
+    ids.add(["a", "b", "c"])
+    with pytest.raises(TooManyIds, match="x has 6 ids"):
+        ids.add(["d", "e", "f"])
+    monkeypatch.setattr(writing, "MAX_IDS_BYTES", 500)
+    ids = writing.Ids("x", "id")
+    ids.add(["a", "b"])
+    with pytest.raises(TooManyIds, match="3 ids or more of up to 190 bytes"):
+        ids.add(["c" * 190])

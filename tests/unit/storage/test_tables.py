@@ -5,7 +5,7 @@ import pytest
 
 from service.analyses.errors import InvalidTable, LabelsTooLarge
 from service.estimation.roles import COVARIATES, LABELS
-from service.storage.tables import read_columns, read_groups, read_rows
+from service.storage.tables import read_columns, read_groups, read_rows, read_table
 
 
 def read_labels(path):
@@ -61,7 +61,7 @@ def test_columns_keep_names_order_quotes_and_unicode(tmp_path):
         ("a,b\n", "csv_empty", "no labels"),
         ("digit;x\n1;2\n", "csv_separator", "Separate columns by commas"),
         ("digit\tx\n1\t2\n", "csv_separator", "Separate columns by commas"),
-        ("a\n1\n1234567890123456789\n", "csv_number", "more than 18 digits"),
+        ("a\n1\n9223372036854775808\n", "csv_number", "more than 64 bits"),
         ("a\x00b\n1\n", "csv_control_characters", r"control character '\\x00'"),
         ("a\n\x1b[2Jred\n", "csv_control_characters", r"control character '\\x1b'"),
         ("a\n\tb\x07\n", "csv_control_characters", r"control character '\\x07'"),
@@ -210,10 +210,38 @@ def test_unreadable_groups_are_refused(tmp_path, text, message):
     [
         (",".join(f"c{place}" for place in range(201)) + "\n", "covariates has 201 columns. Send at most 200"),
         ("a,b\n1,2\n3\n", "covariates has 2 columns and pair 1"),
-        ("a\n1234567890123456789\n", "'a' of covariates .* more than 18 digits"),
+        ("a\n-12345678901234567890\n", "'a' of covariates .* more than 64 bits"),
     ],
 )
 def test_unreadable_covariates_are_refused(tmp_path, text, message):
     with pytest.raises(InvalidTable, match=message) as caught:
         read_columns(written(tmp_path, text), COVARIATES)
     assert caught.value.part == "covariates"
+
+
+def test_whole_numbers_may_have_all_of_64_bits(path_of):
+    path = path_of("g\n9223372036854775807\n-9223372036854775808\n")
+    assert read_groups(path).tolist() == [2**63 - 1, -(2**63)]
+
+
+def test_dotless_letters_make_no_numbers(path_of):
+    assert read_table(path_of("a\n1\n\u0131nf\n"), "labels", "label", 1)["a"].tolist() == ["1", "\u0131nf"]
+
+
+@pytest.mark.parametrize(
+    "ids", [["12e1", "120"], ["NA", "x"], ["1234567890123456789", "12345678901234567891"], ["01", "1"]]
+)
+def test_ids_are_text_whatever_they_look_like(path_of, ids):
+    text = "id,a\n" + "".join(f" {an_id},1\n" for an_id in ids)
+    assert read_table(path_of(text), "labels", "label", 2, "id")["id"].tolist() == ids
+    typed = "#phasegate-types:integer,integer\nid,a\n7,1\n8,2\n"
+    assert read_table(path_of(typed), "labels", "label", 2, "id")["id"].tolist() == ["7", "8"]
+
+
+@pytest.fixture
+def path_of(tmp_path):
+    def write(text):
+        (tmp_path / "table.csv").write_text(text, encoding="utf-8")
+        return tmp_path / "table.csv"
+
+    return write

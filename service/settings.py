@@ -107,8 +107,8 @@ class Settings(BaseSettings):
     )
     max_streams: PositiveInt = Field(
         200,
-        description="Most streams of events of one caller that an API holds at the same time; all callers together "
-        "hold at most half of the connections.",
+        description="Most streams of events and waits of one caller that an API holds at the same time; all callers "
+        "together hold at most half of the connections.",
     )
     body_silence_s: Annotated[float, Field(gt=0)] = Field(
         30.0, description="A request whose head or body pauses for longer is ended with 408 (seconds)."

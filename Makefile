@@ -18,7 +18,7 @@ serve: .venv/runtime ## Keep the service up on http://127.0.0.1:8000 until Ctrl-
 	@$(BIN)/phasegate serve
 
 test: .venv/dev ## Run every test, against the real server and real workers.
-	$(BIN)/pytest --numprocesses 2
+	$(BIN)/pytest --numprocesses 3
 
 check: .venv/dev ## Lint, formatting, types, import layers, security, containers.
 	$(BIN)/ruff check

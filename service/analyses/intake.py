@@ -223,7 +223,7 @@ def receive(staged: Staged, sources: Mapping[str, Source], media_types: Mapping[
 
 def check_id_column(name: str | None) -> None:
     """Raise InvalidRequest for what no column is called."""
-    if name is not None and (not name.strip() or len(name) > MAX_NAME_CHARACTERS or CONTROLS.search(name)):
+    if name is not None and (not name or len(name) > MAX_NAME_CHARACTERS or CONTROLS.search(name)):
         raise InvalidRequest(
             f"id_column is no name of a column: 1 to {MAX_NAME_CHARACTERS} characters on one line. Send that of the "
             "column with the ids of the rows, or leave it out.",

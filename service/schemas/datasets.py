@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
 from service.analyses.dataset import DatasetState, FileFormat
-from service.estimation.labels import LabelType
+from service.estimation.labels import MAX_NAME_CHARACTERS, LabelType
 from service.schemas.wire import WireModel
 
 
@@ -138,6 +138,13 @@ class DatasetPage(WireModel):
     """Send it as `cursor` for those after them; null at the end."""
 
 
+ON_ONE_LINE = r"^[^\x00-\x1f\x7f-\x9f\u2028\u2029]+$"
+IdColumn = Annotated[
+    str, Field(json_schema_extra={"minLength": 1, "maxLength": MAX_NAME_CHARACTERS, "pattern": ON_ONE_LINE})
+]
+"""Held to that by `check_id_column`, whose sentence says more than a pattern."""
+
+
 class OpenDataset(WireModel):
     """A dataset whose parts are sent one by one."""
 
@@ -145,7 +152,7 @@ class OpenDataset(WireModel):
     """The parts it will have; x and y always are among them."""
     covariate_types: dict[str, LabelType] | LabelType | None = None
     """Type of each covariate by name, or one type for all. Covariates of whole numbers need it."""
-    id_column: str | None = None
+    id_column: IdColumn | None = None
     """Name of the column with the ids of the rows, on which x and y are joined when both have it; id if left out."""
 
 

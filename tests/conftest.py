@@ -61,6 +61,6 @@ class ServicesFirst(LoadFileScheduling):
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> ServicesFirst:
-    """How `pytest --numprocesses 2` deals out the tests: the long files of services come first, and stay first."""
+    """How `pytest --numprocesses 3` deals out the tests: the long files of services come first, and stay first."""
     config.option.loadscopereorder = False
     return ServicesFirst(config, log)

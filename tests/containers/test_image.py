@@ -22,7 +22,8 @@ def test_the_image_is_small_and_its_user_is_not_root(image):
 def test_a_change_of_code_changes_the_last_layer_alone(image, tmp_path):
     for name in ("pyproject.toml", "requirements.lock", "README.md", "LICENSE", "Dockerfile", ".dockerignore"):
         shutil.copy(ROOT / name, tmp_path)
-    shutil.copytree(ROOT / "service", tmp_path / "service", ignore=shutil.ignore_patterns("__pycache__"))
+    for package in ("service", "phasegate"):
+        shutil.copytree(ROOT / package, tmp_path / package, ignore=shutil.ignore_patterns("__pycache__"))
     with (tmp_path / "service/__init__.py").open("a") as module:
         module.write('\nCHANGED = "by a test"\n')
     changed = f"{IMAGE}-changed"
